@@ -1,0 +1,134 @@
+/* config.h - a pipeline file, read, checked and turned into plain structs with their places.
+ *
+ * owner    whoever loaded it; read-only afterwards, from any thread
+ * memory   one arena inside it
+ * limits   config/limits.h: file size, depth, pipelines, stages, columns
+ * errors   all of them at once, as gcc prints them: FILE:LINE:COLUMN: error: message; nothing is half loaded
+ * promise  a configuration that loads can be run: what check accepts, run does not refuse for its text */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "io/io.h"
+
+struct config_place {
+    uint32_t line, column; /* from 1; 0: a default, not written */
+};
+
+struct config_expr {
+    const char *text; /* NULL: not given */
+    struct config_place place;
+};
+
+struct config_named_expr {
+    const char *name;
+    struct config_expr expr;
+};
+
+enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
+enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE };
+enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
+enum config_sqlite_mode { CONFIG_INSERT, CONFIG_UPSERT, CONFIG_IGNORE };
+enum config_order { CONFIG_ORDER_KEY, CONFIG_ORDER_PARTITION, CONFIG_ORDER_NONE };
+enum config_guarantee { CONFIG_GUARANTEE_MOST, CONFIG_EXACTLY_ONCE, CONFIG_AT_LEAST_ONCE };
+enum config_start { CONFIG_START_DEFAULT, CONFIG_START_SINK, CONFIG_START_EARLIEST, CONFIG_START_COMMITTED };
+
+struct config_source {
+    enum config_source_kind kind;
+    struct config_place place;
+    const char *path;              /* file: as opened (relative ones joined to the pipeline file's folder) */
+    bool follow;
+    const char *topic;             /* topic: the one read; others: where to (`to`, default the pipeline's name) */
+    struct config_expr key, id, time;
+};
+
+struct config_stage {
+    enum config_stage_kind kind;
+    struct config_place place;
+    const char *name;              /* given, or KIND, KIND-2 … */
+    struct config_expr condition;  /* `if` */
+    bool continue_on_error;        /* on_error: continue */
+    struct config_expr filter;
+    struct config_named_expr *map;
+    uint32_t map_count;
+    const char **fields;           /* keep, remove */
+    uint32_t field_count;
+};
+
+struct config_sink {
+    enum config_sink_kind kind;
+    struct config_place place;
+    const char *name;              /* "sink" */
+    const char *path;              /* sqlite, file */
+    const char *table;
+    struct config_named_expr *columns;   /* NULL with column_count 0 only where the kind has none */
+    uint32_t column_count;
+    const char **key;              /* sqlite: names among the columns */
+    uint32_t key_count;
+    enum config_sqlite_mode mode;
+    const char *topic;             /* topic */
+    struct config_expr topic_key;  /* topic: `key:`; not given: the event's own */
+};
+
+struct config_pipeline {
+    const char *name;
+    struct config_place place;
+    const char *description, *owner;
+    struct config_source source;
+    struct config_stage *stages;
+    uint32_t stage_count;
+    struct config_sink sink;
+    const char *dead_letter;       /* default NAME.dead */
+    enum config_order order;
+    enum config_guarantee guarantee;
+    enum config_start start;
+    const char *was;               /* NULL: not renamed */
+};
+
+struct config_topic {
+    const char *name;
+    struct config_place place;
+    uint32_t partitions;           /* 0: not given */
+};
+
+struct config {
+    const char *file;              /* as given */
+    const char *folder;            /* its folder */
+    const char *data;              /* node.data, default ./data beside the file */
+    uint64_t memory_size;          /* node.memory, default 64 MiB */
+    uint64_t disk_size;            /* 0: not given */
+    struct config_topic *topics;
+    uint32_t topic_count;
+    struct config_pipeline *pipelines;
+    uint32_t pipeline_count;
+    struct arena *arena_;
+};
+
+struct config_message {
+    struct config_place place;
+    bool warning;
+    const char *text;              /* "unknown stage 'filtr'; did you mean 'filter'?" */
+};
+struct config_messages {
+    struct config_message *list;   /* in order of place */
+    uint32_t count, error_count, warning_count;
+    struct arena *arena_;
+};
+
+/* Reads, checks (expressions compiled, claims weighed) and gives a config when there is no error. `ret_messages` is always
+ * given. NEAP_NOTFOUND/DENIED/IO when the file cannot be read (in `err`), NEAP_BADINPUT when it has errors. */
+enum neap_status config_load(struct io *io, const char *file, struct config **ret_config,
+                             struct config_messages **ret_messages, struct error *err);
+/* The same of text in memory: for tests and fuzzing. `file` is a name for messages. */
+enum neap_status config_parse(struct io *io, const char *file, struct bytes text, struct config **ret_config,
+                              struct config_messages **ret_messages, struct error *err);
+void             config_free(struct config **config);
+void             config_messages_free(struct config_messages **messages);
+uint32_t         config_stage_count(const struct config *config);
+
+/* The grammar's one table of keys, as a JSON Schema (2020-12) and as the reference in Markdown. */
+void config_write_schema(void (*write)(void *ctx, struct bytes text), void *ctx);
+void config_write_reference(void (*write)(void *ctx, struct bytes text), void *ctx);
+
+#endif

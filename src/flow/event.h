@@ -1,0 +1,70 @@
+/* event.h - one event on its way through a pipeline, and the values that expressions make of it.
+ *
+ * owner    the task that runs it; lives for one turn through the stages
+ * memory   borrows the record's bytes; what stages add lies in the batch's arena
+ * limits   EVENT_FIELD_COUNT_MAX fields changed; RECORD_SIZE_MAX when it is written out
+ * promise  what no stage touched leaves to the letter as it came */
+#ifndef FLOW_EVENT_H
+#define FLOW_EVENT_H
+
+#include "base/arena.h"
+#include "base/json.h"
+#include "log/batch.h"
+#include "log/log.h"
+
+enum value_kind { VALUE_NIL, VALUE_BOOL, VALUE_INT, VALUE_DOUBLE, VALUE_TEXT, VALUE_JSON };
+
+struct value {
+    enum value_kind kind;
+    union {
+        bool b;
+        int64_t i;
+        double d;
+        struct bytes text; /* VALUE_TEXT: UTF-8 or any bytes; VALUE_JSON: the JSON text of an array, object or big number */
+    };
+};
+
+void value_write_json(struct writer *w, const struct value *v);
+
+#define EVENT_FIELD_COUNT_MAX 256u
+
+struct event_field {
+    struct bytes name;
+    struct value value;
+    bool removed;
+};
+
+struct event {
+    struct bytes json;               /* the value as it came: one JSON value */
+    struct json_value root;          /* parsed; valid while the task's parser holds this event */
+    struct bytes key, id;            /* .at NULL: none */
+    struct bytes headers;            /* as in the record; header_count of them */
+    uint32_t header_count;
+    int64_t time_ms;
+    const char *topic;
+    uint32_t partition, attempt;     /* attempt counts from 1 */
+    log_offset offset;
+    /* what the stages made of it: */
+    struct event_field *fields;      /* in the arena; later ones win */
+    uint32_t field_count, field_room;
+    bool keep_only;                  /* `keep`: of the event as it came, nothing but what fields[] names stays */
+};
+
+/* The value of top-level field `name` as the event stands now. */
+bool event_field_get(const struct event *e, struct bytes name, struct value *ret_value);
+enum neap_status event_field_set(struct event *e, struct arena *arena, struct bytes name, const struct value *value);
+enum neap_status event_field_remove(struct event *e, struct arena *arena, struct bytes name);
+enum neap_status event_keep(struct event *e, struct arena *arena, const struct bytes *names, uint32_t count);
+/* The event's JSON as it stands now: `json` itself when nothing was touched. NEAP_TOOLARGE, NEAP_NOMEM. */
+enum neap_status event_json(const struct event *e, struct arena *arena, struct bytes *ret_json);
+
+/* Why an event gives up, on its way to becoming a dead letter. Texts live in the batch's arena or are constants. */
+struct failure {
+    const char *reason;          /* "not_json", "expression", "refused", "too_large" */
+    const char *stage;           /* name of the stage or sink; "source" at the door */
+    struct bytes message;        /* for a person: which name was nil, what the database said */
+    const char *file;            /* of the data (source) or of the pipeline file (expression); NULL: none */
+    uint32_t line, column;       /* from 1; 0: none */
+};
+
+#endif

@@ -1,0 +1,12 @@
+/* real.h - the door to this machine: libuv for loops and sockets, plain calls for files.
+ *
+ * An agent without streams or signals rests on a futex; one with them rests in its libuv loop. */
+#ifndef IO_REAL_H
+#define IO_REAL_H
+
+#include "io/io.h"
+
+struct io *io_real_open(struct error *err); /* gives; NULL: error */
+void       io_real_close(struct io **io);   /* every agent has been stopped */
+
+#endif
