@@ -1,0 +1,47 @@
+/* node.h - one Neap node: a log, the pipelines of one file, their gates, sinks and tasks, the control socket.
+ *
+ * owner    the program's main thread opens, runs and closes it
+ * memory   node_memory() says the sum, one reason per term; config's node.memory bounds it and is checked at start
+ * errors   see exit codes: CORRUPT and VERSION 5, IO 6, HELD DENIED FULL 4, CONFLICT MISUSE 1
+ * promise  returns when told (signal), when idle (until_idle), or when a promise could not be kept, and says which */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include "base/logging.h"
+#include "config/config.h"
+#include "flow/ledger.h"
+#include "log/log.h"
+
+struct node;
+
+struct node_options {
+    const struct config *config;
+    struct logging *logging;
+    bool until_idle;                 /* leave when finite sources are used up and all is committed */
+    int64_t drain_ns;                /* after SIGTERM; 0: 30 s */
+};
+
+struct node_pipeline_figures {
+    const char *name;
+    struct ledger total, run;        /* accepted … produced */
+    uint64_t in_flight;
+    uint64_t lag;                    /* durable events not yet committed */
+    bool stopped;                    /* by a conflict or an error; `error` says why */
+    struct error error;
+};
+
+enum neap_status node_open(struct io *io, const struct node_options *options, struct node **ret_node, struct error *err);
+/* Turns until it is done. `tick` (may be NULL) is called about ten times a second on the caller's thread: the progress line. */
+enum neap_status node_run(struct node *node, void (*tick)(void *ctx, struct node *node), void *ctx, struct error *err);
+void             node_close(struct node **node);
+struct log      *node_log(struct node *node);
+uint32_t         node_pipeline_count(const struct node *node);
+void             node_pipeline_figures(struct node *node, uint32_t index, struct node_pipeline_figures *ret_figures);
+
+struct node_memory_term {
+    const char *what;                /* "tail of the journal" */
+    uint64_t size;
+};
+uint32_t         node_memory(const struct config *config, struct node_memory_term *room, uint32_t room_count);
+
+#endif
