@@ -1,21 +1,29 @@
 /* dead_letter.h - an event that gave up, with its reason and history, as a record of the dead letter topic.
  *
- * key and value as they came; headers as they came, then:
+ * key and value as they came; headers as they came (but for these names of an earlier life), then:
  *     neap.reason neap.stage neap.error neap.attempts neap.first.time neap.last.time (RFC 3339, UTC)
  *     neap.pipeline neap.topic neap.partition neap.offset       (where the event is, when it ever was in the log)
  *     neap.file neap.line neap.column                           (of the data, or of the expression that failed)
- * A value over RECORD_SIZE_MAX / 2 is cut there and `neap.cut` holds its full size. */
+ * A value over DEAD_LETTER_VALUE_SIZE_MAX is cut there and `neap.cut` holds its full size. A key is cut at its limit
+ * too, and headers that do not fit in theirs are left out: a letter always fits in a unit of the smallest file. */
 #ifndef FLOW_DEAD_LETTER_H
 #define FLOW_DEAD_LETTER_H
 
 #include "flow/event.h"
+#include "log/limits.h"
+
+#define DEAD_LETTER_VALUE_SIZE_MAX   (RECORD_SIZE_MAX / 2)
+#define DEAD_LETTER_KEY_SIZE_MAX     (128u << 10)
+#define DEAD_LETTER_HEADERS_SIZE_MAX (128u << 10) /* of the event's own headers */
+#define DEAD_LETTER_TEXT_SIZE_MAX    4096u        /* of reason, stage, error, pipeline, topic and file, each */
+#define DEAD_LETTER_OWN_SIZE_MAX     (32u << 10)  /* all our headers together, and the record's frame */
 
 struct dead_letter {
     const char *pipeline;
-    struct bytes key, value, headers;   /* as they came */
+    struct bytes key, value, headers; /* as they came */
     uint32_t header_count;
-    int64_t time_ms;                    /* the event's own */
-    const char *topic;                  /* NULL: it never was in the log */
+    int64_t time_ms;   /* the event's own */
+    const char *topic; /* NULL: it never was in the log */
     uint32_t partition;
     log_offset offset;
     uint32_t attempts;
@@ -23,9 +31,9 @@ struct dead_letter {
     const struct failure *failure;
 };
 
-/* Adds it to a batch under construction. AGAIN: no room, nothing changed. */
+/* Adds it to a batch under construction. AGAIN: no room, nothing changed. NOMEM: the arena is spent. */
 enum neap_status dead_letter_add(struct batch_builder *batch, const struct dead_letter *letter, struct arena *arena);
-size_t           dead_letter_size_max(const struct dead_letter *letter);
+size_t dead_letter_size_max(const struct dead_letter *letter);
 
 /* Reads one back, for listings and for the done set after a sink went back in time. Absent headers leave zeros. */
 struct dead_letter_view {
@@ -33,6 +41,7 @@ struct dead_letter_view {
     uint32_t partition, line, column, attempts;
     bool was_in_log;
     log_offset offset;
+    uint64_t full_size; /* of a value that was cut; 0: it was not */
 };
 enum neap_status dead_letter_read(const struct record *record, struct dead_letter_view *ret_view);
 
