@@ -21,6 +21,9 @@ struct io;
 mono_time io_now(struct io *io);
 wall_time io_wall(struct io *io);
 uint64_t  io_random(struct io *io); /* unpredictable in the real door, of the seed in the simulated one */
+/* Holds the calling thread (virtual time in the simulated door). Only for libraries that insist on waiting inside a call,
+ * as SQLite's busy handler does; agents rest instead. */
+void      io_sleep(struct io *io, int64_t duration_ns);
 
 /* ---- files: blocking, by position, from any thread that may wait for a disk --------------------------------------- */
 
@@ -41,7 +44,8 @@ struct io_file_info {
     enum { IO_KIND_FILE, IO_KIND_DIRECTORY, IO_KIND_OTHER } kind;
 };
 
-/* NEAP_NOTFOUND, NEAP_EXISTS, NEAP_DENIED, NEAP_FULL, NEAP_NOMEM, NEAP_IO; the message says what the system said */
+/* NEAP_NOTFOUND, NEAP_EXISTS, NEAP_DENIED, NEAP_FULL, NEAP_NOMEM, NEAP_MISUSE (a name no file can have, a directory for
+ * writing), NEAP_IO; the message says what the system said */
 enum neap_status io_file_open(struct io *io, const char *path, unsigned flags, struct io_file **ret_file,
                               struct error *err);
 void             io_file_close(struct io_file **file); /* accepts NULL inside; never syncs */
@@ -114,9 +118,14 @@ struct io_agent {
     void *door_;
 };
 
+/* The agent belongs to the door from here on and may be woken. Only for one that io_agent_run() will turn: it may then have
+ * timers, streams and signals before its first turn, on the thread that will run it. io_agent_start() attaches by itself,
+ * and so does io_agent_run() where nobody has. */
+enum neap_status io_agent_attach(struct io *io, struct io_agent *agent, struct error *err);
 /* Real door: a thread of its own turns the agent. Simulated: the scheduler does, in an order of its choosing. */
 enum neap_status io_agent_start(struct io *io, struct io_agent *agent, struct error *err);
-/* Afterwards no turn and no callback of it runs; its timers and streams must be gone. Not from its own turn. */
+/* Started or attached. Afterwards no turn and no callback of it runs; its timers, streams and syncs must be gone. Not from
+ * its own turn. Fine when neither started nor attached. */
 void             io_agent_stop(struct io_agent *agent);
 /* From any thread. There will be a turn after this call; cheap while the agent is awake (one atomic). */
 void             io_agent_wake(struct io_agent *agent);
@@ -134,7 +143,9 @@ struct io_timer {
     mono_time due_;                    /* the door's */
     struct io_timer *next_, **link_;   /* the door's; link_ is NULL when not set */
 };
-void io_timer_set(struct io_timer *timer, mono_time due); /* again: moves it. Never early, late by a tick and the scheduler */
+/* Again: moves it. Never early, late by a tick and the scheduler; one that is already due fires at the next tick. Timers of
+ * one tick fire in no promised order. */
+void io_timer_set(struct io_timer *timer, mono_time due);
 void io_timer_cancel(struct io_timer *timer);             /* fine when not set */
 
 /* ---- a lock for short sections that never wait for anything inside ------------------------------------------------------ */
