@@ -1,7 +1,7 @@
 /* crc32c.h - Castagnoli's CRC, by the processor where it can, by tables where it cannot.
  *
  * crc32c(0, "123456789", 9) is 0xe3069283. Chainable: crc32c(crc32c(0, a), b) == crc32c(0, ab).
- * Chosen once at first use; both ways give the same answer and are compared in the tests.
+ * Chosen once, before main(); both ways give the same answer and are compared in the tests.
  * Source: RFC 3720 appendix B.4; the three-lane scheme is the one of Mark Adler's public description. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H

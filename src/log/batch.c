@@ -1,0 +1,230 @@
+#include "log/batch.h"
+#include "base/crc32c.h"
+#include "base/must.h"
+
+/* Where the fields of the header lie (batch.h, FORMAT). */
+enum {
+    AT_BASE_OFFSET = 0,
+    AT_LENGTH = 8,
+    AT_MAGIC = 16,
+    AT_CRC = 17,
+    AT_ATTRIBUTES = 21,
+    AFTER_LENGTH = 12,
+};
+#define MAGIC_V2          2u
+#define RECORD_SIZE_LEAST 7u /* length, attributes, time, offset, no key, no value, no headers: a byte each */
+#define ATTRIBUTE_CODEC   7u
+#define NO_BYTES          ((struct bytes){ NULL, 0 })
+
+/* ---- writing ---- */
+
+void batch_begin(struct batch_builder *b, void *room, size_t size)
+{
+    *b = (struct batch_builder){ .writer = writer_of(room, size < INT32_MAX ? size : INT32_MAX) };
+    write_zeros(&b->writer, BATCH_HEADER_SIZE);
+}
+
+/* A difference that wraps is undone by the sum that wraps. */
+static int64_t time_delta(int64_t time_ms, int64_t base_ms)
+{
+    return (int64_t)((uint64_t)time_ms - (uint64_t)base_ms);
+}
+
+static size_t optional_size(struct bytes b)
+{
+    return b.at == NULL ? varint_size(-1) : varint_size((int64_t)b.size) + b.size;
+}
+
+static void write_optional(struct writer *w, struct bytes b)
+{
+    if (b.at == NULL) {
+        write_varint(w, -1);
+        return;
+    }
+    write_varint(w, (int64_t)b.size);
+    write_bytes(w, b);
+}
+
+/* What follows the record's length field. */
+static size_t body_size(const struct record *record, int64_t delta, uint32_t index, const struct record_header *headers,
+                        uint32_t header_count)
+{
+    size_t size = 1 + varint_size(delta) + varint_size(index) + optional_size(record->key) +
+                  optional_size(record->value) + varint_size(header_count);
+    for (uint32_t i = 0; i < header_count; i++)
+        size += varint_size((int64_t)headers[i].name.size) + headers[i].name.size + optional_size(headers[i].value);
+    return size;
+}
+
+size_t batch_record_size_max(const struct record *record, const struct record_header *headers, uint32_t header_count)
+{
+    size_t size = body_size(record, INT64_MIN, INT32_MAX, headers, header_count);
+    return varint_size((int64_t)size) + size;
+}
+
+enum neap_status batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers,
+                           uint32_t header_count)
+{
+    must(header_count == 0 || headers != NULL);
+    if (header_count > BATCH_HEADER_COUNT_MAX)
+        return NEAP_TOOLARGE;
+    int64_t base_ms = b->count == 0 ? record->time_ms : b->base_time_ms;
+    int64_t delta = time_delta(record->time_ms, base_ms);
+    size_t size = body_size(record, delta, b->count, headers, header_count);
+    struct writer *w = &b->writer;
+    size_t left = (size_t)(w->end - w->at);
+    if (w->full || b->count == INT32_MAX || size > left || varint_size((int64_t)size) > left - size)
+        return NEAP_AGAIN;
+
+    uint8_t *start = w->at;
+    write_varint(w, (int64_t)size);
+    uint8_t *body = w->at;
+    write_u8(w, 0);
+    write_varint(w, delta);
+    write_varint(w, b->count);
+    write_optional(w, record->key);
+    write_optional(w, record->value);
+    write_varint(w, header_count);
+    for (uint32_t i = 0; i < header_count; i++) {
+        write_varint(w, (int64_t)headers[i].name.size);
+        write_bytes(w, headers[i].name);
+        write_optional(w, headers[i].value);
+    }
+    must(!w->full && (size_t)(w->at - body) == size && w->at > start);
+    b->max_time_ms = b->count == 0 || record->time_ms > b->max_time_ms ? record->time_ms : b->max_time_ms;
+    b->base_time_ms = base_ms;
+    b->count++;
+    return NEAP_OK;
+}
+
+struct bytes batch_end(struct batch_builder *b)
+{
+    must(b->count > 0 && !b->writer.full);
+    struct bytes all = writer_bytes(&b->writer);
+    struct writer w = writer_of(b->writer.start, BATCH_HEADER_SIZE);
+    write_be64(&w, 0);
+    write_be32(&w, (uint32_t)(all.size - AFTER_LENGTH));
+    write_be32(&w, 0);
+    write_u8(&w, MAGIC_V2);
+    write_be32(&w, 0); /* the CRC, below */
+    write_be16(&w, 0);
+    write_be32(&w, b->count - 1);
+    write_be64(&w, (uint64_t)b->base_time_ms);
+    write_be64(&w, (uint64_t)b->max_time_ms);
+    write_be64(&w, UINT64_MAX); /* no producer: id, epoch and sequence are -1 */
+    write_be16(&w, UINT16_MAX);
+    write_be32(&w, UINT32_MAX);
+    write_be32(&w, b->count);
+    must(!w.full && writer_size(&w) == BATCH_HEADER_SIZE);
+    put_be32(b->writer.start + AT_CRC, crc32c(0, all.at + AT_ATTRIBUTES, all.size - AT_ATTRIBUTES));
+    return all;
+}
+
+void batch_stamp(uint8_t *batch, uint64_t base_offset)
+{
+    must(batch[AT_MAGIC] == MAGIC_V2 && base_offset <= INT64_MAX);
+    put_be64(batch + AT_BASE_OFFSET, base_offset);
+}
+
+/* ---- reading ---- */
+
+enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *ret_batch)
+{
+    if (bytes.size < BATCH_HEADER_SIZE)
+        return NEAP_BADINPUT;
+    struct reader r = reader_of(bytes);
+    struct batch b = { .base_offset = read_be64(&r) };
+    uint32_t length = read_be32(&r);
+    if (length < BATCH_HEADER_SIZE - AFTER_LENGTH || length > bytes.size - AFTER_LENGTH || length > INT32_MAX)
+        return NEAP_BADINPUT;
+    b.size = AFTER_LENGTH + length;
+    read_be32(&r); /* the leader's epoch means nothing here */
+    uint8_t magic = read_u8(&r);
+    b.crc = read_be32(&r);
+    b.attributes = read_be16(&r);
+    uint32_t last_delta = read_be32(&r);
+    b.base_time_ms = (int64_t)read_be64(&r);
+    b.max_time_ms = (int64_t)read_be64(&r);
+    b.producer_id = (int64_t)read_be64(&r);
+    b.producer_epoch = (int16_t)read_be16(&r);
+    b.base_sequence = (int32_t)read_be32(&r);
+    b.count = read_be32(&r);
+    b.records = (struct bytes){ r.at, b.size - BATCH_HEADER_SIZE };
+    must(!r.spent);
+    if (magic != MAGIC_V2 || b.count == 0 || b.count > INT32_MAX || last_delta != b.count - 1)
+        return NEAP_BADINPUT;
+    if (b.base_offset > (uint64_t)INT64_MAX - b.count)
+        return NEAP_BADINPUT;
+    if ((b.attributes & ATTRIBUTE_CODEC) == 0 && b.count > b.records.size / RECORD_SIZE_LEAST)
+        return NEAP_BADINPUT;
+    if (check_crc && b.crc != crc32c(0, bytes.at + AT_ATTRIBUTES, b.size - AT_ATTRIBUTES))
+        return NEAP_CORRUPT;
+    *ret_batch = b;
+    return NEAP_OK;
+}
+
+/* A size that was read, as long as it is one and what it counts is there. */
+static struct bytes read_sized(struct reader *r, bool optional)
+{
+    int64_t size = read_varint(r);
+    if (size == -1 && optional && !r->spent)
+        return NO_BYTES;
+    if (size < 0 || (uint64_t)size > reader_left(r)) {
+        r->spent = true;
+        return NO_BYTES;
+    }
+    return read_bytes(r, (size_t)size);
+}
+
+enum neap_status record_header_next(struct reader *left, struct record_header *ret_header)
+{
+    if (!left->spent && reader_left(left) == 0)
+        return NEAP_NOTFOUND;
+    struct record_header header = { .name = read_sized(left, false) };
+    header.value = read_sized(left, true);
+    if (left->spent)
+        return NEAP_BADINPUT;
+    *ret_header = header;
+    return NEAP_OK;
+}
+
+static bool read_headers(struct reader *r, struct record *record)
+{
+    int64_t count = read_varint(r);
+    if (r->spent || count < 0 || count > BATCH_HEADER_COUNT_MAX)
+        return false;
+    record->header_count = (uint32_t)count;
+    record->headers = (struct bytes){ r->at, reader_left(r) };
+    struct record_header header;
+    for (int64_t i = 0; i < count; i++)
+        if (record_header_next(r, &header) != NEAP_OK)
+            return false;
+    return reader_left(r) == 0;
+}
+
+enum neap_status batch_next(const struct batch *batch, struct reader *left, uint32_t *index, struct record *ret_record)
+{
+    must(*index <= batch->count);
+    if ((batch->attributes & ATTRIBUTE_CODEC) != 0)
+        return NEAP_BADINPUT;
+    if (*index == batch->count)
+        return reader_left(left) == 0 && !left->spent ? NEAP_NOTFOUND : NEAP_BADINPUT;
+    struct bytes bytes = read_sized(left, false);
+    if (left->spent)
+        return NEAP_BADINPUT;
+    struct reader r = reader_of(bytes);
+    struct record record = { 0 };
+    read_u8(&r); /* a record's attributes are unused in this version of the format */
+    record.time_ms = (int64_t)((uint64_t)batch->base_time_ms + (uint64_t)read_varint(&r));
+    int64_t delta = read_varint(&r);
+    record.key = read_sized(&r, true);
+    record.value = read_sized(&r, true);
+    if (r.spent || delta != *index || !read_headers(&r, &record)) {
+        left->spent = true; /* nothing after it can be believed */
+        return NEAP_BADINPUT;
+    }
+    record.offset = batch->base_offset + *index;
+    (*index)++;
+    *ret_record = record;
+    return NEAP_OK;
+}
