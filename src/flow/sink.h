@@ -58,7 +58,8 @@ struct sink_batch {
     uint32_t refused_count;
     struct log_op *ops;           /* room for SINK_OP_COUNT_MAX, the task's; valid until the unit's completion */
     uint32_t op_count;
-    struct sink_batch *next_;     /* the sink's */
+    struct sink *sink_;           /* the sink's */
+    struct sink_batch *next_;
 };
 
 struct sink_recover {             /* asked once per source partition, before its first batch */
@@ -67,12 +68,15 @@ struct sink_recover {             /* asked once per source partition, before its
     void *ctx;
     struct log_partition source;
     uint64_t owner_epoch;         /* ours; the sink's row is locked and raised to it: an older owner is fenced */
+    bool take_over;               /* `start:` is written: a row written for another table, or by a higher epoch of this log,
+                                     is taken over. Otherwise either one is CONFLICT */
     /* filled in: */
     enum neap_status status;
     struct error error;
     struct sink_row row;          /* of this log */
     struct sink_row stranger;     /* a row of the same pipeline, sink, topic and partition that another log wrote */
     bool rows_there;              /* the output holds something already (a table with rows, a file with bytes) */
+    struct sink *sink_;           /* the sink's */
     struct sink_recover *next_;
 };
 
@@ -85,6 +89,9 @@ struct sink_verbs {
                             struct failure *failure);
     void (*recover)(struct sink *sink, struct sink_recover *recover);
     void (*land)(struct sink *sink, struct sink_batch *batch);
+    /* Calls `done` of whatever has ended; answers how many. On every turn of the tasks' agent, which is woken when there
+     * is something; `done` runs here and nowhere else. Never NULL. */
+    uint32_t (*work)(struct sink *sink);
     void (*close)(struct sink *sink); /* nothing in flight; frees it */
 };
 
