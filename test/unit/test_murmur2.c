@@ -1,8 +1,7 @@
 /* Kafka's partitioner: the known answers of its own client's test (UtilsTest, testMurmur2). */
+#include "check.h"
+
 #include "base/murmur2.h"
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 static void the_same_answers_as_kafka(void **state)
 {
