@@ -65,9 +65,9 @@ void logging_line(struct logging *logging, struct logging_site *site, enum loggi
             logging_line((logging), &logging_site_, (level), (message), logging_fields_ + 1, COUNT_OF(logging_fields_) - 1);       \
         }                                                                                                              \
     } while (0)
-#define logging_debug(logging, ...) LOGGING_LINE(logging, LOGGING_DEBUG, __VA_ARGS__)
-#define logging_info(logging, ...)  LOGGING_LINE(logging, LOGGING_INFO, __VA_ARGS__)
-#define logging_warn(logging, ...)  LOGGING_LINE(logging, LOGGING_WARN, __VA_ARGS__)
-#define logging_error(logging, ...) LOGGING_LINE(logging, LOGGING_ERROR, __VA_ARGS__)
+#define logging_debug(logging, ...) LOGGING_LINE(logging, LOGGING_DEBUG, __VA_ARGS__, )
+#define logging_info(logging, ...)  LOGGING_LINE(logging, LOGGING_INFO, __VA_ARGS__, )
+#define logging_warn(logging, ...)  LOGGING_LINE(logging, LOGGING_WARN, __VA_ARGS__, )
+#define logging_error(logging, ...) LOGGING_LINE(logging, LOGGING_ERROR, __VA_ARGS__, )
 
 #endif

@@ -4,7 +4,7 @@
 
 void (*must_last_words)(void);
 
-_Noreturn void must_failed(const char *what, const char *file, int line, const char *function)
+void must_failed(const char *what, const char *file, int line, const char *function)
 {
     fprintf(stderr, "neap: bug: %s:%d: %s: this must hold: %s\n", file, line, function, what);
     void (*last_words)(void) = must_last_words;

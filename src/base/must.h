@@ -9,10 +9,18 @@
 #include <assert.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Called once before the program stops, so that it can say where the journal stood. May be NULL. */
 extern void (*must_last_words)(void);
 
-_Noreturn void must_failed(const char *what, const char *file, int line, const char *function);
+__attribute__((noreturn)) void must_failed(const char *what, const char *file, int line, const char *function);
+
+#ifdef __cplusplus
+}
+#endif
 
 #define must(condition)                                                                                                \
     (__builtin_expect(!!(condition), 1) ? (void)0 : must_failed(#condition, __FILE__, __LINE__, __func__))
