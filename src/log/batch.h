@@ -18,19 +18,19 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-#define BATCH_HEADER_SIZE       61u
-#define BATCH_HEADER_COUNT_MAX  256u /* headers of one record */
+#define BATCH_HEADER_SIZE      61u
+#define BATCH_HEADER_COUNT_MAX 256u /* headers of one record */
 
 struct record_header {
     struct bytes name, value; /* value.at NULL: none */
 };
 
 struct record {
-    struct bytes key, value;              /* .at NULL: none */
+    struct bytes key, value; /* .at NULL: none */
     int64_t time_ms;
-    uint64_t offset;                      /* when read; absolute */
+    uint64_t offset; /* when read; absolute */
     uint32_t header_count;
-    struct bytes headers;                 /* as they lie in the batch; see record_header_next() */
+    struct bytes headers; /* as they lie in the batch; see record_header_next() */
 };
 
 /* ---- writing: into room the caller has ---- */
@@ -41,18 +41,18 @@ struct batch_builder {
     int64_t base_time_ms, max_time_ms;
 };
 /* `room` holds the whole batch; a record that does not fit answers NEAP_AGAIN and changes nothing. */
-void             batch_begin(struct batch_builder *b, void *room, size_t size);
+void batch_begin(struct batch_builder *b, void *room, size_t size);
 enum neap_status batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers,
                            uint32_t header_count);
-struct bytes     batch_end(struct batch_builder *b);          /* fills in the header and the CRC; count > 0 */
-size_t           batch_record_size_max(const struct record *record, const struct record_header *headers,
-                                       uint32_t header_count); /* an upper bound of what batch_add() will take */
+struct bytes batch_end(struct batch_builder *b); /* fills in the header and the CRC; count > 0 */
+size_t batch_record_size_max(const struct record *record, const struct record_header *headers,
+                             uint32_t header_count); /* an upper bound of what batch_add() will take */
 
 /* ---- reading ---- */
 
 struct batch {
     uint64_t base_offset;
-    uint32_t size, count, crc;            /* size: of the whole batch */
+    uint32_t size, count, crc; /* size: of the whole batch */
     uint16_t attributes;
     int64_t base_time_ms, max_time_ms, producer_id;
     int16_t producer_epoch;
@@ -63,7 +63,8 @@ struct batch {
 enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *ret_batch);
 /* Walks the records of an uncompressed batch: `left` starts as batch.records, `index` as 0. NEAP_NOTFOUND: past the last. */
 enum neap_status batch_next(const struct batch *batch, struct reader *left, uint32_t *index, struct record *ret_record);
-enum neap_status record_header_next(struct reader *left, struct record_header *ret_header); /* left: reader_of(headers) */
-void             batch_stamp(uint8_t *batch, uint64_t base_offset);
+enum neap_status record_header_next(struct reader *left,
+                                    struct record_header *ret_header); /* left: reader_of(headers) */
+void batch_stamp(uint8_t *batch, uint64_t base_offset);
 
 #endif

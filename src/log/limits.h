@@ -4,12 +4,12 @@
 
 #include <assert.h>
 
-#define RECORD_SIZE_MAX              (1u << 20)   /* key + value + headers; larger: a dead letter, TOOLARGE */
-#define JOURNAL_FILE_SIZE_MIN        (4u << 20)   /* disk / 64 below it: this size is used */
-#define JOURNAL_FILE_SIZE_MAX        (256u << 20)
-#define JOURNAL_FILE_COUNT_MIN       4u           /* a disk budget of fewer files is refused at start */
-#define TOPIC_PARTITION_COUNT_MAX    10000u       /* of one topic */
-#define CLIENT_COUNT_MAX             64u          /* agents that write at one time */
+#define RECORD_SIZE_MAX           (1u << 20) /* key + value + headers; larger: a dead letter, TOOLARGE */
+#define JOURNAL_FILE_SIZE_MIN     (4u << 20) /* disk / 64 below it: this size is used */
+#define JOURNAL_FILE_SIZE_MAX     (256u << 20)
+#define JOURNAL_FILE_COUNT_MIN    4u     /* a disk budget of fewer files is refused at start */
+#define TOPIC_PARTITION_COUNT_MAX 10000u /* of one topic */
+#define CLIENT_COUNT_MAX          64u    /* agents that write at one time */
 
 static_assert(4u * RECORD_SIZE_MAX <= JOURNAL_FILE_SIZE_MIN, "a unit with one record fits in a fresh file");
 

@@ -34,7 +34,7 @@ struct log_partition {
     uint32_t partition;
 };
 
-#define LOG_NAME_SIZE_MAX  249u /* Kafka's; names are [A-Za-z0-9._-]+, not "." or ".." */
+#define LOG_NAME_SIZE_MAX  249u   /* Kafka's; names are [A-Za-z0-9._-]+, not "." or ".." */
 #define LOG_VALUE_SIZE_MAX 65536u /* of a fact, or of a done set */
 #define LOG_KEY_SIZE_MAX   1024u  /* of a fact */
 
@@ -43,55 +43,57 @@ struct log_client;
 struct log_reader;
 
 struct log_options {
-    const char *path;              /* the data directory; made when missing */
-    bool read_only;                /* look only: nothing is written, no agent started (listing a stopped node) */
-    uint64_t disk_size;            /* bytes all files together may take; 0: 90 % of what is free */
-    uint32_t file_size;            /* of a journal file; 0: disk_size / 64 within 4 and 256 MiB */
-    uint32_t tail_size;            /* memory for the newest bytes of the journal; 0: 8 MiB */
-    uint32_t index_count_max;      /* batches in one journal file; 0: 128 Ki; a full index seals the file early */
-    uint32_t partition_count_max;  /* 0: 10,000 */
-    uint32_t fact_size_max;        /* bytes of facts and offsets in memory; 0: 16 MiB */
-    uint32_t snapshot_size;        /* journal bytes between two snapshots; 0: 128 MiB */
-    int64_t idle_mark_ns;          /* an idle journal writes its durable mark after this; 0: 200 ms */
-    struct logging *logging;       /* may be NULL */
+    const char *path;             /* the data directory; made when missing */
+    uint64_t disk_size;           /* bytes all files together may take; 0: 90 % of what is free */
+    uint32_t file_size;           /* of a journal file; 0: disk_size / 64 within 4 and 256 MiB */
+    uint32_t tail_size;           /* memory for the newest bytes of the journal; 0: 8 MiB */
+    uint32_t index_count_max;     /* batches in one journal file; 0: 128 Ki; a full index seals the file early */
+    uint32_t partition_count_max; /* 0: 10,000 */
+    uint32_t fact_size_max;       /* bytes of facts and offsets in memory; 0: 16 MiB */
+    uint32_t snapshot_size;       /* journal bytes between two snapshots; 0: 128 MiB */
+    int64_t idle_mark_ns;         /* an idle journal writes its durable mark after this; 0: 200 ms */
+    struct logging *logging;      /* may be NULL */
 };
 
 /* Opens, recovers and starts. NEAP_HELD (another process, with its pid), NEAP_CORRUPT (file and position named, nothing
  * changed), NEAP_VERSION, NEAP_FULL, NEAP_DENIED, NEAP_IO. */
 enum neap_status log_open(struct io *io, const struct log_options *options, struct log **ret_log, struct error *err);
 /* Clients and readers are closed. Submitted units are written and synced first. Accepts NULL inside. */
-void             log_close(struct log **log);
-size_t           log_memory_size(const struct log_options *options);
-struct log_id    log_identity(const struct log *log);
+void log_close(struct log **log);
+size_t log_memory_size(const struct log_options *options);
+struct log_id log_identity(const struct log *log);
 /* What stopped it: OK while it works; IO after a failed write or sync. `err` gets the trail. Any thread. */
 enum neap_status log_health(struct log *log, struct error *err);
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
 enum log_op_kind {
-    LOG_APPEND,        /* payload: one record batch (log/batch.h), base offset 0 */
-    LOG_OFFSET,        /* name: the group; payload: the done set beyond the commit point, may be empty */
-    LOG_FACT,          /* name: the key; payload: the value; empty value: forget it */
-    LOG_TOPIC_CREATE,  /* name: the topic; count: partitions */
-    LOG_TOPIC_DELETE,  /* target.topic_id */
+    LOG_APPEND,       /* payload: one record batch (log/batch.h), base offset 0 */
+    LOG_OFFSET,       /* name: the group; payload: the done set beyond the commit point, may be empty */
+    LOG_FACT,         /* name: the key; payload: the value; empty value: forget it */
+    LOG_TOPIC_CREATE, /* name: the topic; count: partitions */
+    LOG_TOPIC_DELETE, /* target.topic_id */
 };
 
 /* Views of facts. The numbers are on disk. */
 enum log_view {
-    LOG_VIEW_FILE = 1,    /* a file source: path -> position and identity */
-    LOG_VIEW_FATE = 2,    /* pipeline and offset -> what became of it, beyond the commit point */
-    LOG_VIEW_LEDGER = 3,  /* pipeline -> its counters */
-    LOG_VIEW_SINK = 4,    /* pipeline and sink -> what a sink in this log's care has to remember */
-    LOG_VIEW_START = 5,   /* pipeline -> owner epoch and unclean starts */
+    LOG_VIEW_FILE = 1,   /* a file source: path -> position and identity */
+    LOG_VIEW_FATE = 2,   /* pipeline and offset -> what became of it, beyond the commit point */
+    LOG_VIEW_LEDGER = 3, /* pipeline -> its counters */
+    LOG_VIEW_SINK = 4,   /* pipeline and sink -> what a sink in this log's care has to remember */
+    LOG_VIEW_START = 5,  /* pipeline -> owner epoch and unclean starts */
 };
 
 struct log_op {
     enum log_op_kind kind;
-    uint8_t view;                 /* LOG_FACT */
-    struct log_partition target;  /* APPEND: where to; OFFSET and FACT: whose; TOPIC_CREATE: ret topic_id */
-    uint32_t count;               /* APPEND: records in the batch; TOPIC_CREATE: partitions */
-    log_offset offset;            /* APPEND: ret base offset, valid at done(OK); OFFSET: the commit point */
-    struct bytes name, payload;   /* kept until done */
+    uint8_t view;                /* LOG_FACT */
+    struct log_partition target; /* APPEND: where to; OFFSET and FACT: whose; TOPIC_CREATE: ret topic_id */
+    uint32_t count;              /* APPEND: records in the batch; TOPIC_CREATE: partitions */
+    log_offset offset;           /* APPEND: ret base offset, valid at done(OK); OFFSET: the commit point */
+    struct bytes name, payload;  /* kept until done */
+    /* the log's: */
+    log_position position_;
+    void *partition_;
 };
 
 struct log_unit {
@@ -99,14 +101,16 @@ struct log_unit {
     uint32_t count;     /* 1 .. LOG_UNIT_OP_COUNT_MAX */
     /* Runs in log_client_work() of the client it was submitted to. */
     void (*done)(struct log_unit *unit, enum neap_status status);
-    void *ctx;               /* the caller's */
+    void *ctx; /* the caller's */
     /* the log's: */
-    uint64_t ticket_;
+    struct log_unit *next_;
+    struct log_client *client_;
     enum neap_status status_;
-    uint32_t size_;
+    uint32_t size_, append_count_;
 };
 #define LOG_UNIT_OP_COUNT_MAX 4096u
-#define LOG_UNIT_SIZE_MAX     (4u << 20) /* header, names and payloads, and never more than a quarter of a journal file */
+#define LOG_UNIT_SIZE_MAX \
+    (4u << 20) /* header, names, payloads; less where the first journal file or the tail is smaller */
 
 struct log_client_options {
     uint32_t inflight_count_max; /* units; 0: 256 */
@@ -116,13 +120,13 @@ struct log_client_options {
 enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
                                  struct log_client **ret_client, struct error *err);
 /* Nothing in flight. */
-void             log_client_close(struct log_client **client);
+void log_client_close(struct log_client **client);
 /* OK: `done` will be called, exactly once. AGAIN: no room now (room comes with a completion). TOOLARGE, MISUSE: never.
  * CLOSED: the log has stopped. */
 enum neap_status log_submit(struct log_client *client, struct log_unit *unit);
 /* Calls `done` of what has ended; answers how many. The owner's turn. */
-uint32_t         log_client_work(struct log_client *client);
-uint32_t         log_client_inflight(const struct log_client *client);
+uint32_t log_client_work(struct log_client *client);
+uint32_t log_client_inflight(const struct log_client *client);
 /* Submits and waits, for callers that are no agent: commands and tests. The unit's `done` is set by it. */
 enum neap_status log_submit_wait(struct log_client *client, struct log_unit *unit, mono_time deadline);
 
@@ -131,13 +135,13 @@ enum neap_status log_submit_wait(struct log_client *client, struct log_unit *uni
 struct log_topic {
     char name[LOG_NAME_SIZE_MAX + 1];
     uint32_t id, partition_count;
-    uint64_t batch_count, size;      /* of what is durable */
+    uint64_t batch_count, size; /* of what is durable */
 };
 /* NEAP_OK or what is wrong with the name. */
 enum neap_status log_name_check(const char *name, struct error *err);
 enum neap_status log_topic_find(struct log *log, const char *name, struct log_topic *ret_topic); /* NEAP_NOTFOUND */
 /* The index-th topic in name order; false past the last. */
-bool             log_topic_at(struct log *log, uint32_t index, struct log_topic *ret_topic);
+bool log_topic_at(struct log *log, uint32_t index, struct log_topic *ret_topic);
 /* Creates it when missing, waits. NEAP_MISUSE where it is there with another number of partitions (count 0: any; 1 new). */
 enum neap_status log_topic_ensure(struct log_client *client, const char *name, uint32_t partition_count,
                                   mono_time deadline, struct log_topic *ret_topic, struct error *err);
@@ -147,41 +151,42 @@ enum neap_status log_partition_end(struct log *log, struct log_partition partiti
 /* ---- offsets and facts: durable ones only ---------------------------------------------------------------------------- */
 
 struct log_commit {
-    log_offset offset;            /* the commit point: the lowest offset not yet done */
-    struct bytes done_set;        /* in the caller's room */
+    log_offset offset;     /* the commit point: the lowest offset not yet done */
+    struct bytes done_set; /* in the caller's room */
 };
 /* room: LOG_VALUE_SIZE_MAX bytes, or NULL for the offset alone. NEAP_NOTFOUND. */
 enum neap_status log_offset_get(struct log *log, const char *group, struct log_partition partition, uint8_t *room,
                                 struct log_commit *ret_commit);
 /* Every (group, partition) in group, topic, partition order. `each` runs under a lock: copy and go. */
-void             log_offset_each(struct log *log, bool (*each)(void *ctx, const char *group, struct log_partition partition,
-                                                               log_offset offset), void *ctx);
+void log_offset_each(struct log *log,
+                     bool (*each)(void *ctx, const char *group, struct log_partition partition, log_offset offset),
+                     void *ctx);
 /* room: LOG_VALUE_SIZE_MAX bytes. NEAP_NOTFOUND. */
 enum neap_status log_fact_get(struct log *log, uint8_t view, struct log_partition partition, struct bytes key,
                               uint8_t *room, struct bytes *ret_value);
 /* Every fact of a view and partition whose key starts with `prefix`, in the order of last writing. Under a lock. */
-void             log_fact_each(struct log *log, uint8_t view, struct log_partition partition, struct bytes prefix,
-                               bool (*each)(void *ctx, struct bytes key, struct bytes value), void *ctx);
+void log_fact_each(struct log *log, uint8_t view, struct log_partition partition, struct bytes prefix,
+                   bool (*each)(void *ctx, struct bytes key, struct bytes value), void *ctx);
 
 /* ---- reading --------------------------------------------------------------------------------------------------------- */
 
 struct log_batch {
-    log_offset base;         /* offset of the batch's first record */
+    log_offset base; /* offset of the batch's first record */
     uint32_t count;
-    wall_time appended;
-    struct bytes bytes;      /* the record batch, base offset stamped; valid until the next call on the reader */
+    wall_time appended; /* to the second */
+    struct bytes bytes; /* the record batch, base offset stamped; valid until the next call on the reader */
 };
 /* read_size: bytes kept for reading; a larger batch grows it once, up to LOG_UNIT_SIZE_MAX. NEAP_NOTFOUND, NEAP_NOMEM. */
 enum neap_status log_reader_open(struct log *log, struct log_partition partition, log_offset from, size_t read_size,
                                  struct log_reader **ret_reader, struct error *err);
-void             log_reader_close(struct log_reader **reader);
+void log_reader_close(struct log_reader **reader);
 /* The batch that holds the next offset (it may begin before it). AGAIN: nothing durable there yet. CORRUPT, with file
  * and position in `err`: this partition ends here until it is settled. NOTFOUND: the topic was deleted. */
 enum neap_status log_reader_next(struct log_reader *reader, struct log_batch *ret_batch, struct error *err);
-void             log_reader_seek(struct log_reader *reader, log_offset to);
+void log_reader_seek(struct log_reader *reader, log_offset to);
 /* From now on `agent` is woken when something new is durable anywhere in the log. At most LOG_WATCH_COUNT_MAX. */
 enum neap_status log_watch(struct log *log, struct io_agent *agent);
-void             log_unwatch(struct log *log, struct io_agent *agent);
+void log_unwatch(struct log *log, struct io_agent *agent);
 #define LOG_WATCH_COUNT_MAX 64u
 
 /* ---- looking after it --------------------------------------------------------------------------------------------------- */
@@ -190,7 +195,7 @@ struct log_figures {
     log_position durable, written;
     uint64_t sync_count, entry_count, batch_count, append_size;
     uint64_t file_count, spare_count, disk_used_size, disk_size;
-    uint64_t recovered_size;      /* journal bytes read at start */
+    uint64_t recovered_size; /* journal bytes read at start */
     int64_t recovery_ns;
     bool full;
 };

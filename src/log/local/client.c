@@ -1,0 +1,237 @@
+/* client.c - handing units over: room first, so that the hand-over cannot fail. */
+#include "log/batch.h"
+#include "log/local/journal.h"
+#include <stdlib.h>
+
+enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
+                                 struct log_client **ret_client, struct error *err)
+{
+    CHECK_MAGIC(log, LOG_MAGIC);
+    struct log_client *c = calloc(1, sizeof(*c));
+    if (c == NULL)
+        return error_set(err, NEAP_NOMEM, "log client");
+    c->log = log;
+    c->inflight_count_max = options->inflight_count_max != 0 ? options->inflight_count_max : 256;
+    c->inflight_size_max = options->inflight_size_max != 0 ? options->inflight_size_max : 8u << 20;
+    atomic_init(&c->agent, options->agent);
+    c->submitted = ring_new(sizeof(struct log_unit *), c->inflight_count_max);
+    c->completed = ring_new(sizeof(struct log_unit *), c->inflight_count_max);
+    enum neap_status status = c->submitted != NULL && c->completed != NULL ? NEAP_AGAIN : NEAP_NOMEM;
+    io_mutex_take(log->shared.mutex);
+    for (uint32_t i = 0; i < CLIENT_COUNT_MAX && status == NEAP_AGAIN; i++) {
+        if (atomic_load_explicit(&log->clients[i], memory_order_relaxed) != NULL)
+            continue;
+        c->index = i;
+        atomic_store_explicit(&log->clients[i], c, memory_order_release);
+        status = NEAP_OK;
+    }
+    io_mutex_drop(log->shared.mutex);
+    if (status == NEAP_OK) {
+        *ret_client = c;
+        return NEAP_OK;
+    }
+    ring_free(&c->submitted);
+    ring_free(&c->completed);
+    free(c);
+    return error_set(err, status, "log client: %s",
+                     status == NEAP_AGAIN ? "too many of them at one time" : "out of memory");
+}
+
+void log_client_close(struct log_client **client)
+{
+    struct log_client *c = *client;
+    if (c == NULL)
+        return;
+    must(c->inflight_count == 0);
+    struct log *log = c->log;
+    io_mutex_take(log->shared.mutex);
+    c->closing = true; /* from here on the journal will not wake its agent; it frees it on a turn of its own */
+    io_mutex_drop(log->shared.mutex);
+    atomic_store(&log->clients_closing, true);
+    journal_wake(log->journal);
+    *client = NULL;
+}
+
+uint32_t log_client_inflight(const struct log_client *client)
+{
+    return client->inflight_count;
+}
+
+/* What can never be written is told at the door. */
+static enum neap_status check_append(const struct log_op *op)
+{
+    struct batch b;
+    if (batch_open(op->payload, false, &b) != NEAP_OK || get_be32(op->payload.at + 12) != 0)
+        return NEAP_BADINPUT;
+    if (get_be32(op->payload.at + 23) + 1 != op->count || op->count == 0 || op->name.size != 0)
+        return NEAP_MISUSE;
+    return NEAP_OK;
+}
+
+static enum neap_status check_op(const struct log_op *op)
+{
+    char name[LOG_NAME_SIZE_MAX + 1];
+    switch (op->kind) {
+    case LOG_APPEND:
+        return check_append(op);
+    case LOG_OFFSET:
+        return op->name.size > 0 && op->name.size <= LOG_KEY_SIZE_MAX && op->payload.size <= LOG_VALUE_SIZE_MAX
+                   ? NEAP_OK
+                   : NEAP_TOOLARGE;
+    case LOG_FACT:
+        return op->name.size <= LOG_KEY_SIZE_MAX && op->payload.size <= LOG_VALUE_SIZE_MAX ? NEAP_OK : NEAP_TOOLARGE;
+    case LOG_TOPIC_CREATE:
+        if (op->name.size > LOG_NAME_SIZE_MAX || op->count == 0 || op->count > TOPIC_PARTITION_COUNT_MAX ||
+            op->payload.size > 0)
+            return NEAP_MISUSE;
+        memcpy(name, op->name.at, op->name.size);
+        name[op->name.size] = 0;
+        return strlen(name) == op->name.size ? log_name_check(name, NULL) : NEAP_MISUSE;
+    case LOG_TOPIC_DELETE:
+        return op->name.size == 0 && op->payload.size == 0 ? NEAP_OK : NEAP_MISUSE;
+    }
+    return NEAP_MISUSE;
+}
+
+static uint64_t unit_size_max(const struct log *log)
+{
+    uint64_t first = log->options.file_size < JOURNAL_FILE_SIZE_MIN ? log->options.file_size : JOURNAL_FILE_SIZE_MIN;
+    uint64_t file = first - 2 * JOURNAL_PAGE_SIZE;
+    uint64_t tail = (uint64_t)(log->tail.block_count - 1) * log->tail.block_size - JOURNAL_PAGE_SIZE;
+    uint64_t max = file < tail ? file : tail;
+    return max < LOG_UNIT_SIZE_MAX ? max : LOG_UNIT_SIZE_MAX;
+}
+
+static enum neap_status measure(struct log *log, struct log_unit *unit)
+{
+    uint64_t size = ENTRY_HEADER_SIZE;
+    unit->append_count_ = 0;
+    if (unit->count == 0 || unit->count > LOG_UNIT_OP_COUNT_MAX)
+        return NEAP_MISUSE;
+    for (uint32_t i = 0; i < unit->count; i++) {
+        const struct log_op *op = &unit->ops[i];
+        enum neap_status status = check_op(op);
+        if (status != NEAP_OK)
+            return status;
+        size += op_size(op->name.size, op->payload.size);
+        unit->append_count_ += op->kind == LOG_APPEND;
+        if (size > unit_size_max(log))
+            return NEAP_TOOLARGE;
+    }
+    unit->size_ = (uint32_t)round_up(size, ENTRY_BOUND);
+    return unit->append_count_ <= log->shared.index_count_max ? NEAP_OK : NEAP_TOOLARGE;
+}
+
+enum neap_status log_submit(struct log_client *c, struct log_unit *unit)
+{
+    enum neap_status status = measure(c->log, unit);
+    if (status != NEAP_OK)
+        return status;
+    if (c->inflight_count == c->inflight_count_max ||
+        (c->inflight_count > 0 && c->inflight_size + unit->size_ > c->inflight_size_max))
+        return NEAP_AGAIN;
+    unit->client_ = c;
+    unit->next_ = NULL;
+    c->inflight_count++;
+    c->inflight_size += unit->size_;
+    bool pushed = ring_push(c->submitted, &unit);
+    must(pushed); /* the ring holds inflight_count_max */
+    journal_wake(c->log->journal);
+    return NEAP_OK;
+}
+
+uint32_t log_client_work(struct log_client *c)
+{
+    uint32_t count = 0;
+    for (struct log_unit *unit; ring_pop(c->completed, &unit); count++) {
+        must(unit->client_ == c && c->inflight_count > 0);
+        c->inflight_count--;
+        c->inflight_size -= unit->size_;
+        unit->done(unit, unit->status_);
+    }
+    return count;
+}
+
+/* ---- waiting, for callers that are no agent ------------------------------------------------------------------------------ */
+
+/* On the caller's stack: an agent for as long as it waits. It is known to the journal only while its door is up: from its
+ * first turn to the one in which it leaves. */
+struct waiter {
+    struct io_agent agent;
+    struct io_timer timer;
+    struct log_client *client;
+    struct io_agent *before;
+    mono_time deadline;
+    bool known, done, late;
+};
+
+static void make_known(struct waiter *w, bool known)
+{
+    struct log_client *c = w->client;
+    io_mutex_take(c->log->shared.mutex); /* no wake of it is under way after this */
+    if (known)
+        w->before = atomic_exchange(&c->agent, &w->agent);
+    else
+        atomic_store(&c->agent, w->before);
+    io_mutex_drop(c->log->shared.mutex);
+    w->known = known;
+}
+
+static void leave(struct waiter *w)
+{
+    io_timer_cancel(&w->timer);
+    make_known(w, false);
+    io_agent_leave(&w->agent);
+}
+
+static void waited(struct log_unit *unit, enum neap_status status)
+{
+    struct waiter *w = unit->client_->waiter;
+    unit->status_ = status;
+    if (w != NULL)
+        w->done = true;
+}
+
+static void too_late(struct io_timer *timer, mono_time now)
+{
+    struct waiter *w = timer->ctx;
+    (void)now;
+    w->late = true;
+    io_agent_wake(&w->agent);
+}
+
+static uint32_t waiter_work(void *ctx, mono_time now)
+{
+    struct waiter *w = ctx;
+    (void)now;
+    if (!w->known && !w->done && !w->late) {
+        make_known(w, true);
+        io_timer_set(&w->timer, w->deadline);
+    }
+    uint32_t work = log_client_work(w->client);
+    if (w->known && (w->done || w->late))
+        leave(w);
+    return work;
+}
+
+static enum neap_status wait_for(struct log_client *c, mono_time deadline)
+{
+    struct waiter w = { .client = c };
+    struct error err;
+    w.agent = (struct io_agent){ .name = "waiter", .work = waiter_work, .ctx = &w };
+    w.timer = (struct io_timer){ .agent = &w.agent, .fire = too_late, .ctx = &w };
+    w.deadline = deadline;
+    c->waiter = &w;
+    enum neap_status status = io_agent_run(c->log->io, &w.agent, MONO_NEVER, &err);
+    c->waiter = NULL;
+    return status != NEAP_OK ? status : w.done ? NEAP_OK : NEAP_TIMEOUT;
+}
+
+enum neap_status log_submit_wait(struct log_client *c, struct log_unit *unit, mono_time deadline)
+{
+    unit->done = waited;
+    enum neap_status status = log_submit(c, unit);
+    if (status == NEAP_OK)
+        status = wait_for(c, deadline);
+    return status == NEAP_OK ? unit->status_ : status;
+}

@@ -1,0 +1,415 @@
+#include "log/local/index.h"
+#include "base/crc32c.h"
+#include "log/local/views.h"
+#include <stdlib.h>
+
+enum neap_status indexes_init(struct shared *s, uint32_t count_max)
+{
+    s->index_count_max = count_max;
+    for (int i = 0; i < 2; i++) {
+        s->indexes[i].entries = malloc(count_max * sizeof(struct index_entry)); /* pages come as they fill */
+        if (s->indexes[i].entries == NULL)
+            return NEAP_NOMEM;
+    }
+    return NEAP_OK;
+}
+
+void indexes_fini(struct shared *s)
+{
+    for (int i = 0; i < 2; i++)
+        free(s->indexes[i].entries);
+}
+
+struct open_index *index_in_memory(struct shared *s, uint64_t sequence)
+{
+    struct open_index *index = &s->indexes[sequence & 1];
+    return sequence != 0 && index->sequence == sequence ? index : NULL;
+}
+
+void index_begin(struct shared *s, uint64_t sequence)
+{
+    struct open_index *index = &s->indexes[sequence & 1];
+    must(index->sequence == 0);
+    index->sequence = sequence;
+    index->count = 0;
+    index->sealed = false;
+}
+
+void index_link(struct shared *s, struct partition *p, uint64_t file_sequence, const struct index_entry *entry)
+{
+    struct open_index *index = index_in_memory(s, file_sequence);
+    must(index != NULL && !index->sealed && index->count < s->index_count_max);
+    uint32_t slot = index->count++;
+    index->entries[slot] = *entry;
+    index->entries[slot].next = INDEX_NONE;
+    unsigned which = file_sequence & 1;
+    if (p->open[which].sequence != file_sequence) {
+        p->open[which].sequence = file_sequence;
+        p->open[which].first = slot;
+    } else {
+        index->entries[p->open[which].last].next = slot;
+    }
+    p->open[which].last = slot;
+}
+
+void index_add(struct shared *s, struct partition *p, uint64_t file_sequence, const struct index_entry *entry)
+{
+    must(entry->base == p->end && entry->count > 0); /* dense: what was never written cannot be durable */
+    index_link(s, p, file_sequence, entry);
+    p->end += entry->count;
+    p->batch_count++;
+    p->size += entry->size;
+}
+
+/* ---- on disk ---------------------------------------------------------------------------------------------------- */
+
+enum neap_status index_header_read(struct bytes bytes, struct index_header *ret_header)
+{
+    if (bytes.size < INDEX_HEADER_SIZE || get_le32(bytes.at) != INDEX_MAGIC)
+        return NEAP_BADINPUT;
+    if (get_le32(bytes.at + 64) != crc32c(0, bytes.at, 64))
+        return NEAP_CORRUPT;
+    if (get_le32(bytes.at + 4) > INDEX_VERSION)
+        return NEAP_VERSION;
+    struct index_header h = {
+        .sequence = get_le64(bytes.at + 24),
+        .salt = get_le64(bytes.at + 32),
+        .end = get_le64(bytes.at + 40),
+        .row_count = get_le32(bytes.at + 48),
+        .entry_count = get_le32(bytes.at + 52),
+        .rows_crc = get_le32(bytes.at + 56),
+        .entries_crc = get_le32(bytes.at + 60),
+    };
+    memcpy(h.log_id.bytes, bytes.at + 8, sizeof(h.log_id.bytes));
+    *ret_header = h;
+    return NEAP_OK;
+}
+
+static void header_write(const struct index_header *h, uint8_t *at)
+{
+    put_le32(at, INDEX_MAGIC);
+    put_le32(at + 4, INDEX_VERSION);
+    memcpy(at + 8, h->log_id.bytes, sizeof(h->log_id.bytes));
+    put_le64(at + 24, h->sequence);
+    put_le64(at + 32, h->salt);
+    put_le64(at + 40, h->end);
+    put_le32(at + 48, h->row_count);
+    put_le32(at + 52, h->entry_count);
+    put_le32(at + 56, h->rows_crc);
+    put_le32(at + 60, h->entries_crc);
+    put_le32(at + 64, crc32c(0, at, 64));
+    put_le32(at + 68, 0);
+}
+
+void index_row_read(const uint8_t *at, struct index_row *ret_row)
+{
+    *ret_row = (struct index_row){ .partition = { get_le32(at), get_le32(at + 4) },
+                                   .next = get_le64(at + 8),
+                                   .first = get_le32(at + 16),
+                                   .count = get_le32(at + 20) };
+}
+
+void index_entry_read(const uint8_t *at, struct index_entry *ret_entry)
+{
+    *ret_entry = (struct index_entry){ .base = get_le64(at),
+                                       .at = get_le32(at + 8),
+                                       .size = get_le32(at + 12),
+                                       .count = get_le32(at + 16),
+                                       .next = INDEX_NONE };
+}
+
+static enum neap_status check_row(const struct index_row *row, const uint8_t *entries, struct error *err)
+{
+    uint64_t next = row->next;
+    for (uint32_t i = 0; i < row->count; i++) {
+        struct index_entry e;
+        index_entry_read(entries + (size_t)(row->first + i) * INDEX_ENTRY_SIZE, &e);
+        if (e.base != next || e.count == 0)
+            return error_set(err, NEAP_CORRUPT, "topic %u partition %u: offset %llu where %llu belongs",
+                             row->partition.topic_id, row->partition.partition, (unsigned long long)e.base,
+                             (unsigned long long)next);
+        next = e.base + e.count;
+    }
+    return NEAP_OK;
+}
+
+enum neap_status index_check(struct bytes bytes, struct index_header *ret_header, struct error *err)
+{
+    struct index_header h;
+    enum neap_status status = index_header_read(bytes, &h);
+    if (status != NEAP_OK)
+        return error_set(err, status, "index header: %s", status_text(status));
+    uint64_t rows_size = (uint64_t)h.row_count * INDEX_ROW_SIZE,
+             entries_size = (uint64_t)h.entry_count * INDEX_ENTRY_SIZE;
+    if (bytes.size != INDEX_HEADER_SIZE + rows_size + entries_size)
+        return error_set(err, NEAP_CORRUPT, "index is %zu bytes, its header says %llu", bytes.size,
+                         (unsigned long long)(INDEX_HEADER_SIZE + rows_size + entries_size));
+    const uint8_t *rows = bytes.at + INDEX_HEADER_SIZE, *entries = rows + rows_size;
+    if (crc32c(0, rows, rows_size) != h.rows_crc || crc32c(0, entries, entries_size) != h.entries_crc)
+        return error_set(err, NEAP_CORRUPT, "index rows or entries: checksum does not match");
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < h.row_count; i++) {
+        struct index_row row;
+        index_row_read(rows + (size_t)i * INDEX_ROW_SIZE, &row);
+        if (row.first != first || row.count > h.entry_count - first)
+            return error_set(err, NEAP_CORRUPT, "index row %u does not follow the one before it", i);
+        first += row.count;
+        status = check_row(&row, entries, err);
+        if (status != NEAP_OK)
+            return status;
+    }
+    if (first != h.entry_count)
+        return error_set(err, NEAP_CORRUPT, "index has entries of no row");
+    *ret_header = h;
+    return NEAP_OK;
+}
+
+/* What the partition's next offset was where file `sequence` begins. */
+static uint64_t next_at_start(struct shared *s, const struct partition *p, uint64_t sequence)
+{
+    for (uint64_t file = sequence; file <= sequence + 1; file++) {
+        struct open_index *index = index_in_memory(s, file);
+        if (index != NULL && p->open[file & 1].sequence == file)
+            return index->entries[p->open[file & 1].first].base;
+    }
+    return p->end;
+}
+
+/* What it was by the index of the file before. */
+static bool next_after(const struct index_before *before, const struct partition *p, uint64_t *ret_next)
+{
+    struct index_row row;
+    struct index_entry last;
+    uint32_t row_count;
+    if (before->index == NULL || index_row_count(before->index, &row_count) != NEAP_OK ||
+        index_find_row(before->index, (struct log_partition){ p->topic_id, p->number }, &row) != NEAP_OK)
+        return false;
+    *ret_next = row.next;
+    if (row.count == 0)
+        return true;
+    if (index_load_entries(before->index, &row, row_count, row.count - 1, &last, 1) != NEAP_OK)
+        return false;
+    *ret_next = last.base + last.count;
+    return true;
+}
+
+struct row_list {
+    uint8_t *bytes;
+    uint32_t count;
+    uint32_t *starts; /* in memory: the partition's first entry */
+};
+
+/* Under the mutex: the rows of all partitions, in topic id and partition order. */
+static void collect_rows(struct shared *s, uint64_t sequence, const struct index_before *before, struct row_list *rows)
+{
+    uint32_t first = 0;
+    struct open_index *index = index_in_memory(s, sequence);
+    for (uint32_t id = 1, seen = 0; seen < s->views.topic_count && id < s->views.topic_id_next; id++) {
+        struct topic *topic = views_topic(&s->views, id);
+        if (topic == NULL)
+            continue;
+        seen++;
+        for (uint32_t i = 0; i < topic->partition_count; i++) {
+            struct partition *p = &topic->partitions[i];
+            uint32_t count = 0, start = INDEX_NONE;
+            if (p->open[sequence & 1].sequence == sequence) {
+                start = p->open[sequence & 1].first;
+                for (uint32_t at = start; at != INDEX_NONE; at = index->entries[at].next)
+                    count++;
+            }
+            uint64_t next;
+            if (start != INDEX_NONE)
+                next = index->entries[start].base;
+            else if (before == NULL)
+                next = next_at_start(s, p, sequence);
+            else if (!next_after(before, p, &next))
+                continue;
+            uint8_t *row = rows->bytes + (size_t)rows->count * INDEX_ROW_SIZE;
+            put_le32(row, p->topic_id);
+            put_le32(row + 4, p->number);
+            put_le64(row + 8, next);
+            put_le32(row + 16, first);
+            put_le32(row + 20, count);
+            rows->starts[rows->count++] = start;
+            first += count;
+        }
+    }
+}
+
+static uint32_t write_entries(const struct open_index *index, const struct row_list *rows, uint8_t *entries)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        for (uint32_t at = rows->starts[i]; at != INDEX_NONE; at = index->entries[at].next) {
+            const struct index_entry *e = &index->entries[at];
+            uint8_t *to = entries + (size_t)count++ * INDEX_ENTRY_SIZE;
+            put_le64(to, e->base);
+            put_le32(to + 8, e->at);
+            put_le32(to + 12, e->size);
+            put_le32(to + 16, e->count);
+            put_le32(to + 20, 0);
+        }
+    }
+    return count;
+}
+
+static enum neap_status write_file(struct log *log, uint64_t sequence, struct bytes bytes, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    struct io_file *file = NULL;
+    enum neap_status status =
+        io_file_open(log->io, log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)sequence),
+                     IO_READ | IO_WRITE | IO_CREATE, &file, err);
+    if (status != NEAP_OK)
+        return error_while(err, "write index");
+    status = io_file_truncate(file, bytes.size);
+    if (status == NEAP_OK)
+        status = io_file_write(file, &bytes, 1, 0);
+    if (status == NEAP_OK)
+        status = io_file_sync(file);
+    io_file_close(&file);
+    if (status != NEAP_OK)
+        return error_set(err, status, "write index %s: %s", path, status_text(status));
+    return io_dir_sync(log->io, log_path(log, path, INDEX_FOLDER, "%s", ""), err);
+}
+
+enum neap_status index_write(struct log *log, uint64_t sequence, const struct index_before *before, struct error *err)
+{
+    struct shared *s = &log->shared;
+    struct row_list rows = { 0 };
+    io_mutex_take(s->mutex);
+    struct open_index *index = index_in_memory(s, sequence);
+    struct journal_file *file = file_by_sequence(s, sequence);
+    must(index != NULL && file != NULL && file->end != 0);
+    struct index_header h = { .log_id = log->id, .sequence = sequence, .salt = file->salt, .end = file->end };
+    uint8_t *room = malloc(INDEX_HEADER_SIZE + (size_t)s->views.partition_count * INDEX_ROW_SIZE +
+                           (size_t)index->count * INDEX_ENTRY_SIZE);
+    rows.starts = malloc((s->views.partition_count + 1) * sizeof(uint32_t));
+    if (room != NULL && rows.starts != NULL) {
+        rows.bytes = room + INDEX_HEADER_SIZE;
+        collect_rows(s, sequence, before, &rows);
+    }
+    io_mutex_drop(s->mutex);
+    enum neap_status status;
+    if (rows.bytes == NULL) {
+        status = error_set(err, NEAP_NOMEM, "index of file %llu", (unsigned long long)sequence);
+        goto free_room;
+    }
+    size_t rows_size = (size_t)rows.count * INDEX_ROW_SIZE;
+    uint8_t *entries = rows.bytes + rows_size;
+    h.row_count = rows.count;
+    h.entry_count = write_entries(index, &rows, entries); /* sealed: nobody changes it but us, by giving it back */
+    h.rows_crc = crc32c(0, rows.bytes, rows_size);
+    h.entries_crc = crc32c(0, entries, (size_t)h.entry_count * INDEX_ENTRY_SIZE);
+    header_write(&h, room);
+    status =
+        write_file(log, sequence,
+                   (struct bytes){ room, INDEX_HEADER_SIZE + rows_size + (size_t)h.entry_count * INDEX_ENTRY_SIZE },
+                   err);
+free_room:
+    free(room);
+    free(rows.starts);
+    return status;
+}
+
+bool index_look(struct log *log, struct journal_file *file)
+{
+    char path[PATH_SIZE_MAX];
+    uint8_t room[INDEX_HEADER_SIZE];
+    struct io_file *index = NULL;
+    size_t size = 0;
+    struct index_header h;
+    log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)file->sequence);
+    if (io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)
+        return false;
+    struct io_file_info info;
+    bool right = io_file_read(index, room, sizeof(room), 0, &size) == NEAP_OK &&
+                 index_header_read((struct bytes){ room, size }, &h) == NEAP_OK && h.sequence == file->sequence &&
+                 h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0 &&
+                 io_file_info(index, &info) == NEAP_OK &&
+                 info.size == INDEX_HEADER_SIZE + (uint64_t)h.row_count * INDEX_ROW_SIZE +
+                                  (uint64_t)h.entry_count * INDEX_ENTRY_SIZE;
+    if (!right) {
+        io_file_close(&index);
+        return false;
+    }
+    io_file_close(&file->index);
+    file->index = index;
+    return true;
+}
+
+static enum neap_status read_exact(struct io_file *index, void *to, size_t size, uint64_t position)
+{
+    size_t got = 0;
+    enum neap_status status = io_file_read(index, to, size, position, &got);
+    return status != NEAP_OK ? status : got == size ? NEAP_OK : NEAP_BADINPUT;
+}
+
+enum neap_status index_row_count(struct io_file *index, uint32_t *ret_count)
+{
+    uint8_t room[INDEX_HEADER_SIZE];
+    struct index_header h;
+    enum neap_status status = read_exact(index, room, sizeof(room), 0);
+    if (status == NEAP_OK)
+        status = index_header_read((struct bytes){ room, sizeof(room) }, &h);
+    if (status == NEAP_OK)
+        *ret_count = h.row_count;
+    return status;
+}
+
+enum neap_status index_find_row(struct io_file *index, struct log_partition p, struct index_row *ret_row)
+{
+    uint32_t low = 0, high;
+    enum neap_status status = index_row_count(index, &high);
+    while (status == NEAP_OK && low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint8_t room[INDEX_ROW_SIZE];
+        status = read_exact(index, room, sizeof(room), INDEX_HEADER_SIZE + (uint64_t)middle * INDEX_ROW_SIZE);
+        if (status != NEAP_OK)
+            return status;
+        struct index_row row;
+        index_row_read(room, &row);
+        if (row.partition.topic_id == p.topic_id && row.partition.partition == p.partition) {
+            *ret_row = row;
+            return NEAP_OK;
+        }
+        if (row.partition.topic_id < p.topic_id ||
+            (row.partition.topic_id == p.topic_id && row.partition.partition < p.partition))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return status == NEAP_OK ? NEAP_NOTFOUND : status;
+}
+
+enum neap_status index_load_entries(struct io_file *index, const struct index_row *row, uint32_t row_count,
+                                    uint32_t number, struct index_entry *room, uint32_t count)
+{
+    uint8_t bytes[64 * INDEX_ENTRY_SIZE];
+    must(count <= 64 && number + count <= row->count);
+    uint64_t at =
+        INDEX_HEADER_SIZE + (uint64_t)row_count * INDEX_ROW_SIZE + (uint64_t)(row->first + number) * INDEX_ENTRY_SIZE;
+    enum neap_status status = read_exact(index, bytes, (size_t)count * INDEX_ENTRY_SIZE, at);
+    for (uint32_t i = 0; status == NEAP_OK && i < count; i++)
+        index_entry_read(bytes + (size_t)i * INDEX_ENTRY_SIZE, &room[i]);
+    return status;
+}
+
+enum neap_status index_find_entry(struct io_file *index, const struct index_row *row, uint32_t row_count,
+                                  uint64_t offset, uint32_t *ret_number)
+{
+    uint32_t low = 0, high = row->count; /* the first entry that ends after the offset */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct index_entry e;
+        enum neap_status status = index_load_entries(index, row, row_count, middle, &e, 1);
+        if (status != NEAP_OK)
+            return status;
+        if (e.base + e.count <= offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_number = low;
+    return NEAP_OK;
+}

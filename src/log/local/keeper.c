@@ -1,0 +1,479 @@
+#include "log/local/keeper.h"
+#include "log/local/index.h"
+#include "log/local/journal.h"
+#include "log/local/snapshot.h"
+#include "log/local/views.h"
+#include <stdlib.h>
+
+#define KEEPER_MAGIC 0x6b656570u
+#define FILL_SIZE    (1u << 20)
+#define RETRY_NS     NS_PER_S
+#define SPARE_NAME   "spare-" JOURNAL_NAME
+
+struct keeper {
+    uint32_t magic;
+    struct log *log;
+    struct io_agent agent;
+    struct io_timer timer;    /* tries again after a full disk */
+    struct {                  /* the spare under construction */
+        struct io_file *file; /* NULL: none */
+        struct file_header header;
+        uint64_t filled;
+        char path[PATH_SIZE_MAX];
+    } spare;
+    uint8_t *zeros;
+    bool waiting;
+};
+
+static void stop_log(struct keeper *k, struct error *err)
+{
+    struct shared *s = &k->log->shared;
+    io_mutex_take(s->mutex);
+    if (s->failed == NEAP_OK) {
+        s->failed = err->status;
+        s->failure = *err;
+    }
+    io_mutex_drop(s->mutex);
+    logging_error(k->log->logging, "housekeeping stops the log", LOGGING_TEXT("error", err->text));
+    journal_wake(k->log->journal);
+}
+
+/* What to do about a step that failed: wait where the disk is full, stop where a promise is at stake. */
+static void step_failed(struct keeper *k, struct error *err, mono_time now)
+{
+    if (status_reaction(err->status) == NEAP_REACTION_STOP) {
+        stop_log(k, err);
+        return;
+    }
+    logging_warn(k->log->logging, "housekeeping waits and tries again", LOGGING_TEXT("error", err->text));
+    k->waiting = true;
+    io_timer_set(&k->timer, mono_after(now, RETRY_NS));
+}
+
+/* Producers that need another file are told that the disk is full, until there is one. */
+static void no_spare(struct keeper *k)
+{
+    struct shared *s = &k->log->shared;
+    io_mutex_take(s->mutex);
+    s->full = true;
+    io_mutex_drop(s->mutex);
+    journal_wake(k->log->journal);
+}
+
+/* ---- spares ---------------------------------------------------------------------------------------------------------- */
+
+static void drop_spare(struct keeper *k)
+{
+    if (k->spare.file == NULL)
+        return;
+    io_file_close(&k->spare.file);
+    io_unlink(k->log->io, k->spare.path, NULL);
+}
+
+static uint64_t used_size(const struct shared *s)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < s->file_count; i++)
+        size += s->files[i].size;
+    return size;
+}
+
+/* The header of the file that follows the last one; FULL where the budget ends. */
+static enum neap_status next_header(struct keeper *k, uint32_t size, struct file_header *ret_header, struct error *err)
+{
+    struct log *log = k->log;
+    struct shared *s = &log->shared;
+    io_mutex_take(s->mutex);
+    const struct journal_file *last = s->file_count > 0 ? &s->files[s->file_count - 1] : NULL;
+    struct file_header h = { .log_id = log->id,
+                             .sequence = last == NULL ? 1 : last->sequence + 1,
+                             .base = last == NULL ? 0 : last->base + last->size };
+    uint64_t used = used_size(s);
+    bool no_slot = s->file_count == JOURNAL_FILE_MAX;
+    io_mutex_drop(s->mutex);
+    h.size = size != 0 ? size : journal_file_size(log, h.sequence);
+    h.salt = io_random(log->io);
+    if (size == 0 && (no_slot || used + h.size > log->options.disk_size))
+        return error_set(err, NEAP_FULL, "%llu of %llu bytes of disk are used", (unsigned long long)used,
+                         (unsigned long long)log->options.disk_size);
+    *ret_header = h;
+    return NEAP_OK;
+}
+
+static enum neap_status begin_spare(struct keeper *k, struct error *err)
+{
+    struct log *log = k->log;
+    enum neap_status status = next_header(k, 0, &k->spare.header, err);
+    if (status != NEAP_OK)
+        return status;
+    log_path(log, k->spare.path, JOURNAL_FOLDER, SPARE_NAME, (unsigned long long)k->spare.header.sequence);
+    status = io_file_open(log->io, k->spare.path, IO_READ | IO_WRITE | IO_CREATE, &k->spare.file, err);
+    if (status != NEAP_OK)
+        return error_while(err, "make a journal file");
+    k->spare.filled = 0;
+    status = io_file_truncate(k->spare.file, 0);
+    if (status == NEAP_OK)
+        status = io_file_allocate(k->spare.file, k->spare.header.size);
+    if (status != NEAP_OK)
+        error_set(err, status, "make %s: %s", k->spare.path, status_text(status));
+    return status;
+}
+
+/* Written through once, so that no later sync changes metadata. */
+static enum neap_status fill_spare(struct keeper *k, struct error *err)
+{
+    uint64_t left = k->spare.header.size - k->spare.filled;
+    struct bytes part = { k->zeros, left < FILL_SIZE ? left : FILL_SIZE };
+    enum neap_status status = io_file_write(k->spare.file, &part, 1, k->spare.filled);
+    if (status != NEAP_OK)
+        return error_set(err, status, "write through %s: %s", k->spare.path, status_text(status));
+    k->spare.filled += part.size;
+    return NEAP_OK;
+}
+
+/* Header, sync, name, directory: in this order it becomes a spare (rule K1). */
+static enum neap_status name_spare(struct keeper *k, struct error *err)
+{
+    struct log *log = k->log;
+    struct shared *s = &log->shared;
+    char path[PATH_SIZE_MAX], folder[PATH_SIZE_MAX];
+    enum neap_status status = journal_file_prepare(log, k->spare.file, &k->spare.header, err);
+    if (status != NEAP_OK)
+        return status;
+    log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)k->spare.header.sequence);
+    status = io_rename(log->io, k->spare.path, path, err);
+    if (status == NEAP_OK)
+        status = io_dir_sync(log->io, log_path(log, folder, JOURNAL_FOLDER, "%s", ""), err);
+    if (status != NEAP_OK)
+        return status;
+    io_file_close(&k->spare.file);
+    struct io_file *file = NULL; /* opened anew, so that messages say its name */
+    status = io_file_open(log->io, path, IO_READ | IO_WRITE, &file, err);
+    if (status != NEAP_OK)
+        return status;
+    io_mutex_take(s->mutex);
+    must(s->file_count < JOURNAL_FILE_MAX);
+    s->files[s->file_count++] = (struct journal_file){ .sequence = k->spare.header.sequence,
+                                                       .base = k->spare.header.base,
+                                                       .size = k->spare.header.size,
+                                                       .salt = k->spare.header.salt,
+                                                       .file = file };
+    s->full = false;
+    io_mutex_drop(s->mutex);
+    k->waiting = false;
+    if (log->journal != NULL)
+        journal_wake(log->journal);
+    return NEAP_OK;
+}
+
+enum neap_status keeper_make_spare(struct keeper *k, struct error *err)
+{
+    enum neap_status status = begin_spare(k, err);
+    while (status == NEAP_OK && k->spare.filled < k->spare.header.size)
+        status = fill_spare(k, err);
+    if (status == NEAP_OK)
+        status = name_spare(k, err);
+    if (status != NEAP_OK)
+        drop_spare(k);
+    return status;
+}
+
+static bool spare_due(struct keeper *k)
+{
+    struct shared *s = &k->log->shared;
+    io_mutex_take(s->mutex);
+    bool due = s->file_count - s->open_index - 1 < SPARE_COUNT;
+    io_mutex_drop(s->mutex);
+    return due;
+}
+
+static enum neap_status spare_step(struct keeper *k, struct error *err)
+{
+    enum neap_status status;
+    if (k->spare.file == NULL)
+        status = begin_spare(k, err);
+    else if (k->spare.filled < k->spare.header.size)
+        status = fill_spare(k, err);
+    else
+        status = name_spare(k, err);
+    if (status != NEAP_OK) {
+        drop_spare(k);
+        no_spare(k);
+    }
+    return status;
+}
+
+/* ---- index files ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t sealed_index(struct shared *s)
+{
+    uint64_t sequence = 0;
+    io_mutex_take(s->mutex);
+    for (int i = 0; i < 2; i++)
+        if (s->indexes[i].sealed && (sequence == 0 || s->indexes[i].sequence < sequence))
+            sequence = s->indexes[i].sequence;
+    io_mutex_drop(s->mutex);
+    return sequence;
+}
+
+static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct error *err)
+{
+    struct shared *s = &k->log->shared;
+    enum neap_status status = index_write(k->log, sequence, NULL, err);
+    if (status != NEAP_OK)
+        return status;
+    io_mutex_take(s->mutex);
+    struct journal_file *file = file_by_sequence(s, sequence);
+    must(file != NULL);
+    bool right = index_look(k->log, file);
+    if (right) {
+        file->index_ready = true;
+        index_in_memory(s, sequence)->sequence = 0; /* from now on the file answers */
+        s->indexes[sequence & 1].sealed = false;
+    }
+    io_mutex_drop(s->mutex);
+    journal_wake(k->log->journal);
+    return right ? NEAP_OK
+                 : error_set(err, NEAP_IO, "the index of journal file %llu does not read back",
+                             (unsigned long long)sequence);
+}
+
+/* ---- recycling (rule K2) ------------------------------------------------------------------------------------------------- */
+
+/* Does any batch of the file belong to a topic that is still there? Reads the index file, outside the mutex. */
+static bool holds_live_batches(struct log *log, struct io_file *index)
+{
+    uint32_t count;
+    if (index_row_count(index, &count) != NEAP_OK)
+        return true;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t bytes[INDEX_ROW_SIZE];
+        size_t got;
+        struct index_row row;
+        if (io_file_read(index, bytes, sizeof(bytes), INDEX_HEADER_SIZE + (uint64_t)i * INDEX_ROW_SIZE, &got) !=
+                NEAP_OK ||
+            got != sizeof(bytes))
+            return true;
+        index_row_read(bytes, &row);
+        io_mutex_take(log->shared.mutex);
+        bool live = row.count > 0 && views_topic(&log->shared.views, row.partition.topic_id) != NULL;
+        io_mutex_drop(log->shared.mutex);
+        if (live)
+            return true;
+    }
+    return false;
+}
+
+/* A sealed file with no live batch that the older snapshot has passed; pinned for us. */
+static bool find_dead(struct keeper *k, struct journal_file *ret_file)
+{
+    struct shared *s = &k->log->shared;
+    for (uint64_t after = 0;;) {
+        struct journal_file candidate = { 0 };
+        io_mutex_take(s->mutex);
+        for (uint32_t i = 0; i < s->open_index && candidate.sequence == 0; i++) {
+            struct journal_file *f = &s->files[i];
+            if (f->sequence > after && f->index_ready && f->pin_count == 0 &&
+                f->base + f->size <= s->snapshot_position[SNAPSHOT_KEEP - 1]) {
+                f->pin_count++;
+                candidate = *f;
+            }
+        }
+        io_mutex_drop(s->mutex);
+        if (candidate.sequence == 0)
+            return false;
+        bool live = holds_live_batches(k->log, candidate.index);
+        io_mutex_take(s->mutex);
+        struct journal_file *f = file_by_sequence(s, candidate.sequence);
+        f->pin_count--;
+        bool ours = !live && f->pin_count == 0;
+        io_mutex_drop(s->mutex);
+        if (ours) {
+            *ret_file = candidate;
+            return true;
+        }
+        after = candidate.sequence;
+    }
+}
+
+static void forget_file(struct shared *s, uint64_t sequence)
+{
+    io_mutex_take(s->mutex);
+    struct journal_file *f = file_by_sequence(s, sequence);
+    uint32_t slot = (uint32_t)(f - s->files);
+    must(slot < s->open_index && f->pin_count == 0);
+    memmove(f, f + 1, (s->file_count - slot - 1) * sizeof(*f));
+    s->file_count--;
+    s->open_index--;
+    io_mutex_drop(s->mutex);
+}
+
+/* Out of the log's sight first, on disk too; then a new header with a new salt; then the name of the next spare. */
+static enum neap_status recycle_step(struct keeper *k, struct journal_file *dead, struct error *err)
+{
+    struct log *log = k->log;
+    char from[PATH_SIZE_MAX], folder[PATH_SIZE_MAX];
+    forget_file(&log->shared, dead->sequence);
+    io_file_close(&dead->index);
+    io_file_close(&dead->file);
+    enum neap_status status = next_header(k, (uint32_t)dead->size, &k->spare.header, err);
+    if (status != NEAP_OK)
+        return status;
+    log_path(log, from, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)dead->sequence);
+    log_path(log, k->spare.path, JOURNAL_FOLDER, SPARE_NAME, (unsigned long long)k->spare.header.sequence);
+    status = io_rename(log->io, from, k->spare.path, err);
+    if (status == NEAP_OK)
+        status = io_dir_sync(log->io, log_path(log, folder, JOURNAL_FOLDER, "%s", ""), err);
+    if (status == NEAP_OK)
+        status = io_file_open(log->io, k->spare.path, IO_READ | IO_WRITE, &k->spare.file, err);
+    if (status != NEAP_OK)
+        return status;
+    log_path(log, from, INDEX_FOLDER, INDEX_NAME, (unsigned long long)dead->sequence);
+    io_unlink(log->io, from, NULL); /* one left behind names a file that is gone: recovery drops it */
+    k->spare.filled = k->spare.header.size;
+    return name_spare(k, err);
+}
+
+static enum neap_status unlink_dead(struct keeper *k, struct journal_file *dead, struct error *err)
+{
+    struct log *log = k->log;
+    char path[PATH_SIZE_MAX];
+    forget_file(&log->shared, dead->sequence);
+    io_file_close(&dead->index);
+    io_file_close(&dead->file);
+    log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)dead->sequence);
+    io_unlink(log->io, path, NULL);
+    return io_unlink(log->io, log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)dead->sequence),
+                     err);
+}
+
+static bool take_recycle_due(struct shared *s)
+{
+    io_mutex_take(s->mutex);
+    bool due = s->recycle_due;
+    s->recycle_due = false;
+    io_mutex_drop(s->mutex);
+    return due;
+}
+
+static void set_recycle_due(struct shared *s)
+{
+    io_mutex_take(s->mutex);
+    s->recycle_due = true;
+    io_mutex_drop(s->mutex);
+}
+
+/* ---- snapshots ----------------------------------------------------------------------------------------------------------- */
+
+static bool snapshot_due(struct keeper *k)
+{
+    struct shared *s = &k->log->shared;
+    io_mutex_take(s->mutex);
+    bool due = s->durable - s->snapshot_position[0] >= k->log->options.snapshot_size;
+    io_mutex_drop(s->mutex);
+    return due;
+}
+
+/* ---- the agent ------------------------------------------------------------------------------------------------------------- */
+
+static bool log_failed(struct shared *s)
+{
+    io_mutex_take(s->mutex);
+    bool failed = s->failed != NEAP_OK;
+    io_mutex_drop(s->mutex);
+    return failed;
+}
+
+/* A dead file becomes the next spare where one is wanted, and goes where none is. */
+static bool recycle(struct keeper *k, struct error *err)
+{
+    struct journal_file dead;
+    if (k->spare.file != NULL || !take_recycle_due(&k->log->shared) || !find_dead(k, &dead))
+        return false;
+    set_recycle_due(&k->log->shared); /* there may be more */
+    if (spare_due(k))
+        recycle_step(k, &dead, err);
+    else
+        unlink_dead(k, &dead, err);
+    return true;
+}
+
+static uint32_t keeper_work(void *ctx, mono_time now)
+{
+    struct keeper *k = ctx;
+    struct error err = { 0 };
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    if (log_failed(&k->log->shared))
+        return 0;
+    uint64_t sequence = sealed_index(&k->log->shared);
+    bool worked = true;
+    if (sequence != 0)
+        index_step(k, sequence, &err);
+    else if (snapshot_due(k))
+        snapshot_write(k->log, &err);
+    else if (recycle(k, &err))
+        ;
+    else if (!k->waiting && spare_due(k))
+        spare_step(k, &err);
+    else
+        worked = false;
+    if (err.status != NEAP_OK) {
+        step_failed(k, &err, now);
+        return 0;
+    }
+    return worked;
+}
+
+static void try_again(struct io_timer *timer, mono_time now)
+{
+    struct keeper *k = timer->ctx;
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    k->waiting = false;
+    io_agent_wake(&k->agent);
+}
+
+struct keeper *keeper_new(struct log *log)
+{
+    struct keeper *k = calloc(1, sizeof(*k));
+    if (k == NULL)
+        return NULL;
+    k->magic = KEEPER_MAGIC;
+    k->log = log;
+    k->agent = (struct io_agent){ .name = "keeper", .work = keeper_work, .ctx = k };
+    k->timer = (struct io_timer){ .agent = &k->agent, .fire = try_again, .ctx = k };
+    k->zeros = calloc(1, FILL_SIZE);
+    if (k->zeros == NULL)
+        keeper_free(&k);
+    return k;
+}
+
+void keeper_free(struct keeper **keeper)
+{
+    struct keeper *k = *keeper;
+    if (k == NULL)
+        return;
+    drop_spare(k);
+    free(k->zeros);
+    k->magic = 0;
+    free(k);
+    *keeper = NULL;
+}
+
+enum neap_status keeper_start(struct keeper *k, struct error *err)
+{
+    enum neap_status status = io_agent_start(k->log->io, &k->agent, err);
+    if (status == NEAP_OK)
+        io_agent_wake(&k->agent);
+    return status;
+}
+
+void keeper_stop(struct keeper *k)
+{
+    io_agent_stop(&k->agent);
+}
+
+void keeper_wake(struct keeper *k)
+{
+    if (k != NULL)
+        io_agent_wake(&k->agent);
+}

@@ -1,0 +1,185 @@
+/* local.h - the embedded log: who owns what.
+ *
+ * owner    the journal agent owns `struct journal` and gives offsets; the keeper agent owns `struct keeper`; what both
+ *          and all readers share is `struct shared`, under one mutex taken once per group of entries, never per event
+ * memory   all taken in log_open(); see log_memory_size()
+ * promise  nothing in `shared` is ahead of the last sync: what can be seen is durable */
+#ifndef LOG_LOCAL_LOCAL_H
+#define LOG_LOCAL_LOCAL_H
+
+#include "base/map.h"
+#include "base/must.h"
+#include "base/ring.h"
+#include "log/limits.h"
+#include "log/local/entry.h"
+#include "log/log.h"
+#include <stdatomic.h>
+
+#define LOG_MAGIC          0x6c6f6721u
+#define GROUP_SIZE_MAX     (1u << 20) /* one write; a larger unit goes alone */
+#define SPARE_COUNT        2u
+#define SNAPSHOT_KEEP      2u
+#define INDEX_NONE         UINT32_MAX
+#define JOURNAL_FILE_MAX   1024u /* files of one journal; disk / file size is far below it */
+#define PATH_SIZE_MAX      4096u
+#define RECOVERY_STEP_SIZE (1u << 20)
+
+/* ---- shared: under the mutex ---------------------------------------------------------------------------------- */
+
+struct partition {
+    uint32_t topic_id, number;
+    struct {
+        uint64_t next;
+    } writer;     /* journal agent only: the next offset to give */
+    uint64_t end; /* first offset not durable */
+    uint64_t batch_count, size;
+    struct {
+        uint64_t sequence;
+        uint32_t first, last;
+    } open[2]; /* its batches in the two indexes in memory */
+};
+
+struct topic {
+    char name[LOG_NAME_SIZE_MAX + 1];
+    uint32_t id, partition_count;
+    bool durable;  /* its creation is; until then nobody but the journal knows it */
+    bool deleting; /* journal agent: an entry that deletes it has been written */
+    struct partition partitions[];
+};
+
+struct fact {        /* offsets are facts of a group */
+    uint64_t offset; /* the commit point; facts: 0 */
+    uint32_t size, room;
+    uint8_t bytes[];
+};
+
+struct views {
+    struct topic **by_name; /* sorted */
+    uint32_t topic_count, topic_room;
+    struct map *by_id;   /* 4-byte id -> topic */
+    struct map *offsets; /* topic id, partition (big-endian), group -> fact */
+    struct map *facts;   /* view, topic id, partition (big-endian), key -> fact */
+    uint32_t topic_id_next;
+    uint32_t partition_count, partition_count_max;
+    uint64_t fact_size, fact_size_max;
+};
+
+/* A file of the journal that holds entries, or is about to. */
+struct journal_file {
+    uint64_t sequence, base, size, salt;
+    uint64_t end;                 /* sealed: position after its last entry; 0 while open or spare */
+    struct io_file *file, *index; /* index: NULL until first looked at */
+    uint32_t pin_count;           /* readers and the keeper */
+    bool index_ready;             /* its index file is on disk and was right when last looked at */
+};
+
+struct index_entry {
+    uint64_t base;        /* first offset of the batch */
+    uint32_t at;          /* of the operation's header, from the file's start */
+    uint32_t size, count; /* bytes of the batch; records */
+    uint32_t next;        /* the partition's next batch in this file; INDEX_NONE */
+};
+
+struct open_index {
+    uint64_t sequence; /* 0: free */
+    uint32_t count;
+    bool sealed; /* waits for the keeper to write it down */
+    struct index_entry *entries;
+};
+
+struct tail_block {
+    struct io_mutex *mutex;
+    uint64_t base; /* position of its first byte; UINT64_MAX: nothing in it */
+    uint8_t *bytes;
+};
+
+struct tail { /* written by the journal agent; blocks are read under their own mutex */
+    uint32_t block_size, block_count;
+    uint64_t from; /* of the boot: positions before it were never in this memory */
+    struct tail_block *blocks;
+    uint8_t *memory;
+};
+
+struct shared {
+    struct io_mutex *mutex;
+    struct views views;
+    struct journal_file files[JOURNAL_FILE_MAX]; /* oldest first: sealed ones, the open one, spares */
+    uint32_t file_count, open_index;             /* files[open_index] is the open one */
+    struct open_index indexes[2];                /* of file sequence & 1 */
+    uint32_t index_count_max;
+    uint64_t durable;                          /* position */
+    int64_t durable_time_ms;                   /* of the newest durable entry */
+    uint64_t snapshot_position[SNAPSHOT_KEEP]; /* newest first; 0: none */
+    uint64_t snapshot_sequence;
+    struct io_agent *watchers[LOG_WATCH_COUNT_MAX];
+    bool recycle_due;        /* a topic was deleted or a snapshot passed: look for dead files */
+    bool full;               /* no room for another spare */
+    enum neap_status failed; /* OK while it works */
+    struct error failure;
+    struct log_figures figures;
+};
+
+/* ---- the parts ------------------------------------------------------------------------------------------------- */
+
+struct journal;
+struct keeper;
+
+struct log {
+    uint32_t magic;
+    struct io *io;
+    struct logging *logging;
+    struct log_options options; /* with defaults filled in */
+    char path[PATH_SIZE_MAX];
+    struct log_id id;
+    struct io_file *lock;
+    struct tail tail;
+    struct shared shared;
+    struct journal *journal;
+    struct keeper *keeper;
+    _Atomic(struct log_client *)
+        clients[CLIENT_COUNT_MAX]; /* slots filled under the shared mutex, emptied by the journal */
+    _Atomic bool clients_closing;
+    uint64_t boot;
+    bool started, keeping; /* the journal's agent, the keeper's */
+};
+
+struct waiter;
+
+struct log_client {
+    struct log *log;
+    struct ring *submitted; /* client -> journal: struct log_unit * */
+    struct ring *completed; /* journal -> client; has room for all in flight */
+    _Atomic(struct io_agent *) agent;
+    uint32_t inflight_count, inflight_count_max;
+    size_t inflight_size, inflight_size_max;
+    uint32_t index;        /* among log->clients */
+    bool closing;          /* under the shared mutex */
+    struct waiter *waiter; /* while log_submit_wait() waits */
+};
+
+static inline struct journal_file *open_file(struct shared *s)
+{
+    must(s->open_index < s->file_count);
+    return &s->files[s->open_index];
+}
+
+/* ---- names (files.c) --------------------------------------------------------------------------------------------- */
+
+char *log_path(const struct log *log, char *room, const char *folder, const char *format, ...)
+    __attribute__((format(printf, 4, 5))); /* room: PATH_SIZE_MAX */
+#define JOURNAL_FOLDER  "journal"
+#define INDEX_FOLDER    "index"
+#define SNAPSHOT_FOLDER "snapshot"
+#define JOURNAL_NAME    "%016llx.npj"
+#define INDEX_NAME      "%016llx.npi"
+#define SNAPSHOT_NAME   "%016llx.nps"
+/* The number in a name of that form, or false. */
+bool name_number(const char *name, const char *suffix, uint64_t *ret_number);
+uint32_t journal_file_size(const struct log *log, uint64_t sequence); /* small at first, then options.file_size */
+enum neap_status journal_file_prepare(struct log *log, struct io_file *file, const struct file_header *header,
+                                      struct error *err); /* header written and synced */
+/* The file that holds this position, or NULL. Under the mutex. */
+struct journal_file *file_of(struct shared *s, uint64_t position);
+struct journal_file *file_by_sequence(struct shared *s, uint64_t sequence);
+
+#endif

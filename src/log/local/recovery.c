@@ -1,0 +1,373 @@
+#include "log/local/recovery.h"
+#include "log/local/index.h"
+#include "log/local/keeper.h"
+#include "log/local/snapshot.h"
+#include "log/local/views.h"
+#include <stdlib.h>
+
+struct recovery {
+    struct log *log;
+    struct scan scan;
+    struct snapshot snapshot; /* position 0: there is none */
+    uint64_t sequences[JOURNAL_FILE_MAX];
+    uint32_t sequence_count;
+    bool too_many;
+    int64_t time_ms;
+};
+
+/* ---- what lies in the directory ------------------------------------------------------------------------------------------ */
+
+static bool collect_file(void *ctx, const char *name)
+{
+    struct recovery *r = ctx;
+    uint64_t sequence;
+    char path[PATH_SIZE_MAX];
+    if (strncmp(name, "spare-", 6) == 0)
+        io_unlink(r->log->io, log_path(r->log, path, JOURNAL_FOLDER, "%s", name), NULL); /* never finished: rule K1 */
+    if (!name_number(name, ".npj", &sequence))
+        return true;
+    r->too_many = r->sequence_count == JOURNAL_FILE_MAX;
+    if (!r->too_many)
+        r->sequences[r->sequence_count++] = sequence;
+    return !r->too_many;
+}
+
+static enum neap_status add_file(struct recovery *r, uint64_t sequence, struct error *err)
+{
+    struct log *log = r->log;
+    struct shared *s = &log->shared;
+    char path[PATH_SIZE_MAX];
+    uint8_t page[FILE_HEADER_SIZE];
+    struct file_header h;
+    struct io_file *file = NULL;
+    struct io_file_info info;
+    size_t got = 0;
+    log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)sequence);
+    enum neap_status status = io_file_open(log->io, path, IO_READ | IO_WRITE, &file, err);
+    if (status != NEAP_OK)
+        return status;
+    s->files[s->file_count++] = (struct journal_file){ .sequence = sequence, .file = file }; /* log_close() ends it */
+    status = io_file_read(file, page, sizeof(page), 0, &got);
+    if (status == NEAP_OK)
+        status = io_file_info(file, &info);
+    if (status != NEAP_OK)
+        return error_set(err, status, "read %s: %s", path, status_text(status));
+    status = got == sizeof(page) ? file_header_read(page, &h) : NEAP_BADINPUT;
+    if (status == NEAP_VERSION)
+        return error_set(err, NEAP_VERSION, "%s has format %u, this program knows %u", path, get_le32(page + 4),
+                         JOURNAL_VERSION);
+    if (status != NEAP_OK || h.sequence != sequence || info.size < h.size)
+        return error_set(err, NEAP_CORRUPT, "%s: its header is damaged; 'neap doctor %s' says more", path, log->path);
+    const struct journal_file *before = s->file_count > 1 ? &s->files[s->file_count - 2] : NULL;
+    if (before != NULL && memcmp(h.log_id.bytes, log->id.bytes, sizeof(h.log_id.bytes)) != 0)
+        return error_set(err, NEAP_CORRUPT, "%s belongs to another log", path);
+    if (before != NULL && before->sequence + 1 == sequence && h.base != before->base + before->size)
+        return error_set(err, NEAP_CORRUPT, "%s begins at %llu, the file before it ends at %llu", path,
+                         (unsigned long long)h.base, (unsigned long long)(before->base + before->size));
+    log->id = h.log_id;
+    struct journal_file *f = &s->files[s->file_count - 1];
+    f->base = h.base;
+    f->size = h.size;
+    f->salt = h.salt;
+    return NEAP_OK;
+}
+
+static enum neap_status open_files(struct recovery *r, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    struct log *log = r->log;
+    enum neap_status status = io_dir_list(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), collect_file, r, err);
+    if (status == NEAP_OK && r->too_many)
+        status = error_set(err, NEAP_CORRUPT, "%s holds more than %u files", path, JOURNAL_FILE_MAX);
+    for (uint32_t i = 0; i < r->sequence_count && status == NEAP_OK; i++)
+        status = add_file(r, r->sequences[i], err);
+    return status;
+}
+
+/* ---- a new log ------------------------------------------------------------------------------------------------------------- */
+
+static enum neap_status begin_new(struct recovery *r, struct recovered *ret, struct error *err)
+{
+    struct log *log = r->log;
+    struct shared *s = &log->shared;
+    put_le64(log->id.bytes, io_random(log->io));
+    put_le64(log->id.bytes + 8, io_random(log->io));
+    enum neap_status status = keeper_make_spare(log->keeper, err);
+    if (status != NEAP_OK)
+        return error_while(err, "begin a log");
+    s->open_index = 0;
+    index_begin(s, s->files[0].sequence);
+    *ret = (struct recovered){ .position = s->files[0].base + JOURNAL_HEADER_SIZE };
+    return NEAP_OK;
+}
+
+/* ---- replay ------------------------------------------------------------------------------------------------------------------- */
+
+static enum neap_status damaged(struct recovery *r, uint64_t position, const char *what, struct error *err)
+{
+    return error_set(err, NEAP_CORRUPT,
+                     "%s: %s at position %llu (byte %llu of the file); nothing was changed; 'neap doctor %s' says more",
+                     io_file_path(r->scan.file), what, (unsigned long long)position,
+                     (unsigned long long)(position - r->scan.base), r->log->path);
+}
+
+static enum neap_status replay_append(struct recovery *r, const struct journal_file *f, const struct op *op,
+                                      struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    struct partition *p = views_partition(&s->views, op->target);
+    bool told = op->position < r->snapshot.position; /* the snapshot holds it: only where it lies is news */
+    if (p == NULL)
+        return told ? NEAP_OK : damaged(r, op->position, "records of a topic that is not there", err);
+    struct index_entry entry = { .base = op->offset,
+                                 .at = (uint32_t)(op->position - f->base),
+                                 .size = (uint32_t)op->payload.size,
+                                 .count = op->count };
+    if (index_in_memory(s, f->sequence)->count == s->index_count_max)
+        return error_set(err, NEAP_NOMEM, "journal file %llu holds more than %u batches; give the node more memory",
+                         (unsigned long long)f->sequence, s->index_count_max);
+    if (told) {
+        index_link(s, p, f->sequence, &entry);
+        return NEAP_OK;
+    }
+    if (op->offset != p->end)
+        return damaged(r, op->position, "an offset that does not follow", err);
+    index_add(s, p, f->sequence, &entry);
+    return NEAP_OK;
+}
+
+static enum neap_status replay_entry(struct recovery *r, const struct journal_file *f, const struct entry_header *h,
+                                     struct bytes body, struct error *err)
+{
+    struct entry_walk walk;
+    struct op op;
+    entry_walk_begin(&walk, h, body);
+    while (entry_walk_next(&walk, &op) == NEAP_OK) {
+        enum neap_status status = NEAP_OK;
+        if (op.kind == OP_APPEND)
+            status = replay_append(r, f, &op, err);
+        else if (h->position >= r->snapshot.position) {
+            status = views_apply(&r->log->shared.views, &op);
+            if (status != NEAP_OK)
+                status = status == NEAP_CORRUPT ? damaged(r, op.position, "an operation that makes no sense", err)
+                                                : error_set(err, status, "views: %s", status_text(status));
+        }
+        if (status != NEAP_OK)
+            return status;
+    }
+    if (h->time_ms > r->time_ms)
+        r->time_ms = h->time_ms;
+    return NEAP_OK;
+}
+
+/* Reads one file through. OK: it is sealed; AGAIN: it stops at scan.position, where the next entry may go. */
+static enum neap_status replay_file(struct recovery *r, const struct journal_file *f, struct error *err)
+{
+    struct entry_header h;
+    struct bytes body;
+    if (scan_begin(&r->scan, f->file, f->base, f->size, f->salt) != NEAP_OK)
+        return error_set(err, NEAP_NOMEM, "recovery");
+    index_begin(&r->log->shared, f->sequence);
+    enum neap_status status;
+    while ((status = scan_next(&r->scan, &h, &body)) == NEAP_OK) {
+        status = replay_entry(r, f, &h, body, err);
+        if (status != NEAP_OK)
+            return status;
+    }
+    r->log->shared.figures.recovered_size += r->scan.position - f->base;
+    if (status == NEAP_NOTFOUND)
+        return NEAP_OK;
+    if (status == NEAP_BADINPUT)
+        return NEAP_AGAIN;
+    return error_set(err, status, "read %s: %s", io_file_path(f->file), status_text(status));
+}
+
+/* Rules R1, R2: does anything say that what stops here was once synced? */
+static enum neap_status check_cut(struct recovery *r, uint32_t index, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    uint64_t cut = r->scan.position, mark = r->scan.mark, found = 0;
+    enum neap_status status = scan_marks(&r->scan, cut, &found);
+    if (found > mark)
+        mark = found;
+    if (status == NEAP_OK && index + 1 < s->file_count) {
+        struct journal_file *next = &s->files[index + 1];
+        struct scan beyond = { 0 };
+        status = scan_begin(&beyond, next->file, next->base, next->size, next->salt);
+        if (status == NEAP_OK)
+            status = scan_marks(&beyond, beyond.position, &found);
+        if (status == NEAP_OK && found > mark)
+            mark = found;
+        scan_end(&beyond);
+    }
+    if (status != NEAP_OK)
+        return error_set(err, status, "read %s: %s", io_file_path(s->files[index].file), status_text(status));
+    return mark > cut ? damaged(r, cut, "damage in what was acknowledged,", err) : NEAP_OK;
+}
+
+/* Sealed: its index must be on disk before its place in memory goes to the file after the next. */
+static enum neap_status finish_sealed(struct recovery *r, struct journal_file *f, const struct index_before *before,
+                                      struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    struct open_index *index = index_in_memory(s, f->sequence);
+    f->end = r->scan.position;
+    if (!index_look(r->log, f)) {
+        enum neap_status status = index_write(r->log, f->sequence, before, err);
+        if (status != NEAP_OK)
+            return status;
+        if (!index_look(r->log, f))
+            return error_set(err, NEAP_IO, "the index of %s does not read back", io_file_path(f->file));
+    }
+    f->index_ready = true;
+    index->sequence = 0;
+    return NEAP_OK;
+}
+
+/* A sealed file that the snapshot has passed: only its index matters; it is rebuilt when missing or bad. */
+static enum neap_status look_at_old(struct recovery *r, uint32_t slot, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    struct journal_file *f = &s->files[slot];
+    f->index_ready = index_look(r->log, f);
+    f->end = f->base + f->size; /* where exactly its entries end matters to nobody but its index */
+    if (f->index_ready)
+        return NEAP_OK;
+    logging_warn(r->log->logging, "an index is missing or bad; it is made anew",
+                 LOGGING_TEXT("file", io_file_path(f->file)));
+    struct scan scan = r->scan;
+    r->scan = (struct scan){ 0 };
+    enum neap_status status = replay_file(r, f, err);
+    if (status == NEAP_AGAIN)
+        status = damaged(r, r->scan.position, "damage in a sealed file,", err);
+    struct index_before before = { slot > 0 ? s->files[slot - 1].index : NULL };
+    if (status == NEAP_OK)
+        status = finish_sealed(r, f, &before, err);
+    scan_end(&r->scan);
+    r->scan = scan;
+    return status;
+}
+
+static enum neap_status write_range_again(struct recovery *r, struct journal_file *f, uint64_t from, uint64_t to)
+{
+    enum neap_status status = NEAP_OK;
+    while (status == NEAP_OK && from < to) {
+        size_t got = 0, size = to - from < r->scan.room ? (size_t)(to - from) : r->scan.room;
+        status = io_file_read(f->file, r->scan.buffer, size, from - f->base, &got);
+        struct bytes part = { r->scan.buffer, got };
+        if (status == NEAP_OK && got == size)
+            status = io_file_write(f->file, &part, 1, from - f->base);
+        from += size;
+    }
+    return status == NEAP_OK ? io_file_sync(f->file) : status;
+}
+
+/* Rule R3: from the highest mark on, the bytes are written and synced again. */
+static enum neap_status write_again(struct recovery *r, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    for (uint32_t i = 0; i <= s->open_index; i++) {
+        struct journal_file *f = &s->files[i];
+        uint64_t from = r->scan.mark, to = i == s->open_index ? r->scan.position : f->end;
+        if (from >= to && i != s->open_index)
+            continue;
+        if (from < f->base + JOURNAL_HEADER_SIZE)
+            from = f->base + JOURNAL_HEADER_SIZE;
+        enum neap_status status = write_range_again(r, f, from - from % JOURNAL_PAGE_SIZE, to);
+        if (status != NEAP_OK)
+            return error_set(err, status, "write the tail of %s again: %s", io_file_path(f->file), status_text(status));
+    }
+    return NEAP_OK;
+}
+
+static enum neap_status first_to_replay(struct recovery *r, uint32_t *ret_index, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    uint64_t position = r->snapshot.position;
+    uint32_t index = 0;
+    while (index < s->file_count && s->files[index].base + s->files[index].size <= position)
+        index++;
+    if (index == s->file_count || (position == 0 && s->files[0].sequence != 1) || s->files[index].base > position)
+        return error_set(err, NEAP_CORRUPT, "%s: the journal file that holds position %llu is missing", r->log->path,
+                         (unsigned long long)position);
+    for (uint32_t i = index + 1; i < s->file_count; i++)
+        if (s->files[i].sequence != s->files[i - 1].sequence + 1)
+            return error_set(err, NEAP_CORRUPT, "%s: journal file %llu is missing", r->log->path,
+                             (unsigned long long)s->files[i - 1].sequence + 1);
+    *ret_index = index;
+    return NEAP_OK;
+}
+
+static enum neap_status replay_all(struct recovery *r, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    uint32_t first = 0;
+    enum neap_status status = first_to_replay(r, &first, err);
+    for (uint32_t i = 0; i < first && status == NEAP_OK; i++)
+        status = look_at_old(r, i, err);
+    for (uint32_t i = first; status == NEAP_OK && i < s->file_count; i++) {
+        s->open_index = i;
+        status = replay_file(r, &s->files[i], err);
+        if (status == NEAP_AGAIN)
+            return check_cut(r, i, err);
+        if (status == NEAP_OK)
+            status = finish_sealed(r, &s->files[i], NULL, err);
+        if (status == NEAP_OK && i + 1 == s->file_count)
+            status = keeper_make_spare(r->log->keeper, err); /* sealed before a spare was ready */
+    }
+    return status;
+}
+
+/* The open file is so full that no first entry fits: there must be a next one. */
+static enum neap_status make_room(struct recovery *r, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    struct journal_file *f = open_file(s);
+    if (s->open_index + 1 == s->file_count && f->base + f->size - r->scan.position < JOURNAL_PAGE_SIZE)
+        return keeper_make_spare(r->log->keeper, err);
+    return NEAP_OK;
+}
+
+static enum neap_status load_and_replay(struct recovery *r, struct recovered *ret, struct error *err)
+{
+    struct log *log = r->log;
+    struct shared *s = &log->shared;
+    enum neap_status status = snapshot_load(log, &s->views, &r->snapshot, err);
+    if (status == NEAP_OK && memcmp(r->snapshot.log_id.bytes, log->id.bytes, sizeof(log->id.bytes)) != 0)
+        status = error_set(err, NEAP_CORRUPT, "%s: the snapshot belongs to another log", log->path);
+    if (status != NEAP_OK && status != NEAP_NOTFOUND)
+        return status;
+    s->snapshot_position[0] = r->snapshot.position;
+    r->time_ms = r->snapshot.time_ms;
+    status = replay_all(r, err);
+    if (status == NEAP_OK && r->scan.position < r->snapshot.position)
+        status = damaged(r, r->scan.position, "the journal ends before what the snapshot holds,", err);
+    if (status == NEAP_OK)
+        status = write_again(r, err);
+    if (status == NEAP_OK)
+        status = make_room(r, err);
+    uint64_t boot = r->scan.boot > r->snapshot.boot ? r->scan.boot : r->snapshot.boot;
+    *ret = (struct recovered){ .position = r->scan.position, .boot = boot, .time_ms = r->time_ms };
+    return status;
+}
+
+enum neap_status recovery_run(struct log *log, struct recovered *ret, struct error *err)
+{
+    struct recovery *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return error_set(err, NEAP_NOMEM, "recovery");
+    r->log = log;
+    enum neap_status status = open_files(r, err);
+    if (status == NEAP_OK && log->shared.file_count == 0) {
+        status = snapshot_load(log, &log->shared.views, &r->snapshot, err);
+        if (status == NEAP_OK)
+            status = error_set(err, NEAP_CORRUPT, "%s has snapshots but no journal", log->path);
+        else if (status == NEAP_NOTFOUND)
+            status = begin_new(r, ret, err);
+    } else if (status == NEAP_OK) {
+        status = load_and_replay(r, ret, err);
+    }
+    scan_end(&r->scan);
+    free(r);
+    return status;
+}

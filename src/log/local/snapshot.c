@@ -1,0 +1,397 @@
+#include "log/local/snapshot.h"
+#include "base/crc32c.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- encode ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t topics_size(const struct views *v)
+{
+    uint64_t size = 4;
+    for (uint32_t i = 0; i < v->topic_count; i++)
+        if (v->by_name[i]->durable)
+            size += 2 + strlen(v->by_name[i]->name) + 8 + 24ull * v->by_name[i]->partition_count;
+    return size;
+}
+
+static uint64_t facts_size(const struct map *map, bool with_offset)
+{
+    uint64_t size = 4;
+    struct bytes key;
+    void *value;
+    for (size_t i = 0; map_next(map, &i, &key, &value);)
+        size += 2 + key.size + (with_offset ? 8 : 0) + 4 + ((struct fact *)value)->size;
+    return size;
+}
+
+uint64_t snapshot_size(const struct views *v)
+{
+    return SNAPSHOT_HEADER_SIZE + SECTION_COUNT * SECTION_HEADER_SIZE + 12 + topics_size(v) +
+           facts_size(v->offsets, true) + facts_size(v->facts, false);
+}
+
+static void write_topics(struct writer *w, const struct views *v)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < v->topic_count; i++)
+        count += v->by_name[i]->durable;
+    write_le32(w, count);
+    for (uint32_t i = 0; i < v->topic_count; i++) {
+        const struct topic *t = v->by_name[i];
+        if (!t->durable)
+            continue;
+        write_le16(w, (uint16_t)strlen(t->name));
+        write_bytes(w, bytes_of_text(t->name));
+        write_le32(w, t->id);
+        write_le32(w, t->partition_count);
+        for (uint32_t p = 0; p < t->partition_count; p++) {
+            write_le64(w, t->partitions[p].end);
+            write_le64(w, t->partitions[p].batch_count);
+            write_le64(w, t->partitions[p].size);
+        }
+    }
+}
+
+static void write_facts(struct writer *w, const struct map *map, bool with_offset)
+{
+    struct bytes key;
+    void *value;
+    write_le32(w, (uint32_t)map_count(map));
+    for (size_t i = 0; map_next(map, &i, &key, &value);) {
+        const struct fact *fact = value;
+        write_le16(w, (uint16_t)key.size);
+        write_bytes(w, key);
+        if (with_offset)
+            write_le64(w, fact->offset);
+        write_le32(w, fact->size);
+        write_bytes(w, (struct bytes){ fact->bytes, fact->size });
+    }
+}
+
+static void write_section(struct writer *w, enum section_id id, const struct views *v, const struct snapshot *s)
+{
+    uint8_t *header = w->at;
+    write_zeros(w, SECTION_HEADER_SIZE);
+    uint8_t *body = w->at;
+    switch (id) {
+    case SECTION_META:
+        write_le32(w, v->topic_id_next);
+        write_le64(w, (uint64_t)s->time_ms);
+        break;
+    case SECTION_TOPICS:
+        write_topics(w, v);
+        break;
+    case SECTION_OFFSETS:
+        write_facts(w, v->offsets, true);
+        break;
+    case SECTION_FACTS:
+        write_facts(w, v->facts, false);
+        break;
+    }
+    must(!w->full);
+    size_t size = (size_t)(w->at - body);
+    put_le32(header, id);
+    put_le32(header + 4, crc32c(0, body, size));
+    put_le64(header + 8, size);
+    put_le64(header + 16, s->position);
+}
+
+struct bytes snapshot_encode(const struct views *v, const struct snapshot *s, uint8_t *room)
+{
+    uint64_t size = snapshot_size(v);
+    struct writer w = writer_of(room, size);
+    write_le32(&w, SNAPSHOT_MAGIC);
+    write_le32(&w, SNAPSHOT_VERSION);
+    write_bytes(&w, (struct bytes){ s->log_id.bytes, sizeof(s->log_id.bytes) });
+    write_le64(&w, s->sequence);
+    write_le64(&w, s->position);
+    write_le64(&w, s->boot);
+    write_le32(&w, SECTION_COUNT);
+    write_le64(&w, size);
+    write_le32(&w, crc32c(0, room, 60));
+    for (uint32_t id = SECTION_META; id <= SECTION_COUNT; id++)
+        write_section(&w, (enum section_id)id, v, s);
+    must(!w.full && writer_size(&w) == size);
+    return writer_bytes(&w);
+}
+
+/* ---- decode ------------------------------------------------------------------------------------------------------ */
+
+static enum neap_status read_topics(struct reader *r, struct views *v)
+{
+    uint32_t count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++) {
+        char name[LOG_NAME_SIZE_MAX + 1];
+        uint16_t name_size = read_le16(r);
+        struct bytes text = read_bytes(r, name_size);
+        uint32_t id = read_le32(r), partition_count = read_le32(r);
+        if (r->spent || name_size == 0 || name_size > LOG_NAME_SIZE_MAX || id == 0 || partition_count == 0 ||
+            partition_count > reader_left(r) / 24 || memchr(text.at, 0, name_size) != NULL ||
+            views_topic(v, id) != NULL)
+            return NEAP_CORRUPT;
+        memcpy(name, text.at, name_size);
+        name[name_size] = 0;
+        struct topic *topic;
+        enum neap_status status = views_topic_add(v, name, id, partition_count, &topic);
+        if (status != NEAP_OK)
+            return status == NEAP_EXISTS ? NEAP_CORRUPT : status;
+        topic->durable = true;
+        for (uint32_t p = 0; p < partition_count; p++) {
+            topic->partitions[p].end = read_le64(r);
+            topic->partitions[p].batch_count = read_le64(r);
+            topic->partitions[p].size = read_le64(r);
+        }
+    }
+    return r->spent ? NEAP_CORRUPT : NEAP_OK;
+}
+
+static enum neap_status read_facts(struct reader *r, struct views *v, struct map *map, bool with_offset)
+{
+    uint32_t count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++) {
+        uint16_t key_size = read_le16(r);
+        struct bytes key = read_bytes(r, key_size);
+        uint64_t offset = with_offset ? read_le64(r) : 0;
+        uint32_t size = read_le32(r);
+        struct bytes value = read_bytes(r, size);
+        if (r->spent || key_size > VIEW_KEY_SIZE_MAX || size > LOG_VALUE_SIZE_MAX)
+            return NEAP_CORRUPT;
+        enum neap_status status = views_fact_put(v, map, key, offset, value);
+        if (status != NEAP_OK)
+            return status;
+    }
+    return r->spent ? NEAP_CORRUPT : NEAP_OK;
+}
+
+static enum neap_status read_section(struct views *v, uint32_t id, struct bytes body, struct snapshot *s)
+{
+    struct reader r = reader_of(body);
+    enum neap_status status = NEAP_OK;
+    switch (id) {
+    case SECTION_META: {
+        uint32_t next = read_le32(&r);
+        s->time_ms = (int64_t)read_le64(&r);
+        if (next > v->topic_id_next)
+            v->topic_id_next = next;
+        break;
+    }
+    case SECTION_TOPICS:
+        status = read_topics(&r, v);
+        break;
+    case SECTION_OFFSETS:
+        status = read_facts(&r, v, v->offsets, true);
+        break;
+    case SECTION_FACTS:
+        status = read_facts(&r, v, v->facts, false);
+        break;
+    default:
+        return NEAP_VERSION;
+    }
+    return status != NEAP_OK ? status : r.spent || reader_left(&r) != 0 ? NEAP_CORRUPT : NEAP_OK;
+}
+
+enum neap_status snapshot_decode(struct bytes bytes, struct views *v, struct snapshot *ret_snapshot, struct error *err)
+{
+    struct reader r = reader_of(bytes);
+    struct snapshot s = { 0 };
+    uint32_t magic = read_le32(&r), version = read_le32(&r);
+    struct bytes id = read_bytes(&r, sizeof(s.log_id.bytes));
+    s.sequence = read_le64(&r);
+    s.position = read_le64(&r);
+    s.boot = read_le64(&r);
+    uint32_t section_count = read_le32(&r);
+    uint64_t size = read_le64(&r);
+    uint32_t crc = read_le32(&r);
+    if (r.spent || magic != SNAPSHOT_MAGIC)
+        return error_set(err, NEAP_BADINPUT, "not a snapshot");
+    if (crc != crc32c(0, bytes.at, 60))
+        return error_set(err, NEAP_CORRUPT, "snapshot header: checksum does not match");
+    if (version > SNAPSHOT_VERSION)
+        return error_set(err, NEAP_VERSION, "snapshot has format %u, this program knows %u", version, SNAPSHOT_VERSION);
+    if (size != bytes.size)
+        return error_set(err, NEAP_CORRUPT, "snapshot is %zu bytes, its header says %llu", bytes.size,
+                         (unsigned long long)size);
+    memcpy(s.log_id.bytes, id.at, id.size);
+    for (uint32_t i = 0; i < section_count; i++) {
+        uint32_t section = read_le32(&r), section_crc = read_le32(&r);
+        uint64_t body_size = read_le64(&r), position = read_le64(&r);
+        read_le64(&r);
+        struct bytes body = read_bytes(&r, body_size);
+        if (r.spent || position != s.position || crc32c(0, body.at, body.size) != section_crc)
+            return error_set(err, NEAP_CORRUPT, "snapshot section %u: checksum does not match", section);
+        enum neap_status status = read_section(v, section, body, &s);
+        if (status != NEAP_OK)
+            return error_set(err, status, "snapshot section %u: %s", section, status_text(status));
+    }
+    if (reader_left(&r) != 0)
+        return error_set(err, NEAP_CORRUPT, "snapshot has bytes after its last section");
+    *ret_snapshot = s;
+    return NEAP_OK;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+enum neap_status snapshot_read_file(struct io *io, const char *path, uint8_t **ret_bytes, size_t *ret_size,
+                                    struct error *err)
+{
+    struct io_file *file = NULL;
+    struct io_file_info info;
+    enum neap_status status = io_file_open(io, path, IO_READ, &file, err);
+    if (status != NEAP_OK)
+        return status;
+    uint8_t *bytes = NULL;
+    size_t got = 0;
+    status = io_file_info(file, &info);
+    if (status == NEAP_OK && info.size > SNAPSHOT_SIZE_MAX)
+        status = NEAP_CORRUPT; /* a length meets a limit before it meets an allocator */
+    if (status == NEAP_OK && (bytes = malloc(info.size + 1)) == NULL)
+        status = NEAP_NOMEM;
+    if (status == NEAP_OK)
+        status = io_file_read(file, bytes, info.size, 0, &got);
+    io_file_close(&file);
+    if (status != NEAP_OK) {
+        free(bytes);
+        return error_set(err, status, "read %s: %s", path, status_text(status));
+    }
+    *ret_bytes = bytes;
+    *ret_size = got;
+    return NEAP_OK;
+}
+
+static enum neap_status read_back(struct log *log, const char *path, struct bytes wanted, struct error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum neap_status status = snapshot_read_file(log->io, path, &bytes, &size, err);
+    if (status != NEAP_OK)
+        return status;
+    if (!bytes_equal((struct bytes){ bytes, size }, wanted))
+        status = error_set(err, NEAP_IO, "snapshot %s does not read back as it was written", path);
+    free(bytes);
+    return status;
+}
+
+static enum neap_status write_and_name(struct log *log, uint64_t sequence, struct bytes bytes, struct error *err)
+{
+    char temporary[PATH_SIZE_MAX], path[PATH_SIZE_MAX];
+    struct io_file *file = NULL;
+    log_path(log, temporary, SNAPSHOT_FOLDER, "%s", "new");
+    log_path(log, path, SNAPSHOT_FOLDER, SNAPSHOT_NAME, (unsigned long long)sequence);
+    enum neap_status status = io_file_open(log->io, temporary, IO_READ | IO_WRITE | IO_CREATE, &file, err);
+    if (status != NEAP_OK)
+        return status;
+    status = io_file_truncate(file, bytes.size);
+    if (status == NEAP_OK)
+        status = io_file_write(file, &bytes, 1, 0);
+    if (status == NEAP_OK)
+        status = io_file_sync(file);
+    io_file_close(&file);
+    if (status != NEAP_OK)
+        return error_set(err, status, "write %s: %s", temporary, status_text(status));
+    status = read_back(log, temporary, bytes, err);
+    if (status == NEAP_OK)
+        status = io_rename(log->io, temporary, path, err);
+    if (status == NEAP_OK)
+        status = io_dir_sync(log->io, log_path(log, path, SNAPSHOT_FOLDER, "%s", ""), err);
+    return status;
+}
+
+struct snapshot_names {
+    uint64_t numbers[64];
+    uint32_t count;
+};
+
+static bool collect_name(void *ctx, const char *name)
+{
+    struct snapshot_names *names = ctx;
+    uint64_t number;
+    if (name_number(name, ".nps", &number)) {
+        if (names->count == COUNT_OF(names->numbers)) /* far more than are ever kept: the newest matter */
+            memmove(&names->numbers[0], &names->numbers[1], --names->count * sizeof(names->numbers[0]));
+        names->numbers[names->count++] = number;
+    }
+    return true;
+}
+
+static enum neap_status list_snapshots(struct log *log, struct snapshot_names *names, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    *names = (struct snapshot_names){ 0 };
+    return io_dir_list(log->io, log_path(log, path, SNAPSHOT_FOLDER, "%s", ""), collect_name, names, err);
+}
+
+static void unlink_old(struct log *log)
+{
+    struct snapshot_names names;
+    if (list_snapshots(log, &names, NULL) != NEAP_OK)
+        return;
+    for (uint32_t i = 0; i + SNAPSHOT_KEEP < names.count; i++) {
+        char path[PATH_SIZE_MAX];
+        io_unlink(log->io, log_path(log, path, SNAPSHOT_FOLDER, SNAPSHOT_NAME, (unsigned long long)names.numbers[i]),
+                  NULL);
+    }
+}
+
+enum neap_status snapshot_write(struct log *log, struct error *err)
+{
+    struct shared *s = &log->shared;
+    io_mutex_take(s->mutex);
+    struct snapshot snapshot = { .log_id = log->id,
+                                 .sequence = s->snapshot_sequence + 1,
+                                 .position = s->durable,
+                                 .boot = log->boot,
+                                 .time_ms = s->durable_time_ms };
+    uint8_t *room = malloc(snapshot_size(&s->views));
+    struct bytes bytes = { NULL, 0 };
+    if (room != NULL)
+        bytes = snapshot_encode(&s->views, &snapshot, room);
+    io_mutex_drop(s->mutex);
+    if (room == NULL)
+        return error_set(err, NEAP_NOMEM, "snapshot");
+    enum neap_status status = write_and_name(log, snapshot.sequence, bytes, err);
+    free(room);
+    if (status != NEAP_OK)
+        return error_while(err, "snapshot %llu", (unsigned long long)snapshot.sequence);
+    io_mutex_take(s->mutex);
+    s->snapshot_sequence = snapshot.sequence;
+    memmove(&s->snapshot_position[1], &s->snapshot_position[0], (SNAPSHOT_KEEP - 1) * sizeof(s->snapshot_position[0]));
+    s->snapshot_position[0] = snapshot.position;
+    s->recycle_due = true;
+    io_mutex_drop(s->mutex);
+    unlink_old(log);
+    return NEAP_OK;
+}
+
+enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot *ret_snapshot, struct error *err)
+{
+    struct snapshot_names names;
+    enum neap_status status = list_snapshots(log, &names, err);
+    if (status == NEAP_NOTFOUND || (status == NEAP_OK && names.count == 0))
+        return NEAP_NOTFOUND;
+    if (status != NEAP_OK)
+        return status;
+    for (uint32_t i = names.count; i > 0; i--) {
+        char path[PATH_SIZE_MAX];
+        uint8_t *bytes = NULL;
+        size_t size = 0;
+        log_path(log, path, SNAPSHOT_FOLDER, SNAPSHOT_NAME, (unsigned long long)names.numbers[i - 1]);
+        status = snapshot_read_file(log->io, path, &bytes, &size, err);
+        if (status == NEAP_OK)
+            status = snapshot_decode((struct bytes){ bytes, size }, v, ret_snapshot, err);
+        free(bytes);
+        log->shared.snapshot_sequence = names.numbers[names.count - 1];
+        if (status == NEAP_OK)
+            return NEAP_OK;
+        if (status == NEAP_VERSION || status == NEAP_NOMEM)
+            return error_while(err, "%s", path);
+        logging_warn(log->logging, "a snapshot is damaged; the older one serves", LOGGING_TEXT("file", path),
+                     LOGGING_TEXT("error", err != NULL ? err->text : status_text(status)));
+        char bad[PATH_SIZE_MAX + 4]; /* every byte is kept, but it is no snapshot any more */
+        snprintf(bad, sizeof(bad), "%s.bad", path);
+        io_rename(log->io, path, bad, NULL);
+        views_fini(v);
+        if (views_init(v, &log->options) != NEAP_OK)
+            return error_set(err, NEAP_NOMEM, "views");
+    }
+    return error_set(err, NEAP_CORRUPT, "none of the snapshots in %s/" SNAPSHOT_FOLDER " can be read", log->path);
+}

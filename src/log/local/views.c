@@ -1,0 +1,248 @@
+#include "log/local/views.h"
+#include <stdlib.h>
+
+#define FACT_OVERHEAD  96u /* of the maps and the struct, per entry */
+#define FACT_COUNT_MAX (1u << 22)
+
+enum neap_status views_init(struct views *v, const struct log_options *options)
+{
+    *v = (struct views){
+        .by_id = map_new(options->partition_count_max),
+        .offsets = map_new(FACT_COUNT_MAX),
+        .facts = map_new(FACT_COUNT_MAX),
+        .topic_id_next = 1,
+        .partition_count_max = options->partition_count_max,
+        .fact_size_max = options->fact_size_max,
+    };
+    return v->by_id != NULL && v->offsets != NULL && v->facts != NULL ? NEAP_OK : NEAP_NOMEM;
+}
+
+void views_fini(struct views *v)
+{
+    for (uint32_t i = 0; i < v->topic_count; i++)
+        free(v->by_name[i]);
+    free(v->by_name);
+    map_free(&v->by_id, NULL);
+    map_free(&v->offsets, free);
+    map_free(&v->facts, free);
+    *v = (struct views){ 0 };
+}
+
+static struct bytes id_key(uint8_t room[4], uint32_t topic_id)
+{
+    put_be32(room, topic_id);
+    return (struct bytes){ room, 4 };
+}
+
+struct topic *views_topic(const struct views *v, uint32_t topic_id)
+{
+    uint8_t room[4];
+    return map_get(v->by_id, id_key(room, topic_id));
+}
+
+/* The slot where `name` is or belongs. */
+static uint32_t name_slot(const struct views *v, const char *name)
+{
+    uint32_t low = 0, high = v->topic_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (strcmp(v->by_name[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct topic *views_topic_named(const struct views *v, const char *name)
+{
+    uint32_t slot = name_slot(v, name);
+    return slot < v->topic_count && strcmp(v->by_name[slot]->name, name) == 0 ? v->by_name[slot] : NULL;
+}
+
+struct partition *views_partition(const struct views *v, struct log_partition p)
+{
+    struct topic *topic = views_topic(v, p.topic_id);
+    return topic != NULL && p.partition < topic->partition_count ? &topic->partitions[p.partition] : NULL;
+}
+
+static enum neap_status make_name_room(struct views *v)
+{
+    if (v->topic_count < v->topic_room)
+        return NEAP_OK;
+    uint32_t room = v->topic_room == 0 ? 16 : 2 * v->topic_room;
+    struct topic **grown = realloc(v->by_name, room * sizeof(struct topic *));
+    if (grown == NULL)
+        return NEAP_NOMEM;
+    v->by_name = grown;
+    v->topic_room = room;
+    return NEAP_OK;
+}
+
+enum neap_status views_topic_add(struct views *v, const char *name, uint32_t id, uint32_t partition_count,
+                                 struct topic **ret_topic)
+{
+    must(partition_count > 0 && id != 0 && strlen(name) <= LOG_NAME_SIZE_MAX);
+    uint32_t slot = name_slot(v, name);
+    if (slot < v->topic_count && strcmp(v->by_name[slot]->name, name) == 0)
+        return NEAP_EXISTS;
+    if (partition_count > v->partition_count_max - v->partition_count)
+        return NEAP_FULL;
+    if (make_name_room(v) != NEAP_OK)
+        return NEAP_NOMEM;
+    struct topic *topic = calloc(1, sizeof(*topic) + partition_count * sizeof(topic->partitions[0]));
+    if (topic == NULL)
+        return NEAP_NOMEM;
+    uint8_t room[4];
+    enum neap_status status = map_put(v->by_id, id_key(room, id), topic, NULL);
+    if (status != NEAP_OK) {
+        free(topic);
+        return status;
+    }
+    memcpy(topic->name, name, strlen(name) + 1);
+    topic->id = id;
+    topic->partition_count = partition_count;
+    for (uint32_t i = 0; i < partition_count; i++) {
+        topic->partitions[i].topic_id = id;
+        topic->partitions[i].number = i;
+    }
+    memmove(&v->by_name[slot + 1], &v->by_name[slot], (v->topic_count - slot) * sizeof(v->by_name[0]));
+    v->by_name[slot] = topic;
+    v->topic_count++;
+    v->partition_count += partition_count;
+    if (id >= v->topic_id_next)
+        v->topic_id_next = id + 1;
+    *ret_topic = topic;
+    return NEAP_OK;
+}
+
+/* Forgets what belongs to the topic; `id_at` is where its id lies in the map's keys. */
+static void forget_of_topic(struct views *v, struct map *map, uint32_t topic_id, size_t id_at)
+{
+    struct bytes key;
+    void *value;
+    for (size_t i = 0; map_next(map, &i, &key, &value);)
+        if (get_be32(key.at + id_at) == topic_id)
+            views_fact_forget(v, map, key);
+}
+
+void views_topic_remove(struct views *v, uint32_t topic_id)
+{
+    uint8_t room[4];
+    struct topic *topic = map_remove(v->by_id, id_key(room, topic_id));
+    if (topic == NULL)
+        return;
+    uint32_t slot = name_slot(v, topic->name);
+    must(slot < v->topic_count && v->by_name[slot] == topic);
+    memmove(&v->by_name[slot], &v->by_name[slot + 1], (v->topic_count - slot - 1) * sizeof(v->by_name[0]));
+    v->topic_count--;
+    v->partition_count -= topic->partition_count;
+    free(topic);
+    forget_of_topic(v, v->offsets, topic_id, 0);
+    forget_of_topic(v, v->facts, topic_id, 1);
+}
+
+struct bytes offset_key(uint8_t *room, struct log_partition p, struct bytes group)
+{
+    must(group.size <= LOG_KEY_SIZE_MAX);
+    put_be32(room, p.topic_id);
+    put_be32(room + 4, p.partition);
+    memcpy(room + 8, group.at, group.size);
+    return (struct bytes){ room, 8 + group.size };
+}
+
+struct bytes fact_key(uint8_t *room, uint8_t view, struct log_partition p, struct bytes key)
+{
+    must(key.size <= LOG_KEY_SIZE_MAX);
+    room[0] = view;
+    put_be32(room + 1, p.topic_id);
+    put_be32(room + 5, p.partition);
+    if (key.size > 0)
+        memcpy(room + 9, key.at, key.size);
+    return (struct bytes){ room, 9 + key.size };
+}
+
+uint64_t fact_cost(size_t key_size, size_t value_size)
+{
+    return FACT_OVERHEAD + key_size + round_up(value_size, 32);
+}
+
+void views_fact_forget(struct views *v, struct map *map, struct bytes key)
+{
+    uint64_t key_size = key.size; /* the key may lie in the entry that goes */
+    struct fact *fact = map_remove(map, key);
+    if (fact == NULL)
+        return;
+    v->fact_size -= fact_cost(key_size, fact->room);
+    free(fact);
+}
+
+enum neap_status views_fact_put(struct views *v, struct map *map, struct bytes key, uint64_t offset, struct bytes value)
+{
+    struct fact *fact = map_get(map, key);
+    if (fact == NULL || fact->room < value.size) { /* most are rewritten in place */
+        size_t room = round_up(value.size, 32);
+        struct fact *grown = malloc(sizeof(*grown) + room);
+        if (grown == NULL)
+            return NEAP_NOMEM;
+        grown->room = (uint32_t)room;
+        void *old = NULL;
+        enum neap_status status = map_put(map, key, grown, &old);
+        if (status != NEAP_OK) {
+            free(grown);
+            return status;
+        }
+        if (fact != NULL)
+            v->fact_size -= fact_cost(key.size, fact->room);
+        v->fact_size += fact_cost(key.size, room);
+        free(old);
+        fact = grown;
+    }
+    fact->offset = offset;
+    fact->size = (uint32_t)value.size;
+    if (value.size > 0)
+        memcpy(fact->bytes, value.at, value.size);
+    return NEAP_OK;
+}
+
+static enum neap_status apply_topic_create(struct views *v, const struct op *op)
+{
+    struct topic *topic = views_topic(v, op->target.topic_id); /* the journal made it when it wrote the entry */
+    if (topic == NULL) {
+        char name[LOG_NAME_SIZE_MAX + 1];
+        if (op->name.size > LOG_NAME_SIZE_MAX || op->count == 0 || op->target.topic_id == 0)
+            return NEAP_CORRUPT;
+        memcpy(name, op->name.at, op->name.size);
+        name[op->name.size] = 0;
+        enum neap_status status = views_topic_add(v, name, op->target.topic_id, op->count, &topic);
+        if (status != NEAP_OK)
+            return status == NEAP_EXISTS ? NEAP_CORRUPT : status;
+    }
+    topic->durable = true;
+    return NEAP_OK;
+}
+
+enum neap_status views_apply(struct views *v, const struct op *op)
+{
+    uint8_t room[VIEW_KEY_SIZE_MAX];
+    if (op->name.size > LOG_KEY_SIZE_MAX)
+        return NEAP_CORRUPT;
+    switch (op->kind) {
+    case OP_OFFSET:
+        return views_fact_put(v, v->offsets, offset_key(room, op->target, op->name), op->offset, op->payload);
+    case OP_FACT:
+        if (op->payload.size > 0)
+            return views_fact_put(v, v->facts, fact_key(room, op->view, op->target, op->name), 0, op->payload);
+        views_fact_forget(v, v->facts, fact_key(room, op->view, op->target, op->name));
+        return NEAP_OK;
+    case OP_TOPIC_CREATE:
+        return apply_topic_create(v, op);
+    case OP_TOPIC_DELETE:
+        views_topic_remove(v, op->target.topic_id);
+        return NEAP_OK;
+    case OP_APPEND:
+    case OP_BOOT:
+        break;
+    }
+    return NEAP_OK;
+}

@@ -1,0 +1,35 @@
+/* views.h - what the journal says, kept ready: topics, committed offsets, facts.
+ *
+ * owner    changed by the journal agent (and by recovery, alone) under the shared mutex
+ * memory   a map entry and a value for each offset and fact, fact_size_max bytes in all; topics up to partition_count_max
+ * errors   FULL where a limit is met: asked for before an entry is written, so that applying cannot fail
+ * promise  a function of the journal's entries in their order, and of nothing else */
+#ifndef LOG_LOCAL_VIEWS_H
+#define LOG_LOCAL_VIEWS_H
+
+#include "log/local/local.h"
+
+enum neap_status views_init(struct views *v, const struct log_options *options);
+void views_fini(struct views *v);
+
+struct topic *views_topic(const struct views *v, uint32_t topic_id);      /* NULL: none */
+struct topic *views_topic_named(const struct views *v, const char *name); /* durable or not */
+struct partition *views_partition(const struct views *v, struct log_partition p);
+/* Adds a topic that nobody sees yet. EXISTS, FULL (partitions), NOMEM. */
+enum neap_status views_topic_add(struct views *v, const char *name, uint32_t id, uint32_t partition_count,
+                                 struct topic **ret_topic);
+void views_topic_remove(struct views *v, uint32_t topic_id); /* with its offsets and facts */
+
+#define VIEW_KEY_SIZE_MAX (16u + LOG_KEY_SIZE_MAX)
+struct bytes offset_key(uint8_t *room, struct log_partition p, struct bytes group);
+struct bytes fact_key(uint8_t *room, uint8_t view, struct log_partition p, struct bytes key);
+uint64_t fact_cost(size_t key_size, size_t value_size); /* what it adds to fact_size at most */
+/* NOMEM is a bug of the budget for the caller that has asked for room first. */
+enum neap_status views_fact_put(struct views *v, struct map *map, struct bytes key, uint64_t offset,
+                                struct bytes value);
+void views_fact_forget(struct views *v, struct map *map, struct bytes key);
+
+/* Applies one operation of a durable entry, batches aside. */
+enum neap_status views_apply(struct views *v, const struct op *op);
+
+#endif
