@@ -121,7 +121,6 @@ BY_HARDWARE static uint32_t copy_by_hardware(uint32_t crc, void *to, const void 
 
 static bool find_hardware(void)
 {
-    __builtin_cpu_init();
     return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
 }
 #else
