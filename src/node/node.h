@@ -33,10 +33,13 @@ struct node_pipeline_figures {
 enum neap_status node_open(struct io *io, const struct node_options *options, struct node **ret_node, struct error *err);
 /* Turns until it is done. `tick` (may be NULL) is called about ten times a second on the caller's thread: the progress line. */
 enum neap_status node_run(struct node *node, void (*tick)(void *ctx, struct node *node), void *ctx, struct error *err);
+/* As SIGTERM: read no more, land what is on its way, return from node_run(). From any thread, the tick included. */
+void             node_stop(struct node *node);
 void             node_close(struct node **node);
 struct log      *node_log(struct node *node);
 uint32_t         node_pipeline_count(const struct node *node);
-void             node_pipeline_figures(struct node *node, uint32_t index, struct node_pipeline_figures *ret_figures);
+void             node_pipeline_figures(struct node *node, uint32_t index,
+                                       struct node_pipeline_figures *ret_figures); /* any thread, until node_close() */
 
 struct node_memory_term {
     const char *what;                /* "tail of the journal" */
