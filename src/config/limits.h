@@ -1,0 +1,28 @@
+/* limits.h - what bounds a pipeline file, and what a user meets at the bound. */
+#ifndef CONFIG_LIMITS_H
+#define CONFIG_LIMITS_H
+
+#include "flow/event.h"
+#include "log/limits.h"
+#include <assert.h>
+
+#define CONFIG_FILE_SIZE_MAX      (1u << 20)  /* a larger file is refused unread: nobody wrote it by hand */
+#define CONFIG_DEPTH_MAX          32u         /* lists and maps inside each other; the grammar needs nine */
+#define CONFIG_MAP_COUNT_MAX      4096u       /* keys of one map */
+#define CONFIG_ANCHOR_COUNT_MAX   256u
+#define CONFIG_WEIGHT_MAX         100000u     /* values, each alias counted as what it stands for, and 64 bytes of text as one */
+#define CONFIG_TOPIC_COUNT_MAX    1024u
+#define CONFIG_PIPELINE_COUNT_MAX 48u         /* each with a source of its own writes to the log */
+#define CONFIG_STAGE_COUNT_MAX    64u         /* of one pipeline */
+#define CONFIG_FIELD_COUNT_MAX    128u        /* of one map, keep or remove */
+#define CONFIG_COLUMN_COUNT_MAX   1000u       /* SQLite's own limit is 2,000 columns */
+#define CONFIG_TEXT_SIZE_MAX      (64u << 10) /* one value after ${...} was put in; also a file named in ${file:...} */
+#define CONFIG_MESSAGE_COUNT_MAX  100u        /* errors shown, and warnings shown; all are counted */
+#define CONFIG_ARENA_SIZE_MAX     (64u << 20) /* what one file can come to in memory: above it NEAP_NOMEM */
+#define CONFIG_MEMORY_SIZE_MIN    (16u << 20) /* node.memory below it is an error */
+#define CONFIG_MEMORY_SIZE_MAX    (1ull << 50)
+
+static_assert(CONFIG_PIPELINE_COUNT_MAX + 16 <= CLIENT_COUNT_MAX, "each pipeline's source finds a client's place in the log");
+static_assert(CONFIG_FIELD_COUNT_MAX <= EVENT_FIELD_COUNT_MAX, "what one stage names fits in an event");
+
+#endif

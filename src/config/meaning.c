@@ -1,0 +1,297 @@
+/* meaning.c - each rule that no single value can break alone.
+ *
+ * What could not be read is NULL here and was said already: a rule that needs it stays silent. */
+#include "config/meaning.h"
+#include "base/must.h"
+#include "config/limits.h"
+#include "config/messages.h"
+#include <strings.h>
+
+struct meaning {
+    struct reading *r;
+    struct config *config;
+    const struct tree_node *pipelines; /* the map of them; items in the order of config->pipelines */
+    const struct tree_node *now;       /* the pipeline that is looked at */
+};
+
+#define PLACE(m, ...) tree_place((m)->now, (const char *const[]){ __VA_ARGS__, NULL })
+
+static bool same(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+static const struct tree_node *node_of(const struct meaning *m, uint32_t index)
+{
+    const struct tree_item *item = m->pipelines->items;
+    while (index-- > 0)
+        item = item->next;
+    return item->value;
+}
+
+/* ---- what follows from other values -------------------------------------------------------------------------------------- */
+
+static const char *kind_name(enum config_stage_kind kind)
+{
+    for (const struct key *key = key_next(IN_STAGE, NULL); key != NULL; key = key_next(IN_STAGE, key))
+        if (key->kind && key->first == (int)kind)
+            return key->name;
+    must(!"a stage of a known kind");
+    return NULL;
+}
+
+static bool has_stage(const struct config_pipeline *p, const char *name)
+{
+    for (uint32_t i = 0; i < p->stage_count; i++)
+        if (same(p->stages[i].name, name))
+            return true;
+    return false;
+}
+
+/* KIND, KIND-2, KIND-3: whatever is free behind the names that were given. */
+static void name_stages(struct meaning *m, struct config_pipeline *p)
+{
+    for (uint32_t i = 0; i < p->stage_count; i++) {
+        struct config_stage *stage = &p->stages[i];
+        for (uint32_t number = 1; stage->name == NULL && !m->r->starved; number++) {
+            const char *name = kind_name(stage->kind);
+            if (number > 1)
+                name = arena_text(m->r->arena, "%s-%u", name, number);
+            m->r->starved = m->r->starved || name == NULL;
+            if (name != NULL && !has_stage(p, name))
+                stage->name = name;
+        }
+    }
+}
+
+static void fill_in(struct meaning *m, struct config_pipeline *p)
+{
+    if (p->source.topic == NULL && p->source.kind != CONFIG_SOURCE_TOPIC)
+        p->source.topic = p->name;
+    if (p->dead_letter == NULL)
+        p->dead_letter = arena_text(m->r->arena, "%s.dead", p->name);
+    m->r->starved = m->r->starved || p->dead_letter == NULL;
+    p->sink.name = "sink";
+}
+
+/* ---- one pipeline ---------------------------------------------------------------------------------------------------------- */
+
+static void check_stage_names(struct meaning *m, struct config_pipeline *p)
+{
+    const struct tree_item *list = tree_find(m->now, "stages");
+    const struct tree_item *item = list == NULL ? NULL : list->value->items;
+    for (uint32_t i = 0; i < p->stage_count && item != NULL; i++, item = item->next)
+        for (uint32_t before = 0; before < i; before++)
+            if (p->stages[i].name != NULL && same(p->stages[i].name, p->stages[before].name))
+                message_error(m->r->messages, tree_place(item->value, (const char *const[]){ "name", NULL }),
+                              "an earlier stage has the name '%s'", p->stages[i].name);
+}
+
+static void check_source(struct meaning *m, const struct config_pipeline *p)
+{
+    const struct tree_item *source = tree_find(m->now, "source");
+    if (source == NULL || p->source.kind != CONFIG_SOURCE_TOPIC || tree_find(source->value, "topic") == NULL)
+        return;
+    const struct tree_item *key = tree_find(source->value, "key"), *to = tree_find(source->value, "to");
+    if (key != NULL)
+        message_error(m->r->messages, key->key->place,
+                      "events of a topic have their keys already; to give them others, send them on with "
+                      "'sink: {topic: {name: NAME, key: EXPR}}' and read that topic");
+    if (to != NULL)
+        message_error(m->r->messages, to->key->place,
+                      "events of a topic lie in it already; 'to' belongs to a file or stdin");
+}
+
+static void check_topics(struct meaning *m, const struct config_pipeline *p)
+{
+    struct config_messages *messages = m->r->messages;
+    const struct config_source *source = &p->source;
+    if (strlen(p->name) > LOG_NAME_SIZE_MAX - 5 && tree_find(m->now, "dead_letter") == NULL)
+        message_error(messages, p->place, "the name is too long for its topic of dead letters, NAME.dead");
+    if (same(p->dead_letter, source->topic))
+        message_error(messages, PLACE(m, "dead_letter"), "dead letters would go to '%s', which this pipeline reads",
+                      p->dead_letter);
+    if (p->sink.kind != CONFIG_SINK_TOPIC || p->sink.topic == NULL)
+        return;
+    if (same(p->sink.topic, source->topic))
+        message_error(messages, PLACE(m, "sink", "topic", "name"), "the pipeline would read what it writes: topic '%s'",
+                      p->sink.topic);
+    if (same(p->sink.topic, p->dead_letter))
+        message_error(messages, PLACE(m, "sink", "topic", "name"), "topic '%s' is this pipeline's dead letters",
+                      p->sink.topic);
+}
+
+static void check_claims(struct meaning *m, const struct config_pipeline *p)
+{
+    struct config_messages *messages = m->r->messages;
+    if (p->guarantee == CONFIG_EXACTLY_ONCE && p->sink.kind == CONFIG_SINK_STDOUT)
+        message_error(
+            messages, PLACE(m, "guarantee"),
+            "exactly once cannot hold into stdout, which does not know what it was given; sqlite, file and topic can");
+    if (p->start == CONFIG_START_SINK && p->sink.kind != CONFIG_SINK_SQLITE && tree_find(m->now, "sink") != NULL)
+        message_error(messages, PLACE(m, "start"),
+                      "'start: sink' takes the sink's word, and only sqlite keeps a position");
+    if (p->start == CONFIG_START_SINK && tree_find(m->now, "sink") == NULL)
+        message_error(messages, PLACE(m, "start"), "'start: sink' takes the sink's word, and there is no sink");
+    const struct tree_item *order = tree_find(m->now, "order");
+    if (p->order == CONFIG_ORDER_KEY && order != NULL && bytes_equal(order->value->text, BYTES("key")) &&
+        p->source.kind != CONFIG_SOURCE_TOPIC && p->source.key.text == NULL)
+        message_warning(messages, PLACE(m, "order"),
+                        "'order: key' without a 'key' in the source: each event stands alone, in no order");
+}
+
+/* ---- the sqlite sink ---------------------------------------------------------------------------------------------------------- */
+
+static bool has_column(const struct config_sink *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->column_count; i++)
+        if (strcasecmp(s->columns[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The place of the index-th key or column. */
+static struct config_place place_of_item(struct meaning *m, const char *key, uint32_t index)
+{
+    const struct tree_item *sqlite = tree_find(tree_find(m->now, "sink")->value, "sqlite");
+    const struct tree_item *list = sqlite == NULL ? NULL : tree_find(sqlite->value, key);
+    const struct tree_item *item = list == NULL ? NULL : list->value->items;
+    for (; item != NULL && index > 0; index--)
+        item = item->next;
+    if (item == NULL)
+        return PLACE(m, "sink", "sqlite", key);
+    return item->key != NULL ? item->key->place : item->value->place;
+}
+
+static void check_key_columns(struct meaning *m, const struct config_sink *s)
+{
+    for (uint32_t i = 0; i < s->key_count && s->column_count > 0; i++) {
+        if (has_column(s, s->key[i]))
+            continue;
+        struct nearest nearest = { .wanted = bytes_of_text(s->key[i]) };
+        for (uint32_t c = 0; c < s->column_count; c++)
+            nearest_offer(&nearest, s->columns[c].name);
+        message_error(m->r->messages, place_of_item(m, "key", i), "key '%s' is not among the columns%s%s%s",
+                      shown(bytes_of_text(s->key[i])).text, nearest.word == NULL ? "" : "; did you mean '",
+                      nearest.word == NULL ? "" : shown(bytes_of_text(nearest.word)).text,
+                      nearest.word == NULL ? "" : "'?");
+    }
+}
+
+/* SQLite does not tell capital letters from small ones. */
+static void check_columns(struct meaning *m, const struct config_sink *s)
+{
+    for (uint32_t i = 0; i < s->column_count; i++)
+        for (uint32_t before = 0; before < i; before++)
+            if (strcasecmp(s->columns[i].name, s->columns[before].name) == 0)
+                message_error(m->r->messages, s->columns[i].expr.place,
+                              "column '%s' is there already: to SQLite '%s' is the same",
+                              shown(bytes_of_text(s->columns[i].name)).text,
+                              shown(bytes_of_text(s->columns[before].name)).text);
+}
+
+static void check_sqlite(struct meaning *m, const struct config_pipeline *p)
+{
+    struct config_messages *messages = m->r->messages;
+    const struct config_sink *s = &p->sink;
+    if (s->kind != CONFIG_SINK_SQLITE)
+        return;
+    if (s->table != NULL && s->table[0] == '\0')
+        message_error(messages, PLACE(m, "sink", "sqlite", "table"), "the table's name is empty");
+    if (s->table != NULL && strcasecmp(s->table, "neap_offsets") == 0)
+        message_error(messages, PLACE(m, "sink", "sqlite", "table"),
+                      "in 'neap_offsets' Neap keeps its positions; "
+                      "choose another table");
+    if (s->table != NULL && strncasecmp(s->table, "sqlite_", 7) == 0)
+        message_error(messages, PLACE(m, "sink", "sqlite", "table"),
+                      "names that begin with 'sqlite_' belong to SQLite");
+    bool keyless = tree_find(tree_find(tree_find(m->now, "sink")->value, "sqlite")->value, "key") == NULL;
+    if (s->mode == CONFIG_UPSERT && keyless)
+        message_error(messages, PLACE(m, "sink", "sqlite", "mode"), "'mode: upsert' needs 'key': which row to replace");
+    if (s->mode == CONFIG_IGNORE && keyless)
+        message_warning(messages, PLACE(m, "sink", "sqlite", "mode"),
+                        "'mode: ignore' without 'key' passes over only what a constraint of an existing table refuses");
+    check_key_columns(m, s);
+    check_columns(m, s);
+}
+
+/* ---- several pipelines ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_filled(const struct config_pipeline *p)
+{
+    return p->source.kind != CONFIG_SOURCE_TOPIC;
+}
+
+static bool writes_file(const struct config_pipeline *p, const char *path)
+{
+    return (p->sink.kind == CONFIG_SINK_FILE || p->sink.kind == CONFIG_SINK_SQLITE) && same(p->sink.path, path);
+}
+
+static void check_pair(struct meaning *m, const struct config_pipeline *first, const struct config_pipeline *p)
+{
+    struct config_messages *messages = m->r->messages;
+    bool both_sqlite = first->sink.kind == CONFIG_SINK_SQLITE && p->sink.kind == CONFIG_SINK_SQLITE;
+    if ((p->sink.kind == CONFIG_SINK_FILE || p->sink.kind == CONFIG_SINK_SQLITE) && writes_file(first, p->sink.path) &&
+        !both_sqlite)
+        message_error(messages, PLACE(m, "sink", p->sink.kind == CONFIG_SINK_FILE ? "file" : "sqlite", "path"),
+                      "pipeline '%s' writes this file already", first->name);
+    if (p->sink.kind == CONFIG_SINK_STDOUT && first->sink.kind == CONFIG_SINK_STDOUT)
+        message_error(messages, PLACE(m, "sink", "stdout"),
+                      "pipeline '%s' writes to stdout already: the lines would mix", first->name);
+    if (is_filled(p) && is_filled(first) && p->source.kind == CONFIG_SOURCE_STDIN &&
+        first->source.kind == CONFIG_SOURCE_STDIN)
+        message_error(messages, PLACE(m, "source", "stdin"),
+                      "pipeline '%s' reads stdin already; let this one read its topic: 'topic: %s'", first->name,
+                      first->source.topic == NULL ? first->name : first->source.topic);
+    if (is_filled(p) && is_filled(first) && same(p->source.topic, first->source.topic))
+        message_error(messages, PLACE(m, "source", "to"),
+                      "the source of pipeline '%s' fills topic '%s' already, and each would process the other's events",
+                      first->name, p->source.topic);
+    if (same(p->was, first->was))
+        message_error(messages, PLACE(m, "was"), "pipeline '%s' takes over from '%s' already", first->name, p->was);
+}
+
+/* Rules in which the other pipeline may stand before or behind this one. */
+static void check_other(struct meaning *m, const struct config_pipeline *p, const struct config_pipeline *other)
+{
+    struct config_messages *messages = m->r->messages;
+    if (is_filled(p) && other != p && same(p->source.topic, other->dead_letter))
+        message_error(messages, PLACE(m, "source", "to"), "topic '%s' is the dead letters of pipeline '%s'",
+                      p->source.topic, other->name);
+    if (p->sink.kind == CONFIG_SINK_TOPIC && other != p && same(p->sink.topic, other->dead_letter))
+        message_error(messages, PLACE(m, "sink", "topic", "name"), "topic '%s' is the dead letters of pipeline '%s'",
+                      p->sink.topic, other->name);
+    if (p->source.kind == CONFIG_SOURCE_FILE && p->source.path != NULL && writes_file(other, p->source.path))
+        message_error(messages, PLACE(m, "source", "file", "path"), "%s%s%s writes this file",
+                      other == p ? "the pipeline itself" : "pipeline '", other == p ? "" : other->name,
+                      other == p ? "" : "'");
+    if (same(p->was, other->name))
+        message_error(messages, PLACE(m, "was"),
+                      other == p ? "'%s' is the name it has" : "'%s' is a pipeline of this file: it was not renamed",
+                      p->was);
+}
+
+void meaning_check(struct reading *r, const struct tree_node *root, struct config *config)
+{
+    const struct tree_item *pipelines = tree_find(root, "pipelines");
+    struct meaning m = { .r = r, .config = config, .pipelines = pipelines == NULL ? NULL : pipelines->value };
+    must(config->pipeline_count == 0 || (m.pipelines != NULL && m.pipelines->count == config->pipeline_count));
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        m.now = node_of(&m, i);
+        check_stage_names(&m, &config->pipelines[i]);
+        name_stages(&m, &config->pipelines[i]);
+        fill_in(&m, &config->pipelines[i]);
+    }
+    for (uint32_t i = 0; i < config->pipeline_count && !r->starved; i++) {
+        struct config_pipeline *p = &config->pipelines[i];
+        m.now = node_of(&m, i);
+        check_source(&m, p);
+        check_topics(&m, p);
+        check_claims(&m, p);
+        check_sqlite(&m, p);
+        for (uint32_t before = 0; before < i; before++)
+            check_pair(&m, &config->pipelines[before], p);
+        for (uint32_t other = 0; other < config->pipeline_count; other++)
+            check_other(&m, p, &config->pipelines[other]);
+    }
+}

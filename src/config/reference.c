@@ -1,0 +1,173 @@
+/* reference.c - the table of keys as a page for people. */
+#include "base/must.h"
+#include "config/config.h"
+#include "config/keys.h"
+#include "config/limits.h"
+#include "config/out.h"
+#include <stdio.h>
+
+static const char intro[] =
+    "# The pipeline file\n"
+    "\n"
+    "<!-- Written by scripts/docs from the table of keys in src/config/keys.c; change it there. -->\n"
+    "\n"
+    "A pipeline file is YAML. It says where events come from, what happens to them on their way, and where they go.\n"
+    "`neap check FILE` reads it as `neap run` does and says everything that is wrong with it at once.\n"
+    "\n"
+    "```yaml\n"
+    "node: {data: ./data, memory: 64MiB}\n"
+    "pipelines:\n"
+    "  commits:\n"
+    "    source:\n"
+    "      file: {path: commits.ndjson}\n"
+    "      key: event.author\n"
+    "      id: event.id\n"
+    "    stages:\n"
+    "      - filter: event.files > 0\n"
+    "      - map: {churn: event.added + event.removed}\n"
+    "    sink:\n"
+    "      sqlite: {path: commits.db, table: commits, key: [id], columns: [id, author, churn]}\n"
+    "```\n"
+    "\n"
+    "## How values are read\n"
+    "\n"
+    "- A list where order matters, a map where names matter. Unknown and repeated keys are errors.\n"
+    "- A source, a stage or a sink is a map with exactly one kind in it. A kind with one obvious setting takes it "
+    "bare:\n"
+    "  `file: orders.ndjson` is `file: {path: orders.ndjson}`.\n"
+    "- Scalars are text; the key's type reads them, so `no` is a word. Sizes have a unit: `64KiB`, `512MiB`, `1GiB`; a "
+    "bare\n"
+    "  number there is an error.\n"
+    "- Relative paths are relative to the file's own folder.\n"
+    "- Names of pipelines, topics and stages have letters (a to z), digits, `.`, `_` and `-`, up to 249 of them.\n"
+    "- `${NAME}` and `${NAME:-default}` put environment variables into values, `${file:PATH}` a file without its last "
+    "line\n"
+    "  break; after parsing, never in expressions (there: `env.NAME`). A variable that is not set and has no default "
+    "is an\n"
+    "  error. Quote them inside `{...}`.\n"
+    "- Anchors, aliases and `<<` work as in YAML; keys at the top that begin with `x-` are ignored and can hold them.\n"
+    "\n"
+    "## Expressions\n"
+    "\n"
+    "An expression is Lua 5.4 over `event key id headers time topic partition offset attempt env`, without clock, "
+    "chance,\n"
+    "files or network. A missing field and JSON null are nil, and only false and nil are false: `filter: event.n` "
+    "keeps 0.\n"
+    "An expression that fails makes its event a dead letter that names file, line, column and what was nil.\n"
+    "\n"
+    "YAML looks at the text first. Quote an expression with `: ` or ` #` in it, or, inside `{...}`, with any of `, [ ] "
+    "{ }`:\n"
+    "\n"
+    "```yaml\n"
+    "filter: 'event.title == \"a: b\"'\n"
+    "map: {top: 'math.max(event.a, event.b)'}\n"
+    "```\n";
+
+static const char *type_name(const struct key *key)
+{
+    static const char *const names[KEY_TYPE_COUNT] = {
+        [KEY_TEXT] = "text",
+        [KEY_PATH] = "path",
+        [KEY_NAME] = "name",
+        [KEY_BOOL] = "true or false",
+        [KEY_SIZE] = "size",
+        [KEY_COUNT] = "number",
+        [KEY_CHOICE] = "one of",
+        [KEY_EXPR] = "expression",
+        [KEY_EXPRS] = "names: expressions",
+        [KEY_COLUMNS] = "names: expressions, or a list of fields",
+        [KEY_FIELDS] = "list of names",
+        [KEY_BLOCK] = "map",
+        [KEY_NAMED] = "names: maps",
+        [KEY_LIST] = "list of maps",
+    };
+    must(names[key->type] != NULL);
+    if (key->type == KEY_BLOCK && key_next(key->of, NULL) == NULL)
+        return "{}";
+    return key->type == KEY_BLOCK && key->bare != NULL ? "map or path" : names[key->type];
+}
+
+static void write_type(const struct out *out, const struct key *key)
+{
+    struct bytes choice;
+    if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "name") == 0)
+        out_text(out, "map or name");
+    else if (key->type != KEY_CHOICE)
+        out_text(out, type_name(key));
+    else
+        for (uint32_t i = 0; (choice = choice_at(key->choices, i)).at != NULL; i++)
+            out_format(out, "%s`%.*s`", i == 0 ? "" : ", ", (int)choice.size, (const char *)choice.at);
+    if (key->type == KEY_COUNT && key->most > key->least)
+        out_format(out, ", %llu to %llu", (unsigned long long)key->least, (unsigned long long)key->most);
+}
+
+static void write_default(const struct out *out, const struct key *key)
+{
+    if (key->required)
+        out_text(out, "required");
+    else if (key->fallback != NULL)
+        out_format(out, "`%s`", key->fallback);
+    else
+        out_text(out, key->absent == NULL ? "-" : key->absent);
+}
+
+static void write_row(const struct out *out, const struct key *key, const char *indent)
+{
+    out_format(out, "| %s`%s` | ", indent, key->name);
+    write_type(out, key);
+    out_text(out, " | ");
+    if (key->kind)
+        out_text(out, "a kind");
+    else
+        write_default(out, key);
+    out_format(out, " | %s | `%s` |\n", key->doc, key->example);
+}
+
+static void write_table(const struct out *out, enum scope scope, bool kinds)
+{
+    out_text(out, "\n| key | value | default | what it is for | for example |\n| --- | --- | --- | --- | --- |\n");
+    for (const struct key *key = key_next(scope, NULL); key != NULL; key = key_next(scope, key)) {
+        if (key->kind != kinds)
+            continue;
+        write_row(out, key, "");
+        for (const struct key *in = key->kind && key->type == KEY_BLOCK ? key_next(key->of, NULL) : NULL; in != NULL;
+             in = key_next(key->of, in)) {
+            char indent[40];
+            snprintf(indent, sizeof indent, "%s: ", key->name);
+            write_row(out, in, indent);
+        }
+    }
+}
+
+static bool has_beside(enum scope scope)
+{
+    for (const struct key *key = key_next(scope, NULL); key != NULL; key = key_next(scope, key))
+        if (!key->kind)
+            return true;
+    return false;
+}
+
+void config_write_reference(void (*write)(void *ctx, struct bytes text), void *ctx)
+{
+    const struct out out = { write, ctx };
+    out_text(&out, intro);
+    for (enum scope scope = 0; scope < SCOPE_COUNT; scope++) {
+        if (scopes[scope].title == NULL)
+            continue;
+        out_format(&out, "\n## %s\n\n%s\n", scopes[scope].title, scopes[scope].doc);
+        if (scope_has_kinds(scope))
+            write_table(&out, scope, true);
+        if (scope_has_kinds(scope) && has_beside(scope))
+            out_text(&out, "\nBeside the kind:\n");
+        if (has_beside(scope))
+            write_table(&out, scope, false);
+    }
+    out_format(&out,
+               "\n## Limits\n\n"
+               "A file has at most %u KiB, %u pipelines, %u topics, and %u lists and maps inside each other; a "
+               "pipeline at most\n"
+               "%u stages; a `map`, `keep` or `remove` at most %u names; a table at most %u columns; a value at most "
+               "%u KiB.\n",
+               CONFIG_FILE_SIZE_MAX >> 10, CONFIG_PIPELINE_COUNT_MAX, CONFIG_TOPIC_COUNT_MAX, CONFIG_DEPTH_MAX,
+               CONFIG_STAGE_COUNT_MAX, CONFIG_FIELD_COUNT_MAX, CONFIG_COLUMN_COUNT_MAX, CONFIG_TEXT_SIZE_MAX >> 10);
+}
