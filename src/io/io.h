@@ -54,7 +54,7 @@ const char      *io_file_path(const struct io_file *file);
 enum neap_status io_file_read(struct io_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
 /* Writes all parts one after the other, or fails; after a failure any part of it may be there. At most 8 parts. */
 enum neap_status io_file_write(struct io_file *file, const struct bytes *parts, unsigned count, uint64_t position);
-enum neap_status io_file_sync(struct io_file *file);                      /* fdatasync; never retried */
+enum neap_status io_file_sync(struct io_file *file);                      /* fdatasync; never retried; any failure: NEAP_IO */
 enum neap_status io_file_allocate(struct io_file *file, uint64_t size);   /* room is there afterwards, or NEAP_FULL */
 enum neap_status io_file_truncate(struct io_file *file, uint64_t size);
 enum neap_status io_file_info(struct io_file *file, struct io_file_info *ret_info);
@@ -124,8 +124,8 @@ struct io_agent {
 enum neap_status io_agent_attach(struct io *io, struct io_agent *agent, struct error *err);
 /* Real door: a thread of its own turns the agent. Simulated: the scheduler does, in an order of its choosing. */
 enum neap_status io_agent_start(struct io *io, struct io_agent *agent, struct error *err);
-/* Started or attached. Afterwards no turn and no callback of it runs; its timers, streams and syncs must be gone. Not from
- * its own turn. Fine when neither started nor attached. */
+/* Started or attached. Afterwards no turn and no callback of it runs; its timers, streams and signals must be gone. A sync
+ * in flight is waited for, and its `done` is not called. Not from its own turn. Fine when neither started nor attached. */
 void             io_agent_stop(struct io_agent *agent);
 /* From any thread. There will be a turn after this call; cheap while the agent is awake (one atomic). */
 void             io_agent_wake(struct io_agent *agent);

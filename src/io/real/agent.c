@@ -1,0 +1,196 @@
+/* agent.c - agents on threads, their timers, and the mutex.
+ *
+ * A turn is: what the loop has ready, syncs that are done, timers that are due, work. An agent whose work found nothing
+ * lies down (bell.h) until it is rung or its next timer is due: on a futex, or in its loop when it has one. */
+#include "io/real/inside.h"
+#include <stdlib.h>
+
+void real_agent_must_own(const struct real_agent *agent)
+{
+    must(pthread_equal(agent->owner, pthread_self()));
+}
+
+enum neap_status real_agent_attach(struct io *io, struct io_agent *agent, struct error *err)
+{
+    struct real_agent *a = calloc(1, sizeof(*a));
+    if (a == NULL)
+        return error_set(err, NEAP_NOMEM, "agent %s: no memory", agent->name);
+    a->magic = REAL_AGENT_MAGIC;
+    a->agent = agent;
+    a->owner = pthread_self();
+    wheel_init(&a->wheel, real_now(io));
+    agent->io_ = io;
+    agent->door_ = a;
+    atomic_fetch_add(&real_of(io)->agent_count, 1);
+    return NEAP_OK;
+}
+
+static void detach(struct real_agent *a)
+{
+    struct io_agent *agent = a->agent;
+    real_sync_stop(a);
+    real_loop_free(&a->loop);
+    must(wheel_next(&a->wheel).ns == MONO_NEVER.ns); /* a timer left behind would point into freed memory */
+    atomic_fetch_sub(&real_of(agent->io_)->agent_count, 1);
+    agent->io_ = NULL;
+    agent->door_ = NULL;
+    a->magic = 0;
+    free(a);
+}
+
+static uint32_t turn(struct real_agent *a)
+{
+    bell_awake(&a->bell);
+    if (a->loop != NULL)
+        real_loop_turn(a->loop);
+    real_sync_deliver(a);
+    mono_time now = real_now(a->agent->io_);
+    wheel_advance(&a->wheel, now);
+    for (struct io_timer *timer; (timer = wheel_take(&a->wheel)) != NULL;)
+        timer->fire(timer, now);
+    return a->agent->work(a->agent->ctx, now);
+}
+
+static void rest(struct real_agent *a, mono_time deadline)
+{
+    if (a->loop != NULL && !real_loop_settle(a->loop))
+        return;
+    mono_time until = mono_min(wheel_next(&a->wheel), deadline);
+    if (!bell_lie_down(&a->bell))
+        return;
+    if (a->loop != NULL)
+        real_loop_rest(a->loop, until);
+    else
+        bell_rest(&a->bell, until);
+}
+
+static void *thread_main(void *ctx)
+{
+    struct real_agent *a = ctx;
+    CHECK_MAGIC(a, REAL_AGENT_MAGIC);
+    a->owner = pthread_self();
+    while (!atomic_load_explicit(&a->stopping, memory_order_acquire))
+        if (turn(a) == 0)
+            rest(a, MONO_NEVER);
+    return NULL;
+}
+
+enum neap_status real_agent_start(struct io *io, struct io_agent *agent, struct error *err)
+{
+    enum neap_status status = real_agent_attach(io, agent, err);
+    if (status != NEAP_OK)
+        return status;
+    struct real_agent *a = real_agent_of(agent);
+    a->has_thread = true;
+    int error_number = pthread_create(&a->thread, NULL, thread_main, a);
+    if (error_number != 0) {
+        detach(a);
+        return error_set(err, NEAP_NOMEM, "agent %s: no thread: %s", agent->name, strerrordesc_np(error_number));
+    }
+    char name[16]; /* the system takes no longer ones */
+    strncpy(name, agent->name, sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    pthread_setname_np(a->thread, name);
+    return NEAP_OK;
+}
+
+void real_agent_stop(struct io_agent *agent)
+{
+    struct real_agent *a = real_agent_of(agent);
+    if (a->has_thread) {
+        must(!pthread_equal(a->thread, pthread_self()));
+        atomic_store_explicit(&a->stopping, true, memory_order_release);
+        real_agent_wake(agent);
+        pthread_join(a->thread, NULL);
+        a->has_thread = false;
+    }
+    detach(a);
+}
+
+void real_agent_wake(struct io_agent *agent)
+{
+    struct real_agent *a = real_agent_of(agent);
+    if (!bell_ring(&a->bell))
+        return;
+    /* It lay down before this ring, so the choice it made of where to rest is visible here. */
+    if (a->loop != NULL)
+        real_loop_wake(a->loop);
+    else
+        bell_rouse(&a->bell);
+}
+
+enum neap_status real_agent_run(struct io_agent *agent, mono_time deadline, struct error *err)
+{
+    struct real_agent *a = real_agent_of(agent);
+    must(!a->has_thread);
+    a->owner = pthread_self();
+    a->left = false;
+    for (;;) {
+        uint32_t work = turn(a);
+        if (a->left)
+            return NEAP_OK;
+        if (real_now(agent->io_).ns >= deadline.ns)
+            return NEAP_TIMEOUT;
+        if (work == 0)
+            rest(a, deadline);
+    }
+}
+
+void real_agent_leave(struct io_agent *agent)
+{
+    struct real_agent *a = real_agent_of(agent);
+    must(!a->has_thread); /* only who is run can leave */
+    real_agent_must_own(a);
+    a->left = true;
+}
+
+void real_timer_set(struct io_timer *timer, mono_time due)
+{
+    struct real_agent *a = real_agent_of(timer->agent);
+    real_agent_must_own(a);
+    wheel_set(&a->wheel, timer, due);
+}
+
+void real_timer_cancel(struct io_timer *timer)
+{
+    struct real_agent *a = real_agent_of(timer->agent);
+    real_agent_must_own(a);
+    wheel_cancel(&a->wheel, timer);
+}
+
+/* ---- mutex ---- */
+
+struct real_mutex {
+    struct io_mutex base;
+    pthread_mutex_t mutex;
+};
+
+struct io_mutex *real_mutex_new(struct io *io)
+{
+    struct real_mutex *m = malloc(sizeof(*m));
+    if (m == NULL)
+        return NULL;
+    m->base.io = io;
+    pthread_mutex_init(&m->mutex, NULL);
+    return &m->base;
+}
+
+void real_mutex_free(struct io_mutex *mutex)
+{
+    struct real_mutex *m = (struct real_mutex *)mutex;
+    int rc = pthread_mutex_destroy(&m->mutex);
+    must(rc == 0); /* nobody holds it */
+    free(m);
+}
+
+void real_mutex_take(struct io_mutex *mutex)
+{
+    int rc = pthread_mutex_lock(&((struct real_mutex *)mutex)->mutex);
+    must(rc == 0);
+}
+
+void real_mutex_drop(struct io_mutex *mutex)
+{
+    int rc = pthread_mutex_unlock(&((struct real_mutex *)mutex)->mutex);
+    must(rc == 0);
+}
