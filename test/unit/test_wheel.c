@@ -1,11 +1,8 @@
 /* test_wheel.c - the timing wheel against a slow, obvious model: a table of due times that is searched from end to end. */
-#include "io/wheel.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
+#include "check.h"
 
-#include <cmocka.h>
+#include "io/wheel.h"
+#include <stdlib.h>
 
 #define TIMER_COUNT 300u
 
@@ -17,17 +14,9 @@ struct model {
     int64_t now_ns;
 };
 
-static uint64_t random_next(struct model *m)
-{
-    uint64_t z = m->seed += 0x9e3779b97f4a7c15ull;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
-}
-
 static int64_t random_span_ns(struct model *m) /* any order of magnitude, so that every level is used */
 {
-    return (int64_t)(random_next(m) >> (1 + random_next(m) % 63));
+    return (int64_t)(chance(&m->seed) >> (1 + chance(&m->seed) % 63));
 }
 
 static int64_t model_next_tick(const struct model *m)
@@ -42,8 +31,8 @@ static int64_t model_next_tick(const struct model *m)
 static void model_set(struct model *m, unsigned i)
 {
     int64_t span = random_span_ns(m);
-    int64_t due = random_next(m) % 8 == 0 ? m->now_ns - span % (m->now_ns + 1) /* passed already */
-                                          : mono_after((mono_time){ m->now_ns }, span).ns;
+    int64_t due = chance(&m->seed) % 8 == 0 ? m->now_ns - span % (m->now_ns + 1) /* passed already */
+                                            : mono_after((mono_time){ m->now_ns }, span).ns;
     int64_t tick = due / WHEEL_TICK_NS + (due % WHEEL_TICK_NS != 0);
     int64_t now_tick = m->now_ns / WHEEL_TICK_NS;
     m->give_tick[i] = tick > now_tick ? tick : now_tick + 1;
@@ -87,8 +76,8 @@ static void run_model(uint64_t seed)
     for (unsigned i = 0; i < TIMER_COUNT; i++)
         m->give_tick[i] = -1;
     for (int step = 0; step < 4000; step++) {
-        unsigned i = (unsigned)(random_next(m) % TIMER_COUNT);
-        uint64_t choice = random_next(m) % 10;
+        unsigned i = (unsigned)(chance(&m->seed) % TIMER_COUNT);
+        uint64_t choice = chance(&m->seed) % 10;
         if (choice < 5) {
             model_set(m, i);
         } else if (choice < 7) {
