@@ -1,0 +1,131 @@
+/* job.h - one request at work: read, carried out, its answer made bit by bit into whatever room there is.
+ *
+ * owner    the agent that runs it
+ * memory   the struct, a JSON parser, and what its verb needs: a log_reader, a batch
+ * limits   an answer line of a listing is under JOB_LINE_SIZE_MAX; a record's line is made of pieces and has no limit
+ * errors   end in the end line
+ * promise  the answer ends with exactly one end line; a job with a unit in the log is not freed before it is done */
+#ifndef NODE_JOB_H
+#define NODE_JOB_H
+
+#include "base/json.h"
+#include "flow/ledger.h"
+#include "node/control.h"
+
+#define JOB_LINE_SIZE_MAX    8192u
+#define JOB_GROUP_COUNT_MAX  256u              /* entries copied per look at the offsets */
+#define JOB_PIPELINE_COUNT_MAX 256u
+
+struct job;
+struct job_records; /* job_records.c */
+
+enum job_state {
+    JOB_MORE,  /* the room is full: call again */
+    JOB_WAIT,  /* for the log: call again after log_client_work() */
+    JOB_END,   /* the end line is written */
+};
+
+/* `line` is the request without its newline. Always gives a job; a bad request has a bad end. NULL: out of memory. */
+struct job    *job_new(const struct control_context *context, struct bytes line);
+size_t         job_body_size(const struct job *job);      /* what the client announced; within its limit */
+void           job_body(struct job *job, struct bytes body); /* keeps; before the first fill */
+enum job_state job_fill(struct job *job, struct writer *w);  /* w has room for JOB_LINE_SIZE_MAX at least */
+bool           job_is_busy(const struct job *job);        /* a unit of it is in the log */
+void           job_free(struct job **job);
+
+/* ---- for the verbs ------------------------------------------------------------------------------------------------ */
+
+struct job_verb {
+    const char *name;
+    bool writes;       /* needs a log_client */
+    bool takes_topic, takes_group;
+    enum job_state (*fill)(struct job *job, struct writer *w);
+};
+
+struct job_group_entry {
+    char group[LOG_NAME_SIZE_MAX + 1];
+    struct log_partition partition;
+    log_offset offset;
+};
+
+struct job_pipeline {
+    char name[LOG_NAME_SIZE_MAX + 1];
+    struct ledger ledger;
+    uint64_t in_flight, lag, start;
+    uint32_t topic_id;   /* where its facts lie */
+};
+
+struct job {
+    uint32_t magic;
+    struct control_context context;
+    const struct job_verb *verb;
+    struct json_parser *parser;
+    struct error error;
+    bool started, ended;
+
+    /* what was asked */
+    char topic_name[LOG_NAME_SIZE_MAX + 1], group_name[LOG_NAME_SIZE_MAX + 1];
+    char key[LOG_KEY_SIZE_MAX + 1];
+    bool has_partition, has_key, has_count;
+    uint64_t partition, from, limit, count, body_size;
+    struct bytes body;
+
+    /* how far it is */
+    struct log_topic topic;
+    uint32_t topic_index, partition_index;
+
+    /* groups */
+    struct job_group_entry *entries;
+    uint32_t entry_count, entry_index, entries_seen_count;
+    char group_now[LOG_NAME_SIZE_MAX + 1];
+    uint32_t group_partition_count;
+    uint64_t group_lag;
+    bool group_open;
+    struct log_topic topic_last;
+
+    /* pipelines of a stopped directory */
+    struct job_pipeline *pipelines;
+    uint32_t pipeline_count, pipeline_index;
+    bool node_written;
+
+    struct job_records *records;    /* NULL until a verb reads */
+    uint8_t *batch_room;            /* of an append */
+
+    /* a unit in the log */
+    struct log_op op;
+    struct log_unit unit;
+    bool unit_busy, unit_done;
+    enum neap_status unit_status;
+};
+
+/* Ends the job with this; answers JOB_MORE so that fill can write the end line. */
+enum job_state job_fail(struct job *job, enum neap_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+enum job_state job_end(struct job *job);
+bool           job_has_room(const struct writer *w);        /* for one line of a listing */
+void           job_print(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void           job_print_text(struct writer *w, const char *text); /* as a JSON text */
+/* Submits the one op as a unit. Done: unit_done. */
+enum job_state job_submit(struct job *job);
+/* The name of a topic id, or "?" when it is gone. */
+const char    *job_topic_name(struct job *job, uint32_t topic_id);
+uint64_t       job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition);
+
+void           job_records_end(struct job *job, struct writer *w);   /* "next" and "more" of the end line */
+void           job_records_free(struct job_records **records);
+
+extern const struct job_verb job_verbs[]; /* the last one has no name */
+
+enum job_state job_status(struct job *job, struct writer *w);
+enum job_state job_topic_list(struct job *job, struct writer *w);
+enum job_state job_topic_describe(struct job *job, struct writer *w);
+enum job_state job_topic_create(struct job *job, struct writer *w);
+enum job_state job_topic_delete(struct job *job, struct writer *w);
+enum job_state job_topic_append(struct job *job, struct writer *w);
+enum job_state job_topic_read(struct job *job, struct writer *w);
+enum job_state job_group_list(struct job *job, struct writer *w);
+enum job_state job_group_describe(struct job *job, struct writer *w);
+enum job_state job_dlq_list(struct job *job, struct writer *w);
+enum job_state job_dlq_show(struct job *job, struct writer *w);
+
+#endif

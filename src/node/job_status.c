@@ -1,0 +1,164 @@
+/* job_status.c - the node and its pipelines in figures; of a stopped directory: what its durable facts say. */
+#include "base/must.h"
+#include "node/job.h"
+#include "node/node.h"
+#include <stdlib.h>
+
+static void write_node(struct job *job, struct writer *w)
+{
+    struct log_figures figures;
+    struct error health = { 0 };
+    log_figures(job->context.log, &figures);
+    bool running = job->context.node != NULL;
+    enum neap_status status = running ? log_health(job->context.log, &health) : NEAP_OK;
+    job_print(w, "{\"node\":\"%s\"", !running ? "stopped" : status == NEAP_OK ? "running" : "failed");
+    if (running)
+        job_print(w, ",\"pid\":%lld", (long long)io_pid(job->context.io));
+    job_print(w, ",\"journal\":%llu,\"syncs\":%llu,\"disk_used\":%llu,\"disk\":%llu,\"full\":%s",
+              (unsigned long long)figures.durable.n, (unsigned long long)figures.sync_count,
+              (unsigned long long)figures.disk_used_size, (unsigned long long)figures.disk_size,
+              figures.full ? "true" : "false");
+    if (status != NEAP_OK) {
+        write_bytes(w, BYTES(",\"error\":"));
+        job_print_text(w, health.text);
+    }
+    write_bytes(w, BYTES("}\n"));
+}
+
+static void write_pipeline(struct writer *w, const char *name, const char *state, const struct ledger *ledger,
+                           uint64_t in_flight, uint64_t lag, const char *error)
+{
+    job_print(w, "{\"pipeline\":\"%s\",\"state\":\"%s\"", name, state);
+    job_print(w, ",\"accepted\":%llu,\"filtered\":%llu,\"duplicates\":%llu,\"delivered\":%llu,\"dead_lettered\":%llu",
+              (unsigned long long)ledger->accepted, (unsigned long long)ledger->filtered,
+              (unsigned long long)ledger->duplicates, (unsigned long long)ledger->delivered,
+              (unsigned long long)ledger->dead_lettered);
+    job_print(w, ",\"in_flight\":%llu,\"produced\":%llu,\"lag\":%llu", (unsigned long long)in_flight,
+              (unsigned long long)ledger->produced, (unsigned long long)lag);
+    if (error != NULL) {
+        write_bytes(w, BYTES(",\"error\":"));
+        job_print_text(w, error);
+    }
+    write_bytes(w, BYTES("}\n"));
+}
+
+static enum job_state running_pipelines(struct job *job, struct writer *w)
+{
+    for (; job->pipeline_index < node_pipeline_count(job->context.node); job->pipeline_index++) {
+        if (!job_has_room(w))
+            return JOB_MORE;
+        struct node_pipeline_figures figures;
+        node_pipeline_figures(job->context.node, job->pipeline_index, &figures);
+        write_pipeline(w, figures.name, figures.stopped ? "stopped" : "running", &figures.total, figures.in_flight,
+                       figures.lag, figures.error.status == NEAP_OK ? NULL : figures.error.text);
+    }
+    return job_end(job);
+}
+
+/* ---- a stopped directory ---- */
+
+struct ledger_look {
+    struct job *job;
+    struct log_partition partition;
+};
+
+static struct job_pipeline *pipeline_of(struct job *job, struct bytes name)
+{
+    for (uint32_t i = 0; i < job->pipeline_count; i++) {
+        if (bytes_equal(bytes_of_text(job->pipelines[i].name), name))
+            return &job->pipelines[i];
+    }
+    if (job->pipeline_count == JOB_PIPELINE_COUNT_MAX || name.size > LOG_NAME_SIZE_MAX)
+        return NULL;
+    struct job_pipeline *pipeline = &job->pipelines[job->pipeline_count++];
+    memcpy(pipeline->name, name.at, name.size);
+    return pipeline;
+}
+
+static bool add_ledger(void *ctx, struct bytes key, struct bytes value)
+{
+    struct ledger_look *look = ctx;
+    struct ledger part;
+    if (key.size < 3 || key.at[key.size - 2] != '\0' || ledger_decode(value, &part) != NEAP_OK)
+        return true;
+    struct job_pipeline *pipeline = pipeline_of(look->job, (struct bytes){ key.at, key.size - 2 });
+    if (pipeline == NULL)
+        return true;
+    ledger_add(&pipeline->ledger, &part);
+    if (key.at[key.size - 1] == 't' && look->partition.partition == 0)
+        pipeline->start = part.start;
+    pipeline->topic_id = look->partition.topic_id;
+    return true;
+}
+
+static bool count_fate(void *ctx, struct bytes key, struct bytes value)
+{
+    (void)key;
+    (void)value;
+    ++*(uint64_t *)ctx;
+    return true;
+}
+
+/* What lies in the topic beyond the commit point is in flight, but for what is known to be dead or parked already. */
+static void add_lag(struct job *job, struct job_pipeline *pipeline, const struct log_topic *topic)
+{
+    uint8_t prefix[LOG_NAME_SIZE_MAX + 1];
+    size_t name_size = strlen(pipeline->name);
+    memcpy(prefix, pipeline->name, name_size);
+    prefix[name_size] = '\0';
+    for (uint32_t p = 0; p < topic->partition_count; p++) {
+        struct log_partition partition = { topic->id, p };
+        struct log_commit commit;
+        uint64_t from = pipeline->start, end = job_partition_end(job, topic->id, p), fate_count = 0;
+        if (log_offset_get(job->context.log, pipeline->name, partition, NULL, &commit) == NEAP_OK)
+            from = commit.offset.n;
+        log_fact_each(job->context.log, LOG_VIEW_FATE, partition, (struct bytes){ prefix, name_size + 1 }, count_fate,
+                      &fate_count);
+        uint64_t lag = end > from ? end - from : 0;
+        pipeline->lag += lag;
+        pipeline->in_flight += lag > fate_count ? lag - fate_count : 0;
+    }
+}
+
+static bool load_pipelines(struct job *job)
+{
+    job->pipelines = calloc(JOB_PIPELINE_COUNT_MAX, sizeof *job->pipelines);
+    if (job->pipelines == NULL)
+        return false;
+    struct log_topic topic;
+    for (uint32_t i = 0; log_topic_at(job->context.log, i, &topic); i++) {
+        struct ledger_look look = { .job = job };
+        for (uint32_t p = 0; p < topic.partition_count; p++) {
+            look.partition = (struct log_partition){ topic.id, p };
+            log_fact_each(job->context.log, LOG_VIEW_LEDGER, look.partition, (struct bytes){ NULL, 0 }, add_ledger,
+                          &look);
+        }
+        for (uint32_t k = 0; k < job->pipeline_count; k++) {
+            if (job->pipelines[k].topic_id == topic.id)
+                add_lag(job, &job->pipelines[k], &topic);
+        }
+    }
+    return true;
+}
+
+static enum job_state stopped_pipelines(struct job *job, struct writer *w)
+{
+    if (job->pipelines == NULL && !load_pipelines(job))
+        return job_fail(job, NEAP_NOMEM, "status: out of memory");
+    for (; job->pipeline_index < job->pipeline_count; job->pipeline_index++) {
+        if (!job_has_room(w))
+            return JOB_MORE;
+        const struct job_pipeline *pipeline = &job->pipelines[job->pipeline_index];
+        write_pipeline(w, pipeline->name, "stopped", &pipeline->ledger, pipeline->in_flight, pipeline->lag, NULL);
+    }
+    return job_end(job);
+}
+
+enum job_state job_status(struct job *job, struct writer *w)
+{
+    if (!job->node_written) {
+        write_node(job, w);
+        job->node_written = true;
+    }
+    return job->context.node != NULL ? running_pipelines(job, w) : stopped_pipelines(job, w);
+}
