@@ -44,7 +44,7 @@ static const char stranger_sql[] =
 
 static const char put_sql[] =
     "INSERT INTO main." SQLITE_OFFSETS_TABLE " (log_id, pipeline, sink, topic_id, partition, updated_at, table_name, "
-                                             "commit_point, owner_epoch, landings, filtered,"
+    "commit_point, owner_epoch, landings, filtered,"
     " duplicates, delivered, dead_lettered, produced, format) VALUES (?1, ?2, ?3, ?4, ?5, " NOW_TEXT
     ", ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1)"
     " ON CONFLICT (log_id, pipeline, sink, topic_id, partition) DO UPDATE SET updated_at = excluded.updated_at,"
