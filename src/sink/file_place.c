@@ -119,12 +119,21 @@ static enum neap_status open_file(struct file_sink *s, struct io_file_info *ret_
 
 /* ---- the mark of rule F1 ---- */
 
+static void forget_mark(struct file_place *p)
+{
+    p->fact = p->before;
+    p->found = p->before.sequence > 0;
+    p->state = FILE_UNKNOWN;
+}
+
 static void marked(struct log_unit *unit, enum neap_status status)
 {
     struct file_sink *s = unit->ctx;
     must(s->place.state == FILE_MARKING);
     s->place.mark_status = status;
-    s->place.state = status == NEAP_OK ? FILE_READY : FILE_UNKNOWN;
+    s->place.state = FILE_READY;
+    if (status != NEAP_OK)
+        forget_mark(&s->place);
 }
 
 static enum neap_status mark(struct file_sink *s, struct log_partition source, struct error *err)
@@ -142,7 +151,7 @@ static enum neap_status mark(struct file_sink *s, struct log_partition source, s
     enum neap_status status = log_submit(s->client, &p->unit);
     if (status == NEAP_OK)
         return NEAP_OK;
-    p->state = FILE_UNKNOWN;
+    forget_mark(p);
     return error_set(err, status, "remember how long %s is: %s", s->options.path, status_text(status));
 }
 
@@ -204,6 +213,7 @@ static enum neap_status begin_file(struct file_sink *s, const struct io_file_inf
         status = read_head(s, size, err);
     if (status != NEAP_OK)
         return status;
+    p->before = p->fact;
     p->fact = (struct file_fact){ .sequence = p->fact.sequence + 1,
                                   .device = info->device,
                                   .inode = info->inode,
