@@ -35,9 +35,10 @@ enum file_state { FILE_UNKNOWN, FILE_MARKING, FILE_READY };
 
 struct file_place { /* the worker's turn */
     enum file_state state;
-    bool loaded, found;    /* facts have been read; there was one */
-    bool torn;             /* a write of ours failed: bytes past the size may be ours */
-    struct file_fact fact; /* the newest one */
+    bool loaded, found;      /* facts have been read; there was one */
+    bool torn;               /* a write of ours failed: bytes past the size may be ours */
+    struct file_fact fact;   /* the newest one; sequence 0: none */
+    struct file_fact before; /* the one before the mark, while that is not durable */
     struct io_file *file;
     uint8_t head[FILE_HEAD_SIZE]; /* the file's first bytes */
     uint8_t fact_room[LOG_VALUE_SIZE_MAX];

@@ -25,7 +25,8 @@ struct topic_sink {
     struct sink sink;
     uint32_t magic;
     struct topic_sink_options options;
-    struct map *rooms; /* a batch's address -> where its record batches lie until its unit is done */
+    struct map
+        *rooms; /* where a batch's ops lie -> where its record batches do: both are its own until its unit is done */
     size_t room_size;
     size_t *starts; /* per target partition, while a batch is built: where its room begins */
     struct batch_builder *builders;
@@ -153,7 +154,7 @@ static size_t row_room(const struct row *row)
 
 static uint8_t *room_of(struct topic_sink *s, const struct sink_batch *batch)
 {
-    const struct bytes name = { (const uint8_t *)&batch, sizeof batch };
+    const struct bytes name = { (const uint8_t *)&batch->ops, sizeof batch->ops };
     uint8_t *room = map_get(s->rooms, name);
     if (room != NULL)
         return room;
