@@ -36,7 +36,7 @@ static const char *kind_name(enum config_stage_kind kind)
     for (const struct key *key = key_next(IN_STAGE, NULL); key != NULL; key = key_next(IN_STAGE, key))
         if (key->kind && key->first == (int)kind)
             return key->name;
-    must(!"a stage of a known kind");
+    must(false); /* every kind has its row */
     return NULL;
 }
 

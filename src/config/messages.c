@@ -32,7 +32,8 @@ void config_messages_free(struct config_messages **messages)
     *messages = NULL;
 }
 
-static void add(struct config_messages *m, struct config_place place, bool warning, const char *format, va_list values)
+__attribute__((format(printf, 4, 0))) static void add(struct config_messages *m, struct config_place place,
+                                                      bool warning, const char *format, va_list values)
 {
     must(m != NULL && place.line > 0 && place.column > 0);
     uint32_t *counted = warning ? &m->warning_count : &m->error_count;

@@ -37,7 +37,7 @@ bool  read_expr(struct reading *r, const char *what, const char *name, const str
 void  read_fallback(struct reading *r, const struct key *key, void *into);
 /* `path` as seen from `folder`; "." and doubled slashes are gone. NULL: starved. */
 const char *read_path(struct reading *r, struct bytes path);
-/* What is wrong with a name of a pipeline or a topic; NULL: nothing. */
+/* What is wrong with a name of a pipeline or a topic, by the log's own rule; NULL: nothing. A NUL follows `name`. */
 const char *name_problem(struct bytes name);
 
 #endif

@@ -185,20 +185,12 @@ bool read_text(struct reading *r, const struct key *key, const struct tree_node 
 
 const char *name_problem(struct bytes name)
 {
-    if (name.size == 0)
-        return "a name cannot be empty";
-    if (name.size > LOG_NAME_SIZE_MAX)
-        return "a name has at most 249 characters";
-    if (bytes_equal(name, BYTES(".")) || bytes_equal(name, BYTES("..")))
-        return "'.' and '..' are no names";
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.at[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                    c == '_' || c == '-';
-        if (!fine)
-            return "a name has only letters (a to z), digits, '.', '_' and '-'";
-    }
-    return NULL;
+    bool whole = strlen((const char *)name.at) == name.size;
+    if (whole && log_name_check((const char *)name.at, NULL) == NEAP_OK)
+        return NULL;
+    if (name.size == 0 || name.size > LOG_NAME_SIZE_MAX)
+        return "a name has 1 to 249 letters";
+    return "a name has only letters (a to z), digits, '.', '_' and '-', and is not '.' or '..'";
 }
 
 const char *read_path(struct reading *r, struct bytes path)
@@ -393,7 +385,7 @@ static bool store(struct reading *r, const struct key *key, struct bytes text, s
             *(int *)into = choice;
         return true;
     default:
-        must(!"a scalar type");
+        must(false); /* only scalar types come here */
         return false;
     }
 }
@@ -429,7 +421,8 @@ static bool is_bare_path(struct bytes text)
 bool read_expr(struct reading *r, const char *what, const char *name, const struct tree_node *node,
                struct config_expr *ret_expr)
 {
-    const char *space = name == NULL ? "" : " ", *of = name == NULL ? "" : name;
+    struct shown named = shown(name == NULL ? (struct bytes){ NULL, 0 } : bytes_of_text(name));
+    const char *space = name == NULL ? "" : " ", *of = named.text;
     if (node->kind != TREE_TEXT) {
         message_error(r->messages, node->place, "%s%s%s takes an expression, not a %s%s", what, space, of,
                       node->kind == TREE_LIST ? "list" : "map",
