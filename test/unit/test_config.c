@@ -5,6 +5,7 @@
 #include "config/keys.h"
 #include "config/limits.h"
 #include "config/messages.h"
+#include "io/real.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -554,6 +555,110 @@ static void any_change_is_answered(void **state)
     assert_in_range(refused, 1000, 3999);
 }
 
+/* ---- from the door ------------------------------------------------------------------------------------------------------ */
+
+struct place {
+    struct io *io;
+    char folder[64], path[128];
+};
+
+static void place_open(struct place *p)
+{
+    struct error err = { 0 };
+    strcpy(p->folder, "/tmp/neap-config-XXXXXX");
+    assert_non_null(mkdtemp(p->folder));
+    snprintf(p->path, sizeof p->path, "%s/neap.yaml", p->folder);
+    p->io = io_real_open(&err);
+    assert_non_null(p->io);
+}
+
+static void place_close(struct place *p)
+{
+    char secret[128];
+    snprintf(secret, sizeof secret, "%s/secret", p->folder);
+    unlink(secret);
+    unlink(p->path);
+    assert_int_equal(rmdir(p->folder), 0);
+    io_real_close(&p->io);
+}
+
+static void write_file(const char *folder, const char *name, const char *text, size_t size)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, size, file), size);
+    fclose(file);
+}
+
+static enum neap_status load(struct place *p, const char *path, struct config **ret_config, char *room, size_t size)
+{
+    struct config_messages *messages = NULL;
+    struct error err = { 0 };
+    enum neap_status status = config_load(p->io, path, ret_config, &messages, &err);
+    assert_non_null(messages);
+    assert_int_equal(status == NEAP_OK, err.text[0] == '\0');
+    snprintf(room, size, "%s", messages->count > 0 ? messages->list[0].text : err.text);
+    config_messages_free(&messages);
+    return status;
+}
+
+static void files_that_are_none(void **state)
+{
+    struct place p;
+    struct config *config = NULL;
+    char said[2048];
+    place_open(&p);
+    assert_int_equal(load(&p, p.path, &config, said, sizeof said), NEAP_NOTFOUND);
+    assert_non_null(strstr(said, "neap.yaml: no such file"));
+    assert_int_equal(load(&p, p.folder, &config, said, sizeof said), NEAP_MISUSE);
+    assert_non_null(strstr(said, "is a directory, not a pipeline file"));
+    assert_int_equal(load(&p, "/dev/null", &config, said, sizeof said), NEAP_MISUSE);
+    write_file(p.folder, "neap.yaml", "", 0);
+    assert_int_equal(load(&p, p.path, &config, said, sizeof said), NEAP_BADINPUT);
+    assert_non_null(strstr(said, "the file is empty"));
+    char *large = calloc(1, 10 << 20);
+    write_file(p.folder, "neap.yaml", large, 10 << 20);
+    assert_int_equal(load(&p, p.path, &config, said, sizeof said), NEAP_BADINPUT);
+    assert_non_null(strstr(said, "the file has 10485760 bytes"));
+    free(large);
+    assert_null(config);
+    place_close(&p);
+}
+
+static void values_are_put_in(void **state)
+{
+    static const char yaml[] = "node: {data: \"/x/${NEAP_TEST_NAME}/${NEAP_TEST_EMPTY:-e}${NEAP_TEST_EMPTY}\"}\n"
+                               "pipelines:\n"
+                               "  p:\n"
+                               "    description: \"<${file:secret}>\"\n"
+                               "    source: {file: \"${NEAP_TEST_UNSET:-a}.ndjson\"}\n"
+                               "    stages: [filter: 'event.a == \"${NEAP_TEST_NAME}\"']\n";
+    struct place p;
+    struct config *config = NULL;
+    char said[2048], path[128];
+    setenv("NEAP_TEST_NAME", "name", 1);
+    setenv("NEAP_TEST_EMPTY", "", 1);
+    place_open(&p);
+    write_file(p.folder, "neap.yaml", yaml, sizeof yaml - 1);
+    write_file(p.folder, "secret", "a ${b}\r\n", 8);
+    assert_int_equal(load(&p, p.path, &config, said, sizeof said), NEAP_OK);
+    assert_string_equal(config->data, "/x/name/e");
+    assert_string_equal(config->pipelines[0].description, "<a ${b}>"); /* what was put in is not looked at again */
+    snprintf(path, sizeof path, "%s/a.ndjson", p.folder);
+    assert_string_equal(config->pipelines[0].source.path, path);
+    assert_string_equal(config->pipelines[0].stages[0].filter.text, "event.a == \"${NEAP_TEST_NAME}\"");
+    config_free(&config);
+    char *large = calloc(1, CONFIG_TEXT_SIZE_MAX + 1);
+    memset(large, 'x', CONFIG_TEXT_SIZE_MAX + 1);
+    write_file(p.folder, "secret", large, CONFIG_TEXT_SIZE_MAX + 1);
+    free(large);
+    assert_int_equal(load(&p, p.path, &config, said, sizeof said), NEAP_BADINPUT);
+    assert_string_equal(said, "'${file:secret}': larger than its limit");
+    place_close(&p);
+}
+
 static void too_many_messages_are_counted(void **state)
 {
     struct text t = { 0 };
@@ -599,6 +704,8 @@ int main(void)
         cmocka_unit_test(texts_that_are_no_file),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(any_change_is_answered),
+        cmocka_unit_test(files_that_are_none),
+        cmocka_unit_test(values_are_put_in),
         cmocka_unit_test(too_many_messages_are_counted),
         cmocka_unit_test(words_that_are_near),
     };
