@@ -154,7 +154,8 @@ static enum neap_status read_facts(struct reader *r, struct views *v, struct map
         uint64_t offset = with_offset ? read_le64(r) : 0;
         uint32_t size = read_le32(r);
         struct bytes value = read_bytes(r, size);
-        if (r->spent || key_size > VIEW_KEY_SIZE_MAX || size > LOG_VALUE_SIZE_MAX)
+        size_t prefix = with_offset ? 8 : 9; /* topic id and partition, and a fact's view */
+        if (r->spent || key_size < prefix || key_size > prefix + LOG_KEY_SIZE_MAX || size > LOG_VALUE_SIZE_MAX)
             return NEAP_CORRUPT;
         enum neap_status status = views_fact_put(v, map, key, offset, value);
         if (status != NEAP_OK)
