@@ -26,8 +26,13 @@ static void repair(uint8_t *bytes, size_t size)
         at += op_size(name, payload);
         count++;
     }
-    struct entry_header h = { .salt = SALT, .boot = 1, .position = POSITION, .time_ms = 1, .op_count = (uint16_t)count,
-                              .body_size = (uint32_t)(at - ENTRY_HEADER_SIZE), .body_crc = crc,
+    struct entry_header h = { .salt = SALT,
+                              .boot = 1,
+                              .position = POSITION,
+                              .time_ms = 1,
+                              .op_count = (uint16_t)count,
+                              .body_size = (uint32_t)(at - ENTRY_HEADER_SIZE),
+                              .body_crc = crc,
                               .entry_size = (uint32_t)round_up(at, ENTRY_BOUND) };
     entry_header_write(&h, bytes);
 }

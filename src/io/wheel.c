@@ -159,3 +159,23 @@ mono_time wheel_next(const struct wheel *wheel)
     uint64_t start;
     return next_slot(wheel, &level, &slot, &start) ? time_of(start) : MONO_NEVER;
 }
+
+static void clear_list(struct io_timer **list)
+{
+    while (*list != NULL) {
+        struct io_timer *timer = *list;
+        *list = timer->next_;
+        timer->next_ = NULL;
+        timer->link_ = NULL;
+    }
+}
+
+void wheel_clear(struct wheel *wheel)
+{
+    clear_list(&wheel->ready);
+    for (unsigned level = 0; level < WHEEL_LEVEL_COUNT; level++) {
+        for (unsigned slot = 0; slot < WHEEL_SLOT_COUNT; slot++)
+            clear_list(&wheel->slots[level][slot]);
+        wheel->used[level] = 0;
+    }
+}

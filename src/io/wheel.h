@@ -34,6 +34,7 @@ void wheel_set(struct wheel *wheel, struct io_timer *timer, mono_time due); /* k
 void wheel_cancel(struct wheel *wheel, struct io_timer *timer);             /* fine when not set */
 void wheel_advance(struct wheel *wheel, mono_time now);                     /* `now` never goes back */
 struct io_timer *wheel_take(struct wheel *wheel); /* gives one that is due, no longer set; NULL: none left */
+void wheel_clear(struct wheel *wheel);            /* none is set any more */
 mono_time wheel_next(const struct wheel *wheel);  /* no timer is given before it; MONO_NEVER: none is set */
 
 #endif

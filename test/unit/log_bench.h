@@ -61,8 +61,11 @@ static inline void bench_reopen(struct bench *b)
 
 static inline struct bench bench_new(uint32_t file_size)
 {
-    struct bench b = { .options = { .file_size = file_size, .disk_size = 256ull * file_size, .tail_size = 64u << 10,
-                                    .index_count_max = 4096, .snapshot_size = 4 * file_size } };
+    struct bench b = { .options = { .file_size = file_size,
+                                    .disk_size = 256ull * file_size,
+                                    .tail_size = 64u << 10,
+                                    .index_count_max = 4096,
+                                    .snapshot_size = 4 * file_size } };
     snprintf(b.path, sizeof b.path, "/tmp/neap-test-XXXXXX");
     must(mkdtemp(b.path) != NULL);
     b.io = io_real_open(&b.err);
@@ -87,7 +90,8 @@ static inline uint32_t topic(struct bench *b, const char *name, uint32_t partiti
 }
 
 /* `count` records, whose values say what they are: "LABEL FIRST", "LABEL FIRST+1" …, padded to `size`. */
-static inline struct bytes make_batch(uint8_t *room, size_t room_size, const char *label, uint64_t first, uint32_t count, size_t size)
+static inline struct bytes make_batch(uint8_t *room, size_t room_size, const char *label, uint64_t first,
+                                      uint32_t count, size_t size)
 {
     struct batch_builder builder;
     batch_begin(&builder, room, room_size);
@@ -101,11 +105,13 @@ static inline struct bytes make_batch(uint8_t *room, size_t room_size, const cha
     return batch_end(&builder);
 }
 
-static inline enum neap_status append(struct bench *b, struct log_partition p, const char *label, uint64_t first, uint32_t count,
-                                      size_t size, uint64_t *ret_offset)
+static inline enum neap_status append(struct bench *b, struct log_partition p, const char *label, uint64_t first,
+                                      uint32_t count, size_t size, uint64_t *ret_offset)
 {
     static uint8_t room[1 << 20];
-    struct log_op op = { .kind = LOG_APPEND, .target = p, .count = count,
+    struct log_op op = { .kind = LOG_APPEND,
+                         .target = p,
+                         .count = count,
                          .payload = make_batch(room, sizeof room, label, first, count, size) };
     struct log_unit unit = { .ops = &op, .count = 1 };
     enum neap_status status = log_submit_wait(b->client, &unit, soon(b));
@@ -147,9 +153,10 @@ static inline uint64_t check_records(struct bench *b, struct log_partition p, co
 }
 
 /* The index-th name of a folder of the log that ends in `suffix`, in name order; negative: from the last. */
-static inline bool log_file(struct bench *b, const char *folder, const char *suffix, int index, char *ret_path, size_t size)
+static inline bool log_file(struct bench *b, const char *folder, const char *suffix, int index, char *ret_path,
+                            size_t size)
 {
-    char path[160];
+    char path[128];
     struct dirent **names;
     snprintf(path, sizeof path, "%s/%s", b->path, folder);
     int count = scandir(path, &names, NULL, alphasort), kept = 0;
@@ -164,7 +171,7 @@ static inline bool log_file(struct bench *b, const char *folder, const char *suf
     int at = index < 0 ? kept + index : index;
     bool found = at >= 0 && at < kept;
     if (found)
-        snprintf(ret_path, size, "%s/%s", path, names[at]->d_name);
+        must((size_t)snprintf(ret_path, size, "%s/%s", path, names[at]->d_name) < size);
     for (int i = 0; i < kept; i++)
         free(names[i]);
     free(names);

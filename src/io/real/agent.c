@@ -30,7 +30,7 @@ static void detach(struct real_agent *a)
     struct io_agent *agent = a->agent;
     real_sync_stop(a);
     real_loop_free(&a->loop);
-    must(wheel_next(&a->wheel).ns == MONO_NEVER.ns); /* a timer left behind would point into freed memory */
+    wheel_clear(&a->wheel); /* a timer left behind would point into freed memory */
     atomic_fetch_sub(&real_of(agent->io_)->agent_count, 1);
     agent->io_ = NULL;
     agent->door_ = NULL;

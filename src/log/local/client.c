@@ -154,84 +154,54 @@ uint32_t log_client_work(struct log_client *c)
 
 /* ---- waiting, for callers that are no agent ------------------------------------------------------------------------------ */
 
-/* On the caller's stack: an agent for as long as it waits. It is known to the journal only while its door is up: from its
- * first turn to the one in which it leaves. */
+/* On the caller's stack: an agent for as long as it waits. */
 struct waiter {
     struct io_agent agent;
-    struct io_timer timer;
     struct log_client *client;
-    struct io_agent *before;
-    mono_time deadline;
-    bool known, done, late;
+    bool done;
 };
-
-static void make_known(struct waiter *w, bool known)
-{
-    struct log_client *c = w->client;
-    io_mutex_take(c->log->shared.mutex); /* no wake of it is under way after this */
-    if (known)
-        w->before = atomic_exchange(&c->agent, &w->agent);
-    else
-        atomic_store(&c->agent, w->before);
-    io_mutex_drop(c->log->shared.mutex);
-    w->known = known;
-}
-
-static void leave(struct waiter *w)
-{
-    io_timer_cancel(&w->timer);
-    make_known(w, false);
-    io_agent_leave(&w->agent);
-}
 
 static void waited(struct log_unit *unit, enum neap_status status)
 {
     struct waiter *w = unit->client_->waiter;
     unit->status_ = status;
-    if (w != NULL)
+    if (w != NULL) { /* else it came after its deadline: to a later wait, which has its own unit */
         w->done = true;
-}
-
-static void too_late(struct io_timer *timer, mono_time now)
-{
-    struct waiter *w = timer->ctx;
-    (void)now;
-    w->late = true;
-    io_agent_wake(&w->agent);
+        io_agent_leave(&w->agent);
+    }
 }
 
 static uint32_t waiter_work(void *ctx, mono_time now)
 {
     struct waiter *w = ctx;
     (void)now;
-    if (!w->known && !w->done && !w->late) {
-        make_known(w, true);
-        io_timer_set(&w->timer, w->deadline);
-    }
-    uint32_t work = log_client_work(w->client);
-    if (w->known && (w->done || w->late))
-        leave(w);
-    return work;
+    return log_client_work(w->client);
 }
 
-static enum neap_status wait_for(struct log_client *c, mono_time deadline)
+static struct io_agent *exchange_agent(struct log_client *c, struct io_agent *agent)
 {
-    struct waiter w = { .client = c };
-    struct error err;
-    w.agent = (struct io_agent){ .name = "waiter", .work = waiter_work, .ctx = &w };
-    w.timer = (struct io_timer){ .agent = &w.agent, .fire = too_late, .ctx = &w };
-    w.deadline = deadline;
-    c->waiter = &w;
-    enum neap_status status = io_agent_run(c->log->io, &w.agent, MONO_NEVER, &err);
-    c->waiter = NULL;
-    return status != NEAP_OK ? status : w.done ? NEAP_OK : NEAP_TIMEOUT;
+    io_mutex_take(c->log->shared.mutex); /* no wake of the former one is under way after this */
+    struct io_agent *before = atomic_exchange(&c->agent, agent);
+    io_mutex_drop(c->log->shared.mutex);
+    return before;
 }
 
 enum neap_status log_submit_wait(struct log_client *c, struct log_unit *unit, mono_time deadline)
 {
+    struct waiter w = { .client = c };
+    struct error err;
+    w.agent = (struct io_agent){ .name = "waiter", .work = waiter_work, .ctx = &w };
+    enum neap_status status = io_agent_attach(c->log->io, &w.agent, &err);
+    if (status != NEAP_OK)
+        return status;
+    struct io_agent *before = exchange_agent(c, &w.agent);
+    c->waiter = &w;
     unit->done = waited;
-    enum neap_status status = log_submit(c, unit);
+    status = log_submit(c, unit);
     if (status == NEAP_OK)
-        status = wait_for(c, deadline);
+        status = io_agent_run(c->log->io, &w.agent, deadline, &err);
+    c->waiter = NULL;
+    exchange_agent(c, before);
+    io_agent_stop(&w.agent);
     return status == NEAP_OK ? unit->status_ : status;
 }

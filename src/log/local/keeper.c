@@ -78,8 +78,10 @@ static uint64_t used_size(const struct shared *s)
     return size;
 }
 
-/* The header of the file that follows the last one; FULL where the budget ends. */
-static enum neap_status next_header(struct keeper *k, uint32_t size, struct file_header *ret_header, struct error *err)
+/* The header of the file that follows the last one; FULL where the budget ends. The last file's room of the budget is for a
+ * start that finds no room for its first entry (`urgent`): a full log can always be opened. */
+static enum neap_status next_header(struct keeper *k, uint64_t recycled_size, bool urgent,
+                                    struct file_header *ret_header, struct error *err)
 {
     struct log *log = k->log;
     struct shared *s = &log->shared;
@@ -91,19 +93,19 @@ static enum neap_status next_header(struct keeper *k, uint32_t size, struct file
     uint64_t used = used_size(s);
     bool no_slot = s->file_count == JOURNAL_FILE_MAX;
     io_mutex_drop(s->mutex);
-    h.size = size != 0 ? size : journal_file_size(log, h.sequence);
+    h.size = recycled_size != 0 ? recycled_size : journal_file_size(log, h.sequence);
     h.salt = io_random(log->io);
-    if (size == 0 && (no_slot || used + h.size > log->options.disk_size))
+    if (no_slot || (recycled_size == 0 && !urgent && used + 2 * h.size > log->options.disk_size))
         return error_set(err, NEAP_FULL, "%llu of %llu bytes of disk are used", (unsigned long long)used,
                          (unsigned long long)log->options.disk_size);
     *ret_header = h;
     return NEAP_OK;
 }
 
-static enum neap_status begin_spare(struct keeper *k, struct error *err)
+static enum neap_status begin_spare(struct keeper *k, bool urgent, struct error *err)
 {
     struct log *log = k->log;
-    enum neap_status status = next_header(k, 0, &k->spare.header, err);
+    enum neap_status status = next_header(k, 0, urgent, &k->spare.header, err);
     if (status != NEAP_OK)
         return status;
     log_path(log, k->spare.path, JOURNAL_FOLDER, SPARE_NAME, (unsigned long long)k->spare.header.sequence);
@@ -168,7 +170,7 @@ static enum neap_status name_spare(struct keeper *k, struct error *err)
 
 enum neap_status keeper_make_spare(struct keeper *k, struct error *err)
 {
-    enum neap_status status = begin_spare(k, err);
+    enum neap_status status = begin_spare(k, true, err);
     while (status == NEAP_OK && k->spare.filled < k->spare.header.size)
         status = fill_spare(k, err);
     if (status == NEAP_OK)
@@ -191,7 +193,7 @@ static enum neap_status spare_step(struct keeper *k, struct error *err)
 {
     enum neap_status status;
     if (k->spare.file == NULL)
-        status = begin_spare(k, err);
+        status = begin_spare(k, false, err);
     else if (k->spare.filled < k->spare.header.size)
         status = fill_spare(k, err);
     else
@@ -316,7 +318,7 @@ static enum neap_status recycle_step(struct keeper *k, struct journal_file *dead
     forget_file(&log->shared, dead->sequence);
     io_file_close(&dead->index);
     io_file_close(&dead->file);
-    enum neap_status status = next_header(k, (uint32_t)dead->size, &k->spare.header, err);
+    enum neap_status status = next_header(k, dead->size, false, &k->spare.header, err);
     if (status != NEAP_OK)
         return status;
     log_path(log, from, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)dead->sequence);
