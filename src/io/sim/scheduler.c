@@ -255,7 +255,9 @@ void sim_agent_stop(struct io_agent *agent)
     struct sim_agent *mine = sim_agent_of(agent);
     struct sim *sim = mine->sim;
     must(!mine->busy && !mine->running); /* it waits in a call below us: a thread would never end */
-    must(mine->timers == NULL && mine->syncs == NULL);
+    must(mine->syncs == NULL);
+    while (mine->timers != NULL) /* a timer left behind would point into freed memory */
+        sim_timer_cancel(mine->timers);
     for (const struct sim_stream *stream = sim->streams; stream != NULL; stream = stream->next)
         must(stream->agent != mine);
     for (const struct sim_listener *listener = sim->listeners; listener != NULL; listener = listener->next)
