@@ -238,8 +238,9 @@ void io_agent_stop(struct io_agent *agent)
 
 void io_agent_wake(struct io_agent *agent)
 {
-    must(agent->io_ != NULL);
-    agent->io_->verbs->agent_wake(agent);
+    struct io *io = __atomic_load_n(&agent->io_, __ATOMIC_ACQUIRE); /* io_agent_stop() may clear it meanwhile */
+    if (io != NULL)
+        io->verbs->agent_wake(agent);
 }
 
 enum neap_status io_agent_run(struct io *io, struct io_agent *agent, mono_time deadline, struct error *err)

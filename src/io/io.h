@@ -127,7 +127,8 @@ enum neap_status io_agent_start(struct io *io, struct io_agent *agent, struct er
 /* Started or attached. Afterwards no turn and no callback of it runs; its timers, streams and signals must be gone. A sync
  * in flight is waited for, and its `done` is not called. Not from its own turn. Fine when neither started nor attached. */
 void             io_agent_stop(struct io_agent *agent);
-/* From any thread. There will be a turn after this call; cheap while the agent is awake (one atomic). */
+/* From any thread. There will be a turn after this call; cheap while the agent is awake (one atomic). Nothing happens where
+ * the agent has been stopped, or not yet been started; its struct must still be there. */
 void             io_agent_wake(struct io_agent *agent);
 /* The caller's thread turns the agent until io_agent_leave() is called from a turn or callback of it (NEAP_OK), or the
  * deadline passes (NEAP_TIMEOUT). In the simulated door this lets the other agents run as well. */

@@ -4,38 +4,81 @@
  * lies down (bell.h) until it is rung or its next timer is due: on a futex, or in its loop when it has one. */
 #include "io/real/inside.h"
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 void real_agent_must_own(const struct real_agent *agent)
 {
     must(pthread_equal(agent->owner, pthread_self()));
 }
 
+static struct real_agent *room_for_agent(struct real *real)
+{
+    pthread_mutex_lock(&real->mutex);
+    struct real_agent *a = real->free_agent;
+    if (a != NULL)
+        real->free_agent = a->next_free;
+    else if ((a = calloc(1, sizeof(*a))) != NULL)
+        *a = (struct real_agent){ .magic = REAL_AGENT_MAGIC, .event_fd = -1 };
+    real->agent_count += a != NULL;
+    pthread_mutex_unlock(&real->mutex);
+    return a;
+}
+
+void real_agents_free(struct real *real)
+{
+    must(real->agent_count == 0);
+    while (real->free_agent != NULL) {
+        struct real_agent *a = real->free_agent;
+        real->free_agent = a->next_free;
+        if (a->event_fd >= 0)
+            close(a->event_fd);
+        a->magic = 0;
+        free(a);
+    }
+}
+
 enum neap_status real_agent_attach(struct io *io, struct io_agent *agent, struct error *err)
 {
-    struct real_agent *a = calloc(1, sizeof(*a));
+    struct real_agent *a = room_for_agent(real_of(io));
     if (a == NULL)
         return error_set(err, NEAP_NOMEM, "agent %s: no memory", agent->name);
-    a->magic = REAL_AGENT_MAGIC;
     a->agent = agent;
+    atomic_store(&a->stopping, false);
+    a->has_thread = false;
     a->owner = pthread_self();
     wheel_init(&a->wheel, real_now(io));
-    agent->io_ = io;
-    agent->door_ = a;
-    atomic_fetch_add(&real_of(io)->agent_count, 1);
+    must(a->loop == NULL && atomic_load(&a->syncer) == NULL && atomic_load(&a->synced) == NULL);
+    __atomic_store_n(&agent->door_, a, __ATOMIC_RELEASE);
+    __atomic_store_n(&agent->io_, io, __ATOMIC_RELEASE);
     return NEAP_OK;
 }
 
 static void detach(struct real_agent *a)
 {
     struct io_agent *agent = a->agent;
+    struct real *real = real_of(agent->io_);
     real_sync_stop(a);
     real_loop_free(&a->loop);
+<<<<<<< HEAD
     wheel_clear(&a->wheel); /* a timer left behind would point into freed memory */
     atomic_fetch_sub(&real_of(agent->io_)->agent_count, 1);
     agent->io_ = NULL;
     agent->door_ = NULL;
     a->magic = 0;
     free(a);
+=======
+    must(wheel_next(&a->wheel).ns == MONO_NEVER.ns); /* a timer left behind would point into another agent's wheel */
+    __atomic_store_n(&agent->io_, NULL, __ATOMIC_RELEASE);
+    __atomic_store_n(&agent->door_, NULL, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&real->mutex);
+    a->agent = NULL;
+    a->next_free = real->free_agent;
+    real->free_agent = a;
+    must(real->agent_count > 0);
+    real->agent_count--;
+    pthread_mutex_unlock(&real->mutex);
+>>>>>>> 2d1f4d0 (Agents' late wake-ups are harmless; tests of turns, timers, syncs, streams and signals)
 }
 
 static uint32_t turn(struct real_agent *a)
@@ -56,10 +99,10 @@ static void rest(struct real_agent *a, mono_time deadline)
     if (a->loop != NULL && !real_loop_settle(a->loop))
         return;
     mono_time until = mono_min(wheel_next(&a->wheel), deadline);
-    if (!bell_lie_down(&a->bell))
+    if (!bell_lie_down(&a->bell, a->loop != NULL ? BELL_RESTS_IN_LOOP : BELL_RESTS))
         return;
     if (a->loop != NULL)
-        real_loop_rest(a->loop, until);
+        real_loop_rest(a, until);
     else
         bell_rest(&a->bell, until);
 }
@@ -109,14 +152,15 @@ void real_agent_stop(struct io_agent *agent)
 
 void real_agent_wake(struct io_agent *agent)
 {
-    struct real_agent *a = real_agent_of(agent);
-    if (!bell_ring(&a->bell))
-        return;
-    /* It lay down before this ring, so the choice it made of where to rest is visible here. */
-    if (a->loop != NULL)
-        real_loop_wake(a->loop);
-    else
+    struct real_agent *a = __atomic_load_n(&agent->door_, __ATOMIC_ACQUIRE);
+    if (a == NULL)
+        return; /* it has just been stopped */
+    CHECK_MAGIC(a, REAL_AGENT_MAGIC);
+    enum bell_state rested = bell_ring(&a->bell);
+    if (rested == BELL_RESTS)
         bell_rouse(&a->bell);
+    else if (rested == BELL_RESTS_IN_LOOP)
+        eventfd_write(a->event_fd, 1);
 }
 
 enum neap_status real_agent_run(struct io_agent *agent, mono_time deadline, struct error *err)

@@ -20,7 +20,7 @@
 #include "base/units.h"
 #include <stdatomic.h>
 
-enum { BELL_AWAKE, BELL_RUNG, BELL_RESTS };
+enum bell_state { BELL_AWAKE, BELL_RUNG, BELL_RESTS, BELL_RESTS_IN_LOOP };
 
 struct bell {
     _Atomic uint32_t state;
@@ -31,17 +31,17 @@ static inline void bell_awake(struct bell *bell)
     atomic_exchange_explicit(&bell->state, BELL_AWAKE, memory_order_acq_rel);
 }
 
-/* True: the sleeper sleeps and must be woken in the way it rests. */
-static inline bool bell_ring(struct bell *bell)
+/* BELL_RESTS: rouse it by bell_rouse(); BELL_RESTS_IN_LOOP: there; else nothing more is to do. */
+static inline enum bell_state bell_ring(struct bell *bell)
 {
-    return atomic_exchange_explicit(&bell->state, BELL_RUNG, memory_order_acq_rel) == BELL_RESTS;
+    return (enum bell_state)atomic_exchange_explicit(&bell->state, BELL_RUNG, memory_order_acq_rel);
 }
 
-/* False: it was rung since bell_awake(); do not rest. */
-static inline bool bell_lie_down(struct bell *bell)
+/* `how` is one of the two ways to rest. False: it was rung since bell_awake(); do not rest. */
+static inline bool bell_lie_down(struct bell *bell, enum bell_state how)
 {
     uint32_t awake = BELL_AWAKE;
-    return atomic_compare_exchange_strong_explicit(&bell->state, &awake, BELL_RESTS, memory_order_acq_rel,
+    return atomic_compare_exchange_strong_explicit(&bell->state, &awake, how, memory_order_acq_rel,
                                                    memory_order_acquire);
 }
 

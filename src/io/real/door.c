@@ -124,6 +124,7 @@ struct io *io_real_open(struct error *err)
     }
     real->base.verbs = &verbs;
     real->magic = REAL_MAGIC;
+    pthread_mutex_init(&real->mutex, NULL);
     for (int i = 0; i < 3; i++) {
         real->standard[i].base = (struct io_file){ .io = &real->base, .path = names[i] };
         real->standard[i].magic = REAL_FILE_MAGIC;
@@ -141,7 +142,8 @@ void io_real_close(struct io **io)
     if (*io == NULL)
         return;
     struct real *real = real_of(*io);
-    must(atomic_load(&real->agent_count) == 0);
+    real_agents_free(real);
+    pthread_mutex_destroy(&real->mutex);
     real->magic = 0;
     free(real);
     *io = NULL;

@@ -30,7 +30,9 @@ struct real_file {
 struct real {
     struct io base;
     uint32_t magic;
-    _Atomic uint32_t agent_count; /* attached or started */
+    pthread_mutex_t mutex;         /* over the next two */
+    uint32_t agent_count;          /* attached or started */
+    struct real_agent *free_agent; /* of agents that have been stopped */
     struct real_file standard[3];
 };
 
@@ -107,8 +109,12 @@ enum neap_status real_write_next(struct io_file *file, struct bytes bytes, mono_
 struct real_syncer;
 struct real_loop;
 
+/* A, having told B something, wakes B; in between B may have acted on it and been stopped. So the memory of a stopped agent
+ * stays one until the door closes, and is used for the next agent: the worst that a late wake-up does is an idle turn. */
 struct real_agent {
     uint32_t magic;
+    int event_fd; /* rouses it from its loop; -1 until it has one, then the same for good */
+    struct real_agent *next_free;
     struct io_agent *agent;
     struct bell bell;                     /* anyone rings, the agent rests on it */
     _Atomic(struct io_sync *) synced;     /* the syncer pushes, the agent takes all */
@@ -131,6 +137,7 @@ static inline struct real_agent *real_agent_of(struct io_agent *agent)
 
 /* The agent's own thread is calling: its timers and streams belong to nobody else. */
 void real_agent_must_own(const struct real_agent *agent);
+void real_agents_free(struct real *real); /* none is attached any more */
 enum neap_status real_agent_attach(struct io *io, struct io_agent *agent, struct error *err);
 enum neap_status real_agent_start(struct io *io, struct io_agent *agent, struct error *err);
 void real_agent_stop(struct io_agent *agent);
@@ -157,8 +164,7 @@ void real_sync_stop(struct real_agent *agent);    /* waits for what is under way
 enum neap_status real_loop_need(struct real_agent *agent, uv_loop_t **ret_loop, struct error *err);
 void real_loop_turn(struct real_loop *loop);   /* callbacks of what is ready */
 bool real_loop_settle(struct real_loop *loop); /* false: a callback ran, or will at once; do not rest */
-void real_loop_rest(struct real_loop *loop, mono_time until);
-void real_loop_wake(struct real_loop *loop);  /* from any thread */
+void real_loop_rest(struct real_agent *agent, mono_time until);
 void real_loop_free(struct real_loop **loop); /* what was in it has been closed by its owner */
 void real_loop_count_callback(uv_loop_t *loop);
 struct bytes real_loop_buffer(uv_loop_t *loop); /* room for one read, shared by the loop's streams */

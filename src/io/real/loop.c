@@ -1,12 +1,13 @@
 /* loop.c - the libuv loop of an agent that has streams or signals.
  *
- * libuv runs what is ready and never waits itself: the agent rests in ppoll() on the loop's own descriptor, because libuv's
- * timeouts are whole milliseconds and the wheel's are not. libuv hands new interests to the kernel only when it runs, so an
+ * libuv runs what is ready and never waits itself: the agent rests in ppoll() on the loop's own descriptor and on the one
+ * that rouses it, because libuv's timeouts are whole milliseconds and the wheel's are not. libuv hands new interests to the kernel only when it runs, so an
  * agent settles its loop before it rests. */
 #include "io/real/inside.h"
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #define READ_SIZE (64u << 10)
@@ -16,7 +17,6 @@ static const int signal_numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
 struct real_loop {
     uv_loop_t uv;
-    uv_async_t wake;
     uint64_t callback_count;
     void (*arrived)(void *ctx, int number);
     void *arrived_ctx;
@@ -30,28 +30,22 @@ static struct real_loop *loop_of(uv_loop_t *uv)
     return (struct real_loop *)((char *)uv - offsetof(struct real_loop, uv));
 }
 
-static void woken(uv_async_t *wake)
-{
-    real_loop_count_callback(wake->loop);
-}
-
 enum neap_status real_loop_need(struct real_agent *agent, uv_loop_t **ret_loop, struct error *err)
 {
     real_agent_must_own(agent);
+    const char *name = agent->agent->name;
+    if (agent->event_fd < 0)
+        agent->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (agent->event_fd < 0)
+        return error_set(err, NEAP_NOMEM, "agent %s: no loop: %s", name, strerrordesc_np(errno));
     if (agent->loop == NULL) {
         struct real_loop *loop = calloc(1, sizeof(*loop));
         if (loop == NULL)
-            return error_set(err, NEAP_NOMEM, "agent %s: no memory for a loop", agent->agent->name);
+            return error_set(err, NEAP_NOMEM, "agent %s: no memory for a loop", name);
         int rc = uv_loop_init(&loop->uv);
         if (rc != 0) {
             free(loop);
-            return error_set(err, NEAP_NOMEM, "agent %s: no loop: %s", agent->agent->name, uv_strerror(rc));
-        }
-        rc = uv_async_init(&loop->uv, &loop->wake, woken);
-        if (rc != 0) {
-            uv_loop_close(&loop->uv);
-            free(loop);
-            return error_set(err, NEAP_NOMEM, "agent %s: no loop: %s", agent->agent->name, uv_strerror(rc));
+            return error_set(err, NEAP_NOMEM, "agent %s: no loop: %s", name, uv_strerror(rc));
         }
         agent->loop = loop;
     }
@@ -81,19 +75,20 @@ bool real_loop_settle(struct real_loop *loop)
     return loop->callback_count == before && uv_backend_timeout(&loop->uv) != 0;
 }
 
-void real_loop_rest(struct real_loop *loop, mono_time until)
+void real_loop_rest(struct real_agent *agent, mono_time until)
 {
     int64_t left_ns = until.ns - real_now(NULL).ns;
     if (left_ns <= 0)
         return;
     struct timespec left = { .tv_sec = left_ns / NS_PER_S, .tv_nsec = left_ns % NS_PER_S };
-    struct pollfd poll_fd = { .fd = uv_backend_fd(&loop->uv), .events = POLLIN };
-    ppoll(&poll_fd, 1, until.ns == MONO_NEVER.ns ? NULL : &left, NULL); /* whatever it answers: look again */
-}
-
-void real_loop_wake(struct real_loop *loop)
-{
-    uv_async_send(&loop->wake);
+    struct pollfd fds[] = {
+        { .fd = uv_backend_fd(&agent->loop->uv), .events = POLLIN },
+        { .fd = agent->event_fd, .events = POLLIN },
+    };
+    ppoll(fds, COUNT_OF(fds), until.ns == MONO_NEVER.ns ? NULL : &left, NULL); /* whatever it answers: look again */
+    eventfd_t count;
+    if (fds[1].revents != 0)
+        eventfd_read(agent->event_fd, &count);
 }
 
 void real_loop_free(struct real_loop **loop)
@@ -102,7 +97,6 @@ void real_loop_free(struct real_loop **loop)
     if (l == NULL)
         return;
     must(l->arrived == NULL); /* signals are watched no more */
-    uv_close((uv_handle_t *)&l->wake, NULL);
     for (size_t i = 0; l->has_signals && i < SIGNAL_COUNT; i++)
         uv_close((uv_handle_t *)&l->signals[i], NULL);
     while (uv_run(&l->uv, UV_RUN_NOWAIT) != 0) /* streams whose owner has closed them end here */

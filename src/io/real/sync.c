@@ -55,7 +55,7 @@ static void *syncer_main(void *ctx)
         if (op == NULL) {
             if (atomic_load_explicit(&s->stopping, memory_order_acquire))
                 return NULL;
-            if (bell_lie_down(&s->bell))
+            if (bell_lie_down(&s->bell, BELL_RESTS))
                 bell_rest(&s->bell, MONO_NEVER);
         }
         while (op != NULL) {
@@ -68,7 +68,7 @@ static void *syncer_main(void *ctx)
 
 static void ring(struct real_syncer *s)
 {
-    if (bell_ring(&s->bell))
+    if (bell_ring(&s->bell) == BELL_RESTS)
         bell_rouse(&s->bell);
 }
 
