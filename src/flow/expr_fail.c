@@ -95,7 +95,7 @@ const char *fail_unknown(struct bytes name, const char *library, struct arena *a
     static const char *const words[] = { "nil", "true", "false", "not", "and", "or", NULL };
     const char *root_list[ROOT_COUNT + 1] = { NULL };
     memcpy(root_list, root_names, sizeof(root_names));
-    uint32_t best = 3; /* further away it is another word */
+    uint32_t best = (uint32_t)name.size < 6 ? 2 : 3; /* further away it is another word */
     const char *near = NULL, *next;
     const char *dot = library != NULL ? "." : "", *before = library != NULL ? library : "";
     const char *said = NULL;

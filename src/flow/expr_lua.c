@@ -143,7 +143,7 @@ static void add_arguments(luaL_Buffer *buffer, uint32_t roots)
         before = ",";
     }
     if (roots != 0)
-        luaL_addstring(buffer, "=... ");
+        luaL_addstring(buffer, " = ... "); /* not ">=" */
 }
 
 /* Leaves the function or the error's text on the stack. `names`: further locals, or NULL. */
@@ -239,6 +239,8 @@ static void report_fault(lua_State *L, struct loading *loading, enum form form)
         message = "not an expression";
     if (strncmp(message, "expr:", 5) == 0 && strchr(message, ' ') != NULL)
         message = strchr(message, ' ') + 1; /* "expr:1: " is nobody's file */
+    if (count_tokens(expr, NULL, NULL) == 0)
+        message = "the expression is empty";
     uint32_t at = find_fault(L, expr, form);
     fail_compile(expr, at, loading->err, "%s%s", message, hint_for(expr, at));
 }

@@ -259,7 +259,10 @@ static void write_lua(lua_State *L, int index, struct writer *w, uint32_t depth)
         write_bytes(w, lua_toboolean(L, index) ? BYTES("true") : BYTES("false"));
         break;
     case LUA_TNUMBER:
-        value_write_json(w, &(struct value){ .kind = VALUE_DOUBLE, .d = lua_tonumber(L, index) });
+        if (lua_isinteger(L, index))
+            json_write_int(w, lua_tointeger(L, index));
+        else
+            json_write_double(w, lua_tonumber(L, index));
         break;
     case LUA_TSTRING:
         text = lua_tolstring(L, index, &size);

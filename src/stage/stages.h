@@ -1,0 +1,27 @@
+/* stages.h - the inline kinds of stages, made of expressions that are already built.
+ *
+ * owner    the chain they are put into
+ * memory   one block each, taken at making; per event the chain's arena
+ * limits   EVENT_FIELD_COUNT_MAX fields in one map, keep or remove
+ * errors   a constructor that answers NULL is out of memory, and what it was to take is still the caller's
+ * promise  filter keeps what is true (only false and nil are not); map adds or replaces and leaves the rest, all its
+ *          expressions see the event as it came into the stage, and nil becomes null; keep and remove go by top-level names,
+ *          and a name that an event does not have is no failure */
+#ifndef STAGE_STAGES_H
+#define STAGE_STAGES_H
+
+#include "flow/expr.h"
+#include "flow/stage.h"
+
+struct stage_map_field {
+    const char *name;  /* kept by the pipeline */
+    struct expr *expr; /* taken */
+};
+
+/* `name` and the names of fields are kept by the pipeline as long as the stage. */
+struct stage *stage_filter_new(const char *name, struct expr *expr);
+struct stage *stage_map_new(const char *name, const struct stage_map_field *fields, uint32_t count);
+struct stage *stage_keep_new(const char *name, const char *const *fields, uint32_t count);
+struct stage *stage_remove_new(const char *name, const char *const *fields, uint32_t count);
+
+#endif
