@@ -60,15 +60,7 @@ static void detach(struct real_agent *a)
     struct real *real = real_of(agent->io_);
     real_sync_stop(a);
     real_loop_free(&a->loop);
-<<<<<<< HEAD
-    wheel_clear(&a->wheel); /* a timer left behind would point into freed memory */
-    atomic_fetch_sub(&real_of(agent->io_)->agent_count, 1);
-    agent->io_ = NULL;
-    agent->door_ = NULL;
-    a->magic = 0;
-    free(a);
-=======
-    must(wheel_next(&a->wheel).ns == MONO_NEVER.ns); /* a timer left behind would point into another agent's wheel */
+    wheel_clear(&a->wheel); /* a timer left behind would point into another agent's wheel */
     __atomic_store_n(&agent->io_, NULL, __ATOMIC_RELEASE);
     __atomic_store_n(&agent->door_, NULL, __ATOMIC_RELEASE);
     pthread_mutex_lock(&real->mutex);
@@ -78,7 +70,6 @@ static void detach(struct real_agent *a)
     must(real->agent_count > 0);
     real->agent_count--;
     pthread_mutex_unlock(&real->mutex);
->>>>>>> 2d1f4d0 (Agents' late wake-ups are harmless; tests of turns, timers, syncs, streams and signals)
 }
 
 static uint32_t turn(struct real_agent *a)
