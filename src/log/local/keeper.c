@@ -5,10 +5,11 @@
 #include "log/local/views.h"
 #include <stdlib.h>
 
-#define KEEPER_MAGIC 0x6b656570u
-#define FILL_SIZE    (1u << 20)
-#define RETRY_NS     NS_PER_S
-#define SPARE_NAME   "spare-" JOURNAL_NAME
+#define KEEPER_MAGIC        0x6b656570u
+#define FILL_SIZE           (1u << 20)
+#define RETRY_NS            NS_PER_S
+#define DEAD_FILE_COUNT_MAX 16u /* kept for the next spares: a sync in a file written before is twice as fast */
+#define SPARE_NAME          "spare-" JOURNAL_NAME
 
 struct keeper {
     uint32_t magic;
@@ -266,36 +267,44 @@ static bool holds_live_batches(struct log *log, struct io_file *index)
     return false;
 }
 
-/* A sealed file with no live batch that the older snapshot has passed; pinned for us. */
-static bool find_dead(struct keeper *k, struct journal_file *ret_file)
+/* The first sealed file from slot `*at` on that the older snapshot has passed and that may be dead; pinned for us. */
+static bool pin_candidate(struct shared *s, uint32_t *at, struct journal_file *ret_file)
+{
+    bool found = false;
+    io_mutex_take(s->mutex);
+    for (; *at < s->open_index && !found; (*at)++) {
+        struct journal_file *f = &s->files[*at];
+        if (!f->index_ready || f->pin_count > 0 || f->base + f->size > s->snapshot_position[SNAPSHOT_KEEP - 1] ||
+            f->live_at == s->views.topic_delete_count + 1)
+            continue;
+        f->pin_count++;
+        *ret_file = *f;
+        found = true;
+    }
+    io_mutex_drop(s->mutex);
+    return found;
+}
+
+/* How many dead files there are, and the oldest. A file once found alive is looked at again when a topic has gone. */
+static uint32_t find_dead(struct keeper *k, struct journal_file *ret_file)
 {
     struct shared *s = &k->log->shared;
-    for (uint64_t after = 0;;) {
-        struct journal_file candidate = { 0 };
-        io_mutex_take(s->mutex);
-        for (uint32_t i = 0; i < s->open_index && candidate.sequence == 0; i++) {
-            struct journal_file *f = &s->files[i];
-            if (f->sequence > after && f->index_ready && f->pin_count == 0 &&
-                f->base + f->size <= s->snapshot_position[SNAPSHOT_KEEP - 1]) {
-                f->pin_count++;
-                candidate = *f;
-            }
-        }
-        io_mutex_drop(s->mutex);
-        if (candidate.sequence == 0)
-            return false;
+    struct journal_file candidate;
+    uint32_t count = 0;
+    for (uint32_t at = 0; pin_candidate(s, &at, &candidate);) {
+        uint64_t deleted = k->log->shared.views.topic_delete_count;
         bool live = holds_live_batches(k->log, candidate.index);
         io_mutex_take(s->mutex);
         struct journal_file *f = file_by_sequence(s, candidate.sequence);
         f->pin_count--;
+        if (live)
+            f->live_at = deleted + 1;
         bool ours = !live && f->pin_count == 0;
         io_mutex_drop(s->mutex);
-        if (ours) {
+        if (ours && count++ == 0)
             *ret_file = candidate;
-            return true;
-        }
-        after = candidate.sequence;
     }
+    return count;
 }
 
 static void forget_file(struct shared *s, uint64_t sequence)
@@ -386,17 +395,24 @@ static bool log_failed(struct shared *s)
     return failed;
 }
 
-/* A dead file becomes the next spare where one is wanted, and goes where none is. */
+/* A dead file becomes the next spare where one is wanted. */
 static bool recycle(struct keeper *k, struct error *err)
 {
     struct journal_file dead;
-    if (k->spare.file != NULL || !take_recycle_due(&k->log->shared) || !find_dead(k, &dead))
+    if (k->spare.file != NULL || find_dead(k, &dead) == 0)
+        return false;
+    recycle_step(k, &dead, err);
+    return true;
+}
+
+/* Those that are more than the next spares will want give their room back. */
+static bool release(struct keeper *k, struct error *err)
+{
+    struct journal_file dead;
+    if (k->spare.file != NULL || !take_recycle_due(&k->log->shared) || find_dead(k, &dead) <= DEAD_FILE_COUNT_MAX)
         return false;
     set_recycle_due(&k->log->shared); /* there may be more */
-    if (spare_due(k))
-        recycle_step(k, &dead, err);
-    else
-        unlink_dead(k, &dead, err);
+    unlink_dead(k, &dead, err);
     return true;
 }
 
@@ -413,12 +429,12 @@ static uint32_t keeper_work(void *ctx, mono_time now)
         index_step(k, sequence, &err);
     else if (snapshot_due(k))
         snapshot_write(k->log, &err);
-    else if (recycle(k, &err))
+    else if (spare_due(k) && recycle(k, &err))
         ;
     else if (!k->waiting && spare_due(k))
         spare_step(k, &err);
     else
-        worked = false;
+        worked = release(k, &err);
     if (err.status != NEAP_OK) {
         step_failed(k, &err, now);
         return 0;

@@ -62,6 +62,7 @@ struct views {
     uint32_t topic_id_next;
     uint32_t partition_count, partition_count_max;
     uint64_t fact_size, fact_size_max;
+    uint64_t topic_delete_count; /* since the start */
 };
 
 /* A file of the journal that holds entries, or is about to. */
@@ -70,6 +71,7 @@ struct journal_file {
     uint64_t end;                 /* sealed: position after its last entry; 0 while open or spare */
     struct io_file *file, *index; /* index: NULL until first looked at */
     uint32_t pin_count;           /* readers and the keeper */
+    uint64_t live_at;             /* 1 + topics deleted when it was last found to hold live batches; 0: never looked */
     bool index_ready;             /* its index file is on disk and was right when last looked at */
 };
 

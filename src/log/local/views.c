@@ -137,6 +137,7 @@ void views_topic_remove(struct views *v, uint32_t topic_id)
     memmove(&v->by_name[slot], &v->by_name[slot + 1], (v->topic_count - slot - 1) * sizeof(v->by_name[0]));
     v->topic_count--;
     v->partition_count -= topic->partition_count;
+    v->topic_delete_count++;
     free(topic);
     forget_of_topic(v, v->offsets, topic_id, 0);
     forget_of_topic(v, v->facts, topic_id, 1);
