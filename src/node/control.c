@@ -37,7 +37,8 @@ struct control {
     bool listened, finished;              /* the agent's own */
     struct error error;                   /* of listening; read by the opener once opened is set */
     _Atomic bool opened, closing, closed; /* how opener and agent meet */
-    struct io_agent *_Atomic waiter;
+    struct io_mutex *mutex;
+    struct io_agent *waiter; /* under the mutex */
 };
 
 /* ---- one connection ---- */
@@ -237,11 +238,13 @@ static void accepted(void *ctx, struct io_stream *stream)
 
 /* ---- the agent ---- */
 
+/* Who opens or closes may be about to leave with its agent: the lock keeps it until it has been woken. */
 static void wake_waiter(struct control *control)
 {
-    struct io_agent *waiter = atomic_load(&control->waiter);
-    if (waiter != NULL)
-        io_agent_wake(waiter);
+    io_mutex_take(control->mutex);
+    if (control->waiter != NULL)
+        io_agent_wake(control->waiter);
+    io_mutex_drop(control->mutex);
 }
 
 static void start_listening(struct control *control)
@@ -305,13 +308,22 @@ static uint32_t control_work(void *ctx, mono_time now)
 
 struct wait {
     struct io_agent agent;
+    struct control *control;
     _Atomic bool *flag;
 };
+
+static void set_waiter(struct control *control, struct io_agent *waiter)
+{
+    io_mutex_take(control->mutex);
+    control->waiter = waiter;
+    io_mutex_drop(control->mutex);
+}
 
 static uint32_t wait_work(void *ctx, mono_time now)
 {
     struct wait *wait = ctx;
     (void)now;
+    set_waiter(wait->control, &wait->agent); /* from its first turn on it can be woken */
     if (atomic_load(wait->flag))
         io_agent_leave(&wait->agent);
     return 0;
@@ -321,11 +333,12 @@ static uint32_t wait_work(void *ctx, mono_time now)
 static enum neap_status wait_for(struct control *control, _Atomic bool *flag, int64_t ns, struct error *err)
 {
     struct io *io = control->options.io;
-    struct wait wait = { .agent = { .name = "control-wait", .work = wait_work, .ctx = &wait }, .flag = flag };
-    atomic_store(&control->waiter, &wait.agent);
+    struct wait wait = { .control = control, .flag = flag };
+    wait.agent = (struct io_agent){ .name = "control-wait", .work = wait_work, .ctx = &wait };
     io_agent_wake(&control->agent);
     enum neap_status status = io_agent_run(io, &wait.agent, mono_after(io_now(io), ns), err);
-    atomic_store(&control->waiter, NULL);
+    set_waiter(control, NULL);
+    io_agent_stop(&wait.agent);
     return status;
 }
 
@@ -338,8 +351,11 @@ enum neap_status control_open(const struct control_options *options, struct cont
     control->magic = CONTROL_MAGIC;
     control->options = *options;
     control->agent = (struct io_agent){ .name = "control", .work = control_work, .ctx = control };
-    enum neap_status status = io_agent_start(options->io, &control->agent, err);
+    control->mutex = io_mutex_new(options->io);
+    enum neap_status status = control->mutex == NULL ? error_set(err, NEAP_NOMEM, "out of memory")
+                                                     : io_agent_start(options->io, &control->agent, err);
     if (status != NEAP_OK) {
+        io_mutex_free(&control->mutex);
         free(control);
         return error_while(err, "control socket");
     }
@@ -364,6 +380,7 @@ void control_close(struct control **control)
     enum neap_status status = wait_for(c, &c->closed, CLOSE_NS, NULL);
     must(status == NEAP_OK); /* it waits for nobody but the log, which answers or has stopped */
     io_agent_stop(&c->agent);
+    io_mutex_free(&c->mutex);
     c->magic = 0;
     free(c);
     *control = NULL;

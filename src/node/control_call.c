@@ -72,6 +72,7 @@ enum neap_status control_execute(const struct control_context *context, bool wri
         status = run_job(e, context, request, body, deadline, err);
     if (e->client != NULL)
         log_client_close(&e->client);
+    io_agent_stop(&e->agent); /* after the client, which may still wake it */
     free(e);
     return status;
 }
@@ -162,5 +163,6 @@ enum neap_status control_ask(struct io *io, const char *path, struct bytes reque
         io_agent_run(io, &q.agent, mono_after(io_now(io), NS_PER_S), NULL);
         must(q.over);
     }
+    io_agent_stop(&q.agent);
     return status != NEAP_OK ? status : q.status;
 }
