@@ -1,0 +1,299 @@
+/* args.c - the one table of verbs and flags: parsing reads it, and so does every --help. */
+#include "cli/cli.h"
+#include <stdlib.h>
+
+const struct cli_flag_help cli_flag_helps[FLAG_COUNT] = {
+    [FLAG_DATA] = { "data", "DIR", "the node whose data directory this is, running or not" },
+    [FLAG_NODE] = { "node", "PATH", "the running node that listens on this socket" },
+    [FLAG_JSON] = { "json", NULL, "one JSON object a line" },
+    [FLAG_YES] = { "yes", NULL, "do not ask; needed where nobody can be asked" },
+    [FLAG_TIMEOUT] = { "timeout", "TIME", "give up after this (250ms, 5s, 2m): exit 7" },
+    [FLAG_UNTIL_IDLE] = { "until-idle", NULL, "leave when finite sources are used up and all is committed" },
+    [FLAG_SUMMARY] = { "summary", "json", "print the summary as the last line of standard output" },
+    [FLAG_SUMMARY_FILE] = { "summary-file", "PATH", "write the summary into a file" },
+    [FLAG_FAIL_ON_DEAD_LETTERS] = { "fail-on-dead-letters", NULL, "exit 3 when this run made dead letters" },
+    [FLAG_STRICT] = { "strict", NULL, "warnings fail, too" },
+    [FLAG_PARTITIONS] = { "partitions", "N", "how many partitions the topic has (default 1)" },
+    [FLAG_PARTITION] = { "partition", "N", "only this partition" },
+    [FLAG_KEY] = { "key", "TEXT", "the key of what is appended; it chooses the partition" },
+    [FLAG_FROM] = { "from", "OFFSET", "begin at this offset (default 0)" },
+    [FLAG_OFFSET] = { "offset", "OFFSET", "begin at this offset (default 0)" },
+    [FLAG_LIMIT] = { "limit", "N", "at most this many" },
+    [FLAG_SECONDS] = { "seconds", "N", "time per measurement (default 1)" },
+    [FLAG_LOG] = { "log", "LEVEL", "debug, info (default), warn, error or off; on standard error" },
+    [FLAG_HELP] = { "help", NULL, "this help" },
+};
+
+#define FIND_AND(more) (FLAGS_FIND | (more))
+
+const struct cli_verb cli_verbs[] = {
+    { "run", "[FILE]", "run the pipelines of FILE (default ./neap.yaml)",
+      "neap run commits.yaml --until-idle --summary json",
+      FLAG_BIT(FLAG_UNTIL_IDLE) | FLAG_BIT(FLAG_SUMMARY) | FLAG_BIT(FLAG_SUMMARY_FILE) |
+          FLAG_BIT(FLAG_FAIL_ON_DEAD_LETTERS) | FLAG_BIT(FLAG_TIMEOUT) | FLAG_BIT(FLAG_LOG),
+      0, 1, cli_run },
+    { "check", "[FILE]", "read FILE and say everything that is wrong with it", "neap check commits.yaml --strict",
+      FLAG_BIT(FLAG_STRICT) | FLAG_BIT(FLAG_JSON), 0, 1, cli_check },
+    { "status", "[FILE]", "the node and its pipelines in figures", "neap status --json", FIND_AND(FLAG_BIT(FLAG_JSON)),
+      0, 1, cli_status },
+    { "topic list", "[FILE]", "all topics", "neap topic list --data ./data", FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1,
+      cli_topic_list },
+    { "topic create", "NAME [FILE]", "make a topic", "neap topic create orders --partitions 4",
+      FIND_AND(FLAG_BIT(FLAG_PARTITIONS) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_create },
+    { "topic describe", "NAME [FILE]", "a topic's partitions", "neap topic describe orders",
+      FIND_AND(FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_describe },
+    { "topic delete", "NAME [FILE]", "delete a topic and its events", "neap topic delete orders --yes",
+      FIND_AND(FLAG_BIT(FLAG_YES) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_delete },
+    { "topic append", "NAME [FILE]", "append each line of standard input; says its offset once it is durable",
+      "echo '{\"id\":1}' | neap topic append orders --key anna",
+      FIND_AND(FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_KEY) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_append },
+    { "topic read", "NAME [FILE]", "the events of a topic, one a line", "neap topic read orders --from 100 --limit 10",
+      FIND_AND(FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_FROM) | FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_JSON)), 1, 2,
+      cli_topic_read },
+    { "group list", "[FILE]", "all groups and how far behind they are", "neap group list",
+      FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1, cli_group_list },
+    { "group describe", "NAME [FILE]", "a group's position in each partition", "neap group describe commits --json",
+      FIND_AND(FLAG_BIT(FLAG_JSON)), 1, 2, cli_group_describe },
+    { "dlq list", "[FILE]", "topics of dead letters", "neap dlq list", FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1,
+      cli_dlq_list },
+    { "dlq show", "TOPIC [FILE]", "dead letters: reason, place and value", "neap dlq show commits.dead --limit 10",
+      FIND_AND(FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_OFFSET) | FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_JSON)), 1, 2,
+      cli_dlq_show },
+    { "doctor", "DIR", "verify every entry, index and snapshot of a data directory", "neap doctor ./data",
+      FLAG_BIT(FLAG_JSON), 1, 1, cli_doctor },
+    { "bench", "[DIR]", "durable appends against a bare write and sync of the same bytes, in DIR",
+      "neap bench --seconds 2", FLAG_BIT(FLAG_SECONDS) | FLAG_BIT(FLAG_JSON), 0, 1, cli_bench },
+    { "help", "[VERB | exit]", "this list, a verb's help, or the exit codes", "neap help exit", 0, 0, 2, cli_help },
+    { "version", "", "the version, and what it was built with", "neap version", 0, 0, 0, cli_version },
+    { NULL, NULL, NULL, NULL, 0, 0, 0, NULL },
+};
+
+/* ---- the nearest word ---- */
+
+/* Edits between two short words (Levenshtein), for "did you mean". */
+static uint32_t distance(const char *a, const char *b)
+{
+    uint32_t row[64];
+    size_t b_size = strnlen(b, COUNT_OF(row) - 1);
+    for (uint32_t j = 0; j <= b_size; j++)
+        row[j] = j;
+    for (uint32_t i = 1; a[i - 1] != '\0'; i++) {
+        uint32_t diagonal = row[0];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b_size; j++) {
+            uint32_t change = diagonal + (a[i - 1] != b[j - 1]);
+            uint32_t edit = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = change < edit ? change : edit;
+        }
+    }
+    return row[b_size];
+}
+
+static const char *nearest_verb(const char *word)
+{
+    const char *best = NULL;
+    uint32_t best_distance = 3; /* further away is no help */
+    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
+        uint32_t d = distance(word, v->name);
+        if (d < best_distance) {
+            best = v->name;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+static const char *nearest_flag(const struct cli_verb *verb, const char *word)
+{
+    const char *best = NULL;
+    uint32_t best_distance = 3;
+    for (uint32_t f = 0; f < FLAG_COUNT; f++) {
+        if (f != FLAG_HELP && !(verb->flags & FLAG_BIT(f)))
+            continue;
+        uint32_t d = distance(word, cli_flag_helps[f].name);
+        if (d < best_distance) {
+            best = cli_flag_helps[f].name;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+/* ---- parsing ---- */
+
+/* A verb of two words comes before one of one. Answers how many words it took. */
+static uint32_t match_verb(struct cli *cli, int count, char **words)
+{
+    char pair[64];
+    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
+        uint32_t taken = strchr(v->name, ' ') != NULL ? 2 : 1;
+        if ((int)taken > count || strlen(words[0]) + (taken == 2 ? strlen(words[1]) : 0) > sizeof pair - 2)
+            continue;
+        strcpy(pair, words[0]);
+        if (taken == 2)
+            strcat(strcat(pair, " "), words[1]);
+        if (strcmp(pair, v->name) == 0) {
+            cli->verb = v;
+            return taken;
+        }
+    }
+    return 0;
+}
+
+static bool is_family(const char *word)
+{
+    size_t size = strlen(word);
+    for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
+        if (strncmp(v->name, word, size) == 0 && v->name[size] == ' ')
+            return true;
+    }
+    return false;
+}
+
+static int unknown_verb(struct cli *cli, int count, char **words)
+{
+    if (is_family(words[0])) {
+        if (count > 1 && words[1][0] != '-')
+            say(cli, "unknown verb '%s %s'; 'neap help %s' lists what there is", words[0], words[1], words[0]);
+        else
+            say(cli, "'%s' wants a second word; 'neap help %s' lists what there is", words[0], words[0]);
+        return CLI_USAGE;
+    }
+    const char *near = nearest_verb(words[0]);
+    if (near != NULL)
+        say(cli, "unknown verb '%s'; did you mean '%s'?", words[0], near);
+    else
+        say(cli, "unknown verb '%s'; 'neap help' lists them", words[0]);
+    return CLI_USAGE;
+}
+
+/* Takes "--name", "--name=value" or "--name value"; answers how many words, or 0 having said why not. */
+static int take_flag(struct cli *cli, int count, char **words)
+{
+    const char *name = words[0] + 2, *equals = strchr(name, '=');
+    size_t size = equals != NULL ? (size_t)(equals - name) : strlen(name);
+    for (uint32_t f = 0; f < FLAG_COUNT; f++) {
+        const struct cli_flag_help *flag = &cli_flag_helps[f];
+        if (strlen(flag->name) != size || strncmp(flag->name, name, size) != 0)
+            continue;
+        if (f != FLAG_HELP && !(cli->verb->flags & FLAG_BIT(f)))
+            break;
+        if (cli->flags[f] != NULL) {
+            say(cli, "--%s is given twice", flag->name);
+            return 0;
+        }
+        if (flag->value == NULL && equals != NULL) {
+            say(cli, "--%s takes no value", flag->name);
+            return 0;
+        }
+        if (flag->value != NULL && equals == NULL && count < 2) {
+            say(cli, "--%s wants %s", flag->name, flag->value);
+            return 0;
+        }
+        cli->flags[f] = flag->value == NULL ? "" : equals != NULL ? equals + 1 : words[1];
+        return flag->value != NULL && equals == NULL ? 2 : 1;
+    }
+    const char *near = nearest_flag(cli->verb, name);
+    if (near != NULL)
+        say(cli, "%s: unknown flag '%s'; did you mean '--%s'?", cli->verb->name, words[0], near);
+    else
+        say(cli, "%s: unknown flag '%s'; 'neap %s --help' lists them", cli->verb->name, words[0], cli->verb->name);
+    return 0;
+}
+
+static int check_word_count(struct cli *cli)
+{
+    if (cli->flags[FLAG_HELP] != NULL)
+        return CLI_OK;
+    if (cli->word_count >= cli->verb->word_count_min && cli->word_count <= cli->verb->word_count_max)
+        return CLI_OK;
+    bool few = cli->word_count < cli->verb->word_count_min;
+    say(cli, "%s: %s: neap %s %s", cli->verb->name, few ? "something is missing" : "too many words", cli->verb->name,
+        cli->verb->words);
+    return CLI_USAGE;
+}
+
+int cli_parse(struct cli *cli, int count, char **words)
+{
+    if (count == 0) {
+        cli_help(cli);
+        return CLI_USAGE;
+    }
+    static char help_word[] = "help", version_word[] = "version";
+    if (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+        words[0] = help_word;
+    if (strcmp(words[0], "--version") == 0)
+        words[0] = version_word;
+    int at = (int)match_verb(cli, count, words);
+    if (at == 0)
+        return unknown_verb(cli, count, words);
+    bool only_words = false;
+    while (at < count) {
+        if (!only_words && strcmp(words[at], "--") == 0) {
+            only_words = true;
+            at++;
+        } else if (!only_words && strcmp(words[at], "-h") == 0) {
+            cli->flags[FLAG_HELP] = "";
+            at++;
+        } else if (!only_words && words[at][0] == '-' && words[at][1] == '-') {
+            int taken = take_flag(cli, count - at, words + at);
+            if (taken == 0)
+                return CLI_USAGE;
+            at += taken;
+        } else if (!only_words && words[at][0] == '-' && words[at][1] != '\0') {
+            say(cli, "%s: unknown flag '%s'; flags are written out: --help", cli->verb->name, words[at]);
+            return CLI_USAGE;
+        } else if (cli->word_count == CLI_WORD_COUNT_MAX) {
+            say(cli, "%s: too many words: neap %s %s", cli->verb->name, cli->verb->name, cli->verb->words);
+            return CLI_USAGE;
+        } else {
+            cli->words[cli->word_count++] = words[at++];
+        }
+    }
+    return check_word_count(cli);
+}
+
+/* ---- values ---- */
+
+bool cli_number(struct cli *cli, enum cli_flag flag, uint64_t most, uint64_t *number)
+{
+    const char *text = cli->flags[flag];
+    if (text == NULL)
+        return true;
+    uint64_t n = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9' && n <= most / 10; at++)
+        n = n * 10 + (uint64_t)(*at - '0');
+    if (at == text || *at != '\0' || n > most) {
+        say(cli, "--%s: '%s' is no number from 0 to %llu", cli_flag_helps[flag].name, text, (unsigned long long)most);
+        return false;
+    }
+    *number = n;
+    return true;
+}
+
+bool cli_duration(struct cli *cli, enum cli_flag flag, int64_t *ns)
+{
+    static const struct {
+        const char *unit;
+        int64_t ns;
+    } units[] = { { "ms", NS_PER_MS },
+                  { "s", NS_PER_S },
+                  { "m", 60 * NS_PER_S },
+                  { "h", 3600 * NS_PER_S },
+                  { "d", 86400 * NS_PER_S } };
+    const char *text = cli->flags[flag];
+    if (text == NULL)
+        return true;
+    char *end;
+    double n = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
+    for (uint32_t i = 0; n > 0 && n < 1e9 && i < COUNT_OF(units); i++) {
+        if (strcmp(end, units[i].unit) == 0 && n * (double)units[i].ns < 9e18) {
+            *ns = (int64_t)(n * (double)units[i].ns);
+            return true;
+        }
+    }
+    say(cli, "--%s: '%s' is no time such as 250ms, 5s, 2m or 1h", cli_flag_helps[flag].name, text);
+    return false;
+}

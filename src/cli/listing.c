@@ -1,0 +1,242 @@
+/* listing.c - status, topics, groups and the list of dead letter topics: a question, and its answer as a table. */
+#include "base/must.h"
+#include "cli/table.h"
+#include <stdio.h>
+
+struct listing {
+    struct table table;
+    bool json;
+    void (*row)(struct listing *listing, struct json_value line); /* NULL: every line is a row */
+    bool unhealthy;
+};
+
+static void each_line(struct session *s, void *ctx, struct bytes line)
+{
+    struct listing *listing = ctx;
+    struct json_value root;
+    if (json_parse(s->parser, line, &root) != NEAP_OK)
+        return;
+    if (listing->json) {
+        out_write(s->cli, line);
+        out_write(s->cli, BYTES("\n"));
+        if (listing->row != NULL)
+            listing->row(listing, root);
+        return;
+    }
+    if (listing->row != NULL) {
+        listing->row(listing, root);
+        return;
+    }
+    table_fill(&listing->table, root);
+    table_row(&listing->table);
+}
+
+/* `word`: which positional word is the FILE. */
+static int list(struct cli *cli, struct request *request, uint32_t word, bool writes,
+                const struct table_column *columns, uint32_t column_count,
+                void (*row)(struct listing *listing, struct json_value line))
+{
+    struct session s;
+    struct listing listing = { .json = cli->flags[FLAG_JSON] != NULL, .row = row };
+    int code = session_open(&s, cli, word < cli->word_count ? cli->words[word] : NULL, writes);
+    if (code != CLI_OK)
+        return code;
+    if (!table_open(&listing.table, cli, columns, column_count)) {
+        session_close(&s);
+        return CLI_SURROUNDINGS;
+    }
+    code = session_ask(&s, request_end(request), (struct bytes){ NULL, 0 }, each_line, &listing);
+    listing.table.headed = listing.table.headed || listing.json || code != CLI_OK;
+    table_close(&listing.table);
+    session_close(&s);
+    if (code == CLI_OK && listing.unhealthy)
+        code = CLI_NO;
+    return code;
+}
+
+static int ask_name(struct cli *cli, const char *member, const struct table_column *columns, uint32_t column_count)
+{
+    struct request request;
+    request_begin(&request, cli->verb->name);
+    if (member != NULL)
+        request_text(&request, member, cli->words[0]);
+    return list(cli, &request, member != NULL ? 1 : 0, false, columns, column_count, NULL);
+}
+
+/* ---- status ---- */
+
+static const struct table_column status_columns[] = {
+    { "pipeline", "pipeline", false, false },
+    { "state", "state", false, false },
+    { "accepted", "accepted", true, false },
+    { "filtered", "filtered", true, false },
+    { "delivered", "delivered", true, false },
+    { "dead_lettered", "dead letters", true, false },
+    { "in_flight", "in flight", true, false },
+    { NULL, "balance", true, false },
+    { "lag", "lag", true, false },
+};
+#define STATUS_BALANCE 7u
+
+static void say_node(struct cli *cli, struct json_value line)
+{
+    char journal[32], used[32], disk[32];
+    struct bytes state = line_text(line, "node"), error = line_text(line, "error");
+    cli_size_text(journal, line_number(line, "journal"));
+    cli_size_text(used, line_number(line, "disk_used"));
+    cli_size_text(disk, line_number(line, "disk"));
+    out_print(cli, "node %.*s", (int)state.size, (const char *)state.at);
+    if (line_number(line, "pid") > 0)
+        out_print(cli, ", pid %llu", (unsigned long long)line_number(line, "pid"));
+    out_print(cli, ", journal %s, disk %s of %s", journal, used, disk);
+    if (error.size > 0)
+        out_print(cli, ": %.*s", (int)error.size, (const char *)error.at);
+    out_print(cli, "\n");
+}
+
+static void status_row(struct listing *listing, struct json_value line)
+{
+    struct json_value full;
+    struct bytes node = line_text(line, "node"), error = line_text(line, "error");
+    listing->unhealthy = listing->unhealthy || error.size > 0 ||
+                         (json_get(line, BYTES("full"), &full) && json_kind(full) == JSON_BOOL && json_bool(full));
+    if (listing->json)
+        return;
+    struct cli *cli = listing->table.cli;
+    if (node.size > 0) {
+        say_node(cli, line);
+        return;
+    }
+    long long balance = (long long)line_number(line, "accepted") - (long long)line_number(line, "filtered") -
+                        (long long)line_number(line, "delivered") - (long long)line_number(line, "dead_lettered") -
+                        (long long)line_number(line, "in_flight");
+    snprintf(table_cell(&listing->table, STATUS_BALANCE), TABLE_CELL_SIZE_MAX, "%lld", balance);
+    table_fill(&listing->table, line);
+    table_row(&listing->table);
+    if (error.size > 0) {
+        struct bytes name = line_text(line, "pipeline");
+        say(cli, "pipeline %.*s: %.*s", (int)name.size, (const char *)name.at, (int)error.size, (const char *)error.at);
+    }
+}
+
+int cli_status(struct cli *cli)
+{
+    struct request request;
+    request_begin(&request, "status");
+    return list(cli, &request, 0, false, status_columns, COUNT_OF(status_columns), status_row);
+}
+
+/* ---- topics ---- */
+
+static const struct table_column topic_columns[] = {
+    { "topic", "topic", false, false },
+    { "partitions", "partitions", true, false },
+    { "events", "events", true, false },
+    { "size", "size", false, true },
+};
+static const struct table_column partition_columns[] = {
+    { "topic", "topic", false, false },
+    { "partition", "partition", true, false },
+    { "end", "end", true, false },
+};
+
+int cli_topic_list(struct cli *cli)
+{
+    return ask_name(cli, NULL, topic_columns, COUNT_OF(topic_columns));
+}
+
+int cli_topic_describe(struct cli *cli)
+{
+    return ask_name(cli, "topic", partition_columns, COUNT_OF(partition_columns));
+}
+
+static void said_row(struct listing *listing, struct json_value line)
+{
+    struct cli *cli = listing->table.cli;
+    struct bytes topic = line_text(line, "topic");
+    struct json_value deleted;
+    listing->table.headed = true; /* a sentence, no table */
+    if (listing->json)
+        return;
+    if (json_get(line, BYTES("deleted"), &deleted))
+        out_print(cli, "deleted topic %.*s\n", (int)topic.size, (const char *)topic.at);
+    else
+        out_print(cli, "created topic %.*s with %llu partition%s\n", (int)topic.size, (const char *)topic.at,
+                  (unsigned long long)line_number(line, "partitions"), line_number(line, "partitions") == 1 ? "" : "s");
+}
+
+int cli_topic_create(struct cli *cli)
+{
+    struct request request;
+    uint64_t partitions = 1;
+    if (!cli_number(cli, FLAG_PARTITIONS, UINT32_MAX, &partitions))
+        return CLI_USAGE;
+    request_begin(&request, "topic create");
+    request_text(&request, "topic", cli->words[0]);
+    request_number(&request, "count", partitions);
+    return list(cli, &request, 1, true, topic_columns, COUNT_OF(topic_columns), said_row);
+}
+
+/* On a terminal a person is asked; elsewhere nobody can be, and only --yes will do. */
+static int confirm(struct cli *cli)
+{
+    struct io_file *in = io_standard(cli->io, 0);
+    if (cli->flags[FLAG_YES] != NULL)
+        return CLI_OK;
+    if (!io_is_terminal(in) || !io_is_terminal(io_standard(cli->io, 2))) {
+        say(cli, "topic delete destroys events: say --yes");
+        return CLI_USAGE;
+    }
+    char answer[16];
+    size_t size = 0;
+    say_raw(cli, "delete topic %s and all its events? [y/N] ", cli->words[0]);
+    if (io_read_next(in, answer, sizeof answer, MONO_NEVER, &size) != NEAP_OK || size == 0 ||
+        (answer[0] != 'y' && answer[0] != 'Y')) {
+        say(cli, "nothing was deleted");
+        return CLI_NO;
+    }
+    return CLI_OK;
+}
+
+int cli_topic_delete(struct cli *cli)
+{
+    struct request request;
+    int code = confirm(cli);
+    if (code != CLI_OK)
+        return code;
+    request_begin(&request, "topic delete");
+    request_text(&request, "topic", cli->words[0]);
+    return list(cli, &request, 1, true, topic_columns, COUNT_OF(topic_columns), said_row);
+}
+
+/* ---- groups and dead letter topics ---- */
+
+static const struct table_column group_columns[] = {
+    { "group", "group", false, false },
+    { "partitions", "partitions", true, false },
+    { "lag", "lag", true, false },
+};
+static const struct table_column group_partition_columns[] = {
+    { "topic", "topic", false, false },  { "partition", "partition", true, false },
+    { "offset", "offset", true, false }, { "end", "end", true, false },
+    { "lag", "lag", true, false },
+};
+static const struct table_column dlq_columns[] = {
+    { "topic", "topic", false, false },
+    { "events", "dead letters", true, false },
+};
+
+int cli_group_list(struct cli *cli)
+{
+    return ask_name(cli, NULL, group_columns, COUNT_OF(group_columns));
+}
+
+int cli_group_describe(struct cli *cli)
+{
+    return ask_name(cli, "group", group_partition_columns, COUNT_OF(group_partition_columns));
+}
+
+int cli_dlq_list(struct cli *cli)
+{
+    return ask_name(cli, NULL, dlq_columns, COUNT_OF(dlq_columns));
+}

@@ -1,0 +1,37 @@
+/* main.c - the neap command. */
+#include "cli/cli.h"
+#include "io/real.h"
+
+static int run_verb(struct cli *cli, int count, char **words)
+{
+    int code = cli_parse(cli, count - 1, words + 1);
+    if (code != CLI_OK)
+        return code;
+    if (cli->flags[FLAG_HELP] != NULL) {
+        cli_help_verb(cli, cli->verb);
+        return CLI_OK;
+    }
+    return cli->verb->run(cli);
+}
+
+int main(int count, char **words)
+{
+    struct error error = { 0 };
+    struct cli cli = { 0 };
+    cli.io = io_real_open(&error);
+    if (cli.io == NULL)
+        return CLI_SURROUNDINGS;
+    cli.out = out_open(cli.io);
+    if (cli.out == NULL)
+        return CLI_SURROUNDINGS;
+    const char *no_colour = io_environment(cli.io, "NO_COLOR");
+    bool colour = no_colour == NULL || no_colour[0] == '\0';
+    cli.colour_out = colour && io_is_terminal(io_standard(cli.io, 1));
+    cli.colour_err = colour && io_is_terminal(io_standard(cli.io, 2));
+    int code = run_verb(&cli, count, words);
+    if (!out_flush(&cli) && code == CLI_OK)
+        code = CLI_PIPE;
+    out_close(&cli.out);
+    io_real_close(&cli.io);
+    return code;
+}

@@ -1,0 +1,54 @@
+/* session.h - questions of one command to one node: through its socket when it runs, else in its directory.
+ *
+ * owner    the verb that opened it
+ * memory   one line of the answer at a time, grown up to CLI_LINE_SIZE_MAX
+ * errors   exit codes, already said on standard error; session_ask() leaves how the answer ended in `end`
+ * promise  every question of a session goes to the same place */
+#ifndef CLI_SESSION_H
+#define CLI_SESSION_H
+
+#include "cli/cli.h"
+#include "log/log.h"
+
+#define SESSION_PATH_SIZE_MAX 4096u
+
+struct session {
+    struct cli *cli;
+    char data[SESSION_PATH_SIZE_MAX];     /* empty: only a socket is known */
+    char socket[SESSION_PATH_SIZE_MAX];
+    bool writes, running;
+    struct log *log;                      /* NULL while a running node answers */
+    int64_t timeout_ns;
+    uint64_t disk_size;                   /* as the pipeline file says; 0: unknown */
+    struct json_parser *parser;
+    uint8_t *line;
+    size_t line_size, line_room;
+    struct error end;                     /* of the last question */
+    bool ended, more;
+    uint64_t next;
+    void (*each)(struct session *s, void *ctx, struct bytes line);
+    void *ctx;
+};
+
+/* `file`: the pipeline file given, or NULL. Answers CLI_OK, or an exit code having said why. */
+int  session_open(struct session *s, struct cli *cli, const char *file, bool writes);
+void session_close(struct session *s);
+/* Every answer line but the end goes to `each`, without its newline. Answers an exit code, having said why. */
+int  session_ask(struct session *s, struct bytes request, struct bytes body,
+                 void (*each)(struct session *s, void *ctx, struct bytes line), void *ctx);
+
+/* A request under construction. */
+struct request {
+    uint8_t room[4096];
+    struct writer w;
+};
+void         request_begin(struct request *r, const char *verb);
+void         request_text(struct request *r, const char *name, const char *text);
+void         request_number(struct request *r, const char *name, uint64_t number);
+struct bytes request_end(struct request *r);
+
+/* Members of an answer line that was parsed; a missing one is 0 or empty. */
+uint64_t     line_number(struct json_value line, const char *name);
+struct bytes line_text(struct json_value line, const char *name);
+
+#endif
