@@ -129,17 +129,22 @@ static enum neap_status run_out(struct error *err, const char *file)
 static enum neap_status parse(struct io *io, struct bytes text, struct config *config, struct config_messages *messages,
                               struct error *err)
 {
+    struct expr_machine *machine = expr_machine_new(&(struct expr_options){ 0 }, err);
+    if (machine == NULL)
+        return error_while(err, "read %s", config->file);
     struct arena *trees = arena_new(CONFIG_BLOCK_SIZE, CONFIG_ARENA_SIZE_MAX);
     struct reading r = { .io = io,
                          .file = config->file,
                          .folder = config->folder,
                          .text = without_mark(text),
                          .arena = config->arena_,
-                         .messages = messages };
+                         .messages = messages,
+                         .machine = machine };
     enum neap_status status = trees == NULL ? NEAP_NOMEM : NEAP_OK;
     if (status == NEAP_OK && is_readable(messages, r.text))
         status = read_config(&r, trees, config);
     arena_free(&trees);
+    expr_machine_free(&machine);
     messages_finish(messages);
     if (status != NEAP_OK)
         return run_out(err, config->file);

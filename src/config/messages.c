@@ -41,6 +41,9 @@ __attribute__((format(printf, 4, 0))) static void add(struct config_messages *m,
         return;
     char text[MESSAGE_TEXT_MAX];
     vsnprintf(text, sizeof text, format, values);
+    for (char *at = text; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = ' '; /* a message is one line, whatever it quotes */
     char *kept = arena_text(m->arena_, "%s", text);
     must(m->count < LIST_ROOM - 1);
     m->list[m->count++] = (struct config_message){ place, warning, kept == NULL ? "out of memory" : kept };

@@ -66,11 +66,17 @@ static const struct key *beside_that_knows(enum scope scope, struct bytes name)
     return NULL;
 }
 
+/* A key without a value inside {...}: rather what a comma cut off. */
+static bool is_odd(const struct tree_item *item)
+{
+    return item->key->in_flow && item->value->kind == TREE_TEXT && item->value->style == TREE_PLAIN &&
+           item->value->text.size == 0;
+}
+
 /* Says what somebody probably meant; answers the keys that are therefore not missing. */
 static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tree_item *item, bool has_kind)
 {
     const struct tree_node *key = item->key;
-    bool odd = key->in_flow && item->value->kind == TREE_TEXT && item->value->text.size == 0;
     const struct scope_info *info = &scopes[scope];
     struct nearest nearest = { .wanted = key->text };
     const struct key *meant = NULL, *other;
@@ -101,7 +107,7 @@ static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tr
         message_error(r->messages, key->place, "%s '%s'%s, which has no keys: {}", what, name.text, of);
     else
         message_error(r->messages, key->place, "%s '%s'%s; known: %s%s", what, name.text, of, list,
-                      odd ? "; a value with a comma in it needs quotes inside {...}" : "");
+                      is_odd(item) ? "; a value with a comma in it needs quotes inside {...}" : "");
     return meant == NULL ? 0 : bit_of(meant);
 }
 
@@ -368,12 +374,15 @@ struct scope_state {
     uint64_t seen;          /* keys that stand there, or that a misspelt one meant */
     const struct key *kind; /* the first kind */
     bool unknown;
+    bool cut; /* the value before ended at a comma, and was not whole: {key: f(a, b)} */
 };
 
 static void read_pair(struct reading *r, enum scope scope, const struct tree_item *item, struct scope_state *state,
                       bool has_kind, void *into)
 {
     const struct key *key = key_find(scope, item->key->text);
+    if (key == NULL && state->cut && is_odd(item))
+        return;
     if (key == NULL) {
         state->unknown = true;
         state->seen |= say_unknown(r, scope, item, has_kind);
@@ -389,7 +398,9 @@ static void read_pair(struct reading *r, enum scope scope, const struct tree_ite
         state->kind = key;
         *(int *)into = key->first;
     }
+    uint32_t error_count = r->messages->error_count;
     read_value(r, key, item->value, into);
+    state->cut = key->type == KEY_EXPR && r->messages->error_count > error_count;
 }
 
 static void finish_scope(struct reading *r, enum scope scope, const struct scope_state *state,

@@ -10,6 +10,7 @@
 
 #include "config/keys.h"
 #include "config/tree.h"
+#include "flow/expr.h"
 #include "io/io.h"
 
 struct reading {
@@ -18,6 +19,7 @@ struct reading {
     struct bytes text;          /* the file */
     struct arena *arena;
     struct config_messages *messages;
+    struct expr_machine *machine; /* to compile with: nothing is kept of it */
     uint8_t *scratch;           /* CONFIG_TEXT_SIZE_MAX bytes, for putting values together */
     bool starved;
 };

@@ -5,6 +5,7 @@
 #include "config/read.h"
 #include "config/traps.h"
 #include "log/log.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 void *read_take(struct reading *r, size_t size)
@@ -406,16 +407,72 @@ void read_fallback(struct reading *r, const struct key *key, void *into)
 
 /* ---- expressions ------------------------------------------------------------------------------------------------------ */
 
-static bool is_bare_path(struct bytes text)
+/* Lines and columns of the text are those of the file: nothing was folded, unescaped or put together. */
+static bool stands_as_written(const struct reading *r, const struct tree_node *node)
 {
-    if (!starts_with(text, "event."))
+    if (node->style == TREE_BLOCK)
+        return r->text.at[node->start] == '|';
+    return memchr(node->text.at, '\n', node->text.size) == NULL &&
+           node->end - node->start == node->text.size + (node->style == TREE_QUOTED ? 2 : 0);
+}
+
+/* "FILE:LINE:COLUMN: message" of expr_new() taken apart again. */
+static const char *split_place(const struct reading *r, const char *text, struct config_place *place)
+{
+    size_t file_size = strlen(r->file);
+    if (strncmp(text, r->file, file_size) != 0 || text[file_size] != ':')
+        return text;
+    char *end;
+    unsigned long line = strtoul(text + file_size + 1, &end, 10), column = *end == ':' ? strtoul(end + 1, &end, 10) : 0;
+    if (line == 0 || column == 0 || strncmp(end, ": ", 2) != 0)
+        return text;
+    *place = (struct config_place){ (uint32_t)line, (uint32_t)column };
+    return end + 2;
+}
+
+/* What YAML cut off leaves an open quote, an open bracket or an operator with nothing behind it. */
+static bool looks_cut(const char *message)
+{
+    return strstr(message, "<eof>") != NULL || strstr(message, "unfinished") != NULL;
+}
+
+/* ${NAME} is for values; in an expression it is a text like any other, which is seldom meant. */
+static bool has_put_in(const struct tree_node *node)
+{
+    return memmem(node->text.at, node->text.size, "${", 2) != NULL;
+}
+
+static bool asks_for_truth(const char *what)
+{
+    return strcmp(what, "filter") == 0 || strcmp(what, "if") == 0;
+}
+
+static bool compile(struct reading *r, const char *what, const char *label, const struct tree_node *node)
+{
+    struct expr_place at = { r->file, node->place.line, node->place.column, label };
+    struct expr *expr = NULL;
+    struct error err = { 0 };
+    enum neap_status status = expr_new(r->machine, (const char *)node->text.at, &at, &expr, &err);
+    if (status == NEAP_NOMEM) {
+        r->starved = true;
         return false;
-    for (size_t i = 6; i < text.size; i++) {
-        uint8_t c = text.at[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.'))
-            return false;
     }
-    return text.size > 6;
+    if (status != NEAP_OK) {
+        struct config_place place = node->place;
+        const char *message = split_place(r, err.text, &place);
+        message_error(r->messages, stands_as_written(r, node) ? place : node->place, "%s: %s%s", label, message,
+                      looks_cut(message) ? trap_of_expression(r->text, node) : "");
+        return false;
+    }
+    uint32_t hint = expr_hint(expr);
+    expr_free(&expr);
+    if (asks_for_truth(what) && (hint & EXPR_HINT_BARE_PATH) != 0)
+        message_warning(r->messages, node->place,
+                        "'%s' is true for 0 and \"\" too: only false and nil are false; compare it with something",
+                        shown(node->text).text);
+    else if (asks_for_truth(what) && (hint & EXPR_HINT_CONSTANT) != 0)
+        message_warning(r->messages, node->place, "'%s' is the same for every event", shown(node->text).text);
+    return true;
 }
 
 bool read_expr(struct reading *r, const char *what, const char *name, const struct tree_node *node,
@@ -438,10 +495,12 @@ bool read_expr(struct reading *r, const char *what, const char *name, const stru
                       node->text.size > 0 ? " but a NUL character" : trap_of_expression(r->text, node));
         return false;
     }
-    if (strcmp(what, "filter") == 0 && is_bare_path(node->text))
-        message_warning(r->messages, node->place,
-                        "'%s' keeps 0 and \"\" too: only false and nil are false; compare it with something",
-                        shown(node->text).text);
+    if (has_put_in(node))
+        message_warning(r->messages, node->place, "'${NAME}' is not put into expressions: write env.NAME");
+    char label[sizeof named.text + 40];
+    snprintf(label, sizeof label, "%s%s%s", what, space, of);
+    if (!compile(r, what, label, node))
+        return false;
     *ret_expr = (struct config_expr){ keep_text(r, node->text), node->place };
     return ret_expr->text != NULL;
 }

@@ -32,7 +32,7 @@ static void text_add(struct text *t, const char *bytes, size_t size)
     t->at[t->size] = '\0';
 }
 
-static void text_format(struct text *t, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void text_format(struct text *t, const char *format, ...)
 {
     char line[4096];
     va_list values;
