@@ -1,0 +1,246 @@
+#include "flow/pipeline.h"
+#include "base/must.h"
+#include "flow/fate.h"
+#include <stdlib.h>
+
+#define START_VERSION        1u
+#define READ_SIZE_DEFAULT    (256u << 10)
+#define EVENT_COUNT_DEFAULT  65536u
+#define UNIT_FACT_FRAME_SIZE 64u /* what a fact takes in a unit beside its key and value, at most */
+
+static struct log_op *ops_new(uint32_t count)
+{
+    return calloc(count, sizeof(struct log_op));
+}
+
+static void kit_free(struct pipeline_kit *kit)
+{
+    for (int i = 0; i < 2; i++)
+        free(kit->rows[i]);
+    free(kit->letters);
+    free(kit->letter_keys);
+    free(kit->commit_keys);
+    free(kit->done_set);
+    free(kit->refused);
+    free(kit->letter_ops);
+    free(kit->commit_ops);
+    free(kit);
+}
+
+static struct pipeline_kit *kit_new(size_t batch_size)
+{
+    struct pipeline_kit *kit = calloc(1, sizeof *kit);
+    if (kit == NULL)
+        return NULL;
+    for (int i = 0; i < 2; i++)
+        kit->rows[i] = malloc(batch_size);
+    kit->letters = malloc(PIPELINE_LETTERS_SIZE);
+    kit->letter_keys = malloc(PIPELINE_KEYS_SIZE);
+    kit->commit_keys = malloc(PIPELINE_KEYS_SIZE);
+    kit->done_set = malloc(LOG_VALUE_SIZE_MAX);
+    kit->refused = malloc(SINK_REFUSED_COUNT_MAX * sizeof *kit->refused);
+    kit->letter_ops = ops_new(1 + PIPELINE_LETTER_COUNT_MAX);
+    kit->commit_ops = ops_new(PIPELINE_OP_COUNT_MAX);
+    if (kit->rows[0] == NULL || kit->rows[1] == NULL || kit->letters == NULL || kit->letter_keys == NULL ||
+        kit->commit_keys == NULL || kit->done_set == NULL || kit->refused == NULL || kit->letter_ops == NULL ||
+        kit->commit_ops == NULL) {
+        kit_free(kit);
+        return NULL;
+    }
+    return kit;
+}
+
+size_t pipeline_kit_size(size_t batch_size, size_t read_size)
+{
+    return 2 * batch_size + PIPELINE_LETTERS_SIZE + 2 * PIPELINE_KEYS_SIZE + LOG_VALUE_SIZE_MAX +
+           SINK_REFUSED_COUNT_MAX * sizeof(struct sink_refused) +
+           (1 + PIPELINE_LETTER_COUNT_MAX + PIPELINE_OP_COUNT_MAX) * sizeof(struct log_op) +
+           (read_size != 0 ? read_size : READ_SIZE_DEFAULT);
+}
+
+static uint32_t letter_count_max(const char *name)
+{
+    size_t count = PIPELINE_KEYS_SIZE / (fate_key_size(name) + UNIT_FACT_FRAME_SIZE);
+    return count < PIPELINE_LETTER_COUNT_MAX ? (uint32_t)count : PIPELINE_LETTER_COUNT_MAX;
+}
+
+enum neap_status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
+                               struct error *err)
+{
+    must(options->sink != NULL && options->partition_count > 0 && options->dead_partition_count > 0);
+    must(options->owner_epoch > 0);
+    struct pipeline *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory", options->name);
+    p->magic = PIPELINE_MAGIC;
+    p->o = *options;
+    p->o.read_size = options->read_size != 0 ? options->read_size : READ_SIZE_DEFAULT;
+    p->o.event_count_max = options->event_count_max != 0 ? options->event_count_max : EVENT_COUNT_DEFAULT;
+    p->letter_count_max = letter_count_max(options->name);
+    uint32_t kit_count = options->kit_count != 0 ? options->kit_count : 1;
+    for (uint32_t i = 0; i < kit_count && i < options->partition_count; i++) {
+        struct pipeline_kit *kit = kit_new(options->sink->batch_size);
+        if (kit == NULL) {
+            pipeline_close(&p);
+            return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory for its batches", options->name);
+        }
+        kit->next = p->kits_free;
+        p->kits_free = kit;
+    }
+    *ret_pipeline = p;
+    return NEAP_OK;
+}
+
+void pipeline_close(struct pipeline **pipeline)
+{
+    struct pipeline *p = *pipeline;
+    if (p == NULL)
+        return;
+    CHECK_MAGIC(p, PIPELINE_MAGIC);
+    while (p->kits_free != NULL) {
+        struct pipeline_kit *kit = p->kits_free;
+        p->kits_free = kit->next;
+        kit_free(kit);
+    }
+    p->magic = 0;
+    free(p);
+    *pipeline = NULL;
+}
+
+struct pipeline_kit *pipeline_kit_acquire(struct pipeline *p)
+{
+    struct pipeline_kit *kit = p->kits_free;
+    if (kit != NULL)
+        p->kits_free = kit->next;
+    return kit;
+}
+
+void pipeline_kit_release(struct pipeline *p, struct pipeline_kit **kit)
+{
+    if (*kit == NULL)
+        return;
+    (*kit)->next = p->kits_free;
+    p->kits_free = *kit;
+    *kit = NULL;
+}
+
+void pipeline_stop(struct pipeline *p, enum neap_status status, const struct error *error)
+{
+    must(status != NEAP_OK);
+    if (p->status != NEAP_OK)
+        return;
+    p->status = status;
+    p->error = *error;
+    logging_error(p->o.logging, "pipeline stopped", LOGGING_TEXT("pipeline", p->o.name),
+                  LOGGING_TEXT("error", p->error.text));
+}
+
+/* ---- the owner epoch -------------------------------------------------------------------------------------------- */
+
+static struct log_partition first_partition(struct log_partition source)
+{
+    return (struct log_partition){ source.topic_id, 0 };
+}
+
+enum neap_status pipeline_epoch(struct log *log, struct log_partition source, const char *name, uint64_t *ret_epoch)
+{
+    uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
+    if (room == NULL)
+        return NEAP_NOMEM;
+    struct bytes value;
+    enum neap_status status =
+        log_fact_get(log, LOG_VIEW_START, first_partition(source), bytes_of_text(name), room, &value);
+    if (status == NEAP_OK) {
+        struct reader r = reader_of(value);
+        uint8_t version = read_u8(&r);
+        uint64_t epoch = read_uvarint(&r);
+        if (r.spent || reader_left(&r) != 0 || version != START_VERSION)
+            status = version > START_VERSION ? NEAP_VERSION : NEAP_CORRUPT;
+        else
+            *ret_epoch = epoch;
+    }
+    free(room);
+    return status;
+}
+
+enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client, struct log_partition source,
+                                      const char *name, mono_time deadline, uint64_t *ret_epoch, struct error *err)
+{
+    uint64_t epoch = 0;
+    enum neap_status status = pipeline_epoch(log, source, name, &epoch);
+    if (status != NEAP_OK && status != NEAP_NOTFOUND)
+        return error_set(err, status, "pipeline %s: its owner epoch: %s", name, status_text(status));
+    epoch++;
+    uint8_t room[16];
+    struct writer w = writer_of(room, sizeof room);
+    write_u8(&w, START_VERSION);
+    write_uvarint(&w, epoch);
+    must(!w.full);
+    struct log_op op = { .kind = LOG_FACT,
+                         .view = LOG_VIEW_START,
+                         .target = first_partition(source),
+                         .name = bytes_of_text(name),
+                         .payload = writer_bytes(&w) };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    status = log_submit_wait(client, &unit, deadline);
+    if (status != NEAP_OK)
+        return error_set(err, status, "pipeline %s: note its owner epoch: %s", name, status_text(status));
+    *ret_epoch = epoch;
+    return NEAP_OK;
+}
+
+size_t pipeline_was_key(uint8_t *room, const char *name)
+{
+    size_t size = strlen(name);
+    must(size > 0 && size <= LOG_NAME_SIZE_MAX);
+    memcpy(room, name, size + 1);
+    memcpy(room + size + 1, "was", 3);
+    return size + 4;
+}
+
+/* ---- the way of one event ----------------------------------------------------------------------------------------- */
+
+static void explain_json(const struct record *record, enum neap_status status, struct failure *failure)
+{
+    *failure = (struct failure){ .reason = "not_json", .stage = "source" };
+    const char *what = "no value";
+    if (status == NEAP_TOOLARGE) {
+        failure->reason = "too_large";
+        what = "the value is larger than an event may be";
+    } else if (record->value.at != NULL && json_explain(record->value, &failure->column, &what) == NEAP_OK) {
+        what = "the parser refused it";
+    }
+    failure->message = bytes_of_text(what);
+}
+
+enum pipeline_outcome pipeline_run(struct pipeline *p, uint32_t partition, const struct record *record,
+                                   struct event *event, struct failure *failure)
+{
+    arena_reset(p->o.arena);
+    *event = (struct event){ .json = record->value,
+                             .key = record->key,
+                             .headers = record->headers,
+                             .header_count = record->header_count,
+                             .time_ms = record->time_ms,
+                             .topic = p->o.topic,
+                             .partition = partition,
+                             .attempt = 1,
+                             .offset = { record->offset } };
+    enum neap_status status = NEAP_BADINPUT;
+    if (record->value.at != NULL)
+        status = json_parse(p->o.parser, record->value, &event->root);
+    if (status != NEAP_OK) {
+        explain_json(record, status, failure);
+        return PIPELINE_FAIL;
+    }
+    for (uint32_t i = 0; i < p->o.stage_count; i++) {
+        struct stage *stage = p->o.stages[i];
+        *failure = (struct failure){ .reason = "failed", .stage = stage->name };
+        enum stage_outcome outcome = stage->verbs->run(stage, event, p->o.arena, failure);
+        if (outcome == STAGE_DROP)
+            return PIPELINE_DROP;
+        if (outcome == STAGE_FAIL)
+            return PIPELINE_FAIL;
+    }
+    return PIPELINE_PASS;
+}

@@ -1,0 +1,99 @@
+/* pipeline.h - what the tasks of one pipeline share: its stages and sink, and the kits they work with.
+ *
+ * owner    the shard's agent; opened and closed while that agent does not run
+ * memory   kit_count kits of pipeline_kit_size() bytes, all taken in pipeline_open(); a task without a kit waits for one,
+ *          so that a topic of a thousand partitions costs no more than its kits
+ * limits   PIPELINE_LETTER_COUNT_MAX dead letters in one batch; event_count_max events
+ * errors   a task that stops, stops its pipeline: `status` and `error` say why, and every other task comes to rest
+ * promise  the owner epoch is durable before the first task asks the sink anything
+ *
+ * FORMAT of the facts in LOG_VIEW_START
+ *     partition (source topic, 0), key = pipeline name:               version 1, then uvarint owner epoch
+ *     partition (source topic, p), key = pipeline name, '\0', "was":  the name whose row in the sink is to be taken over;
+ *                                                                     forgotten in the unit that took it over (rename.h) */
+#ifndef FLOW_PIPELINE_H
+#define FLOW_PIPELINE_H
+
+#include "flow/dead_letter.h"
+#include "flow/ledger.h"
+#include "flow/sink.h"
+#include "flow/stage.h"
+#include "flow/start.h"
+
+#define PIPELINE_MAGIC            0x50495045u
+#define PIPELINE_LETTER_COUNT_MAX 1024u
+#define PIPELINE_LETTERS_SIZE     (896u << 10)
+#define PIPELINE_KEYS_SIZE        (96u << 10) /* of the facts of one unit */
+#define PIPELINE_OP_COUNT_MAX     (SINK_OP_COUNT_MAX + PIPELINE_LETTER_COUNT_MAX + 3)
+static_assert(DEAD_LETTER_VALUE_SIZE_MAX + DEAD_LETTER_KEY_SIZE_MAX + DEAD_LETTER_HEADERS_SIZE_MAX +
+                      DEAD_LETTER_OWN_SIZE_MAX + BATCH_HEADER_SIZE <=
+                  PIPELINE_LETTERS_SIZE,
+              "the largest letter fits in an empty batch of letters");
+static_assert(PIPELINE_LETTERS_SIZE + PIPELINE_KEYS_SIZE < JOURNAL_FILE_SIZE_MIN / 4,
+              "letters and their fates fit in a unit of the smallest journal file");
+static_assert(PIPELINE_OP_COUNT_MAX <= LOG_UNIT_OP_COUNT_MAX, "a commit is one unit");
+
+struct pipeline_options { /* all kept, until pipeline_close() */
+    struct io *io;
+    struct log *log;
+    struct logging *logging;            /* may be NULL */
+    struct io_agent *agent;             /* the shard's */
+    struct log_client *client;          /* the shard's */
+    struct json_parser *parser;         /* the shard's */
+    struct arena *arena, *letter_arena; /* the shard's; reset for each event and each letter */
+    const char *name;
+    const char *topic;
+    uint32_t topic_id, partition_count;
+    uint32_t dead_topic_id, dead_partition_count;
+    struct stage **stages;
+    uint32_t stage_count;
+    struct sink *sink;
+    struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
+    enum start_rule start;
+    uint64_t owner_epoch;     /* from pipeline_raise_epoch() */
+    uint32_t kit_count;       /* 0: 1 */
+    size_t read_size;         /* of a task's reader; 0: 256 KiB */
+    uint32_t event_count_max; /* of one batch, delivered or not; 0: 65,536 */
+};
+
+struct pipeline_kit { /* what one task at work needs */
+    uint8_t *rows[2];
+    uint8_t *letters, *letter_keys, *commit_keys, *done_set;
+    struct sink_refused *refused;
+    struct log_op *letter_ops, *commit_ops;
+    struct pipeline_kit *next;
+};
+
+struct pipeline {
+    uint32_t magic;
+    struct pipeline_options o;
+    struct pipeline_kit *kits, *kits_free;
+    uint32_t kit_wanted_count; /* tasks that wait for one */
+    uint32_t letter_count_max; /* of one batch, so that their facts fit in a unit */
+    enum neap_status status;   /* OK; else stopped */
+    struct error error;
+};
+
+enum neap_status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
+                               struct error *err);
+void pipeline_close(struct pipeline **pipeline); /* its tasks are freed; closes neither sinks nor stages */
+size_t pipeline_kit_size(size_t batch_size, size_t read_size);
+
+struct pipeline_kit *pipeline_kit_acquire(struct pipeline *p); /* NULL: all are in use */
+void pipeline_kit_release(struct pipeline *p, struct pipeline_kit **kit);
+/* The first reason stays. */
+void pipeline_stop(struct pipeline *p, enum neap_status status, const struct error *error);
+
+/* Reads, raises and makes durable; waits. For a pipeline that never ran it answers 1. */
+enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client, struct log_partition source,
+                                      const char *name, mono_time deadline, uint64_t *ret_epoch, struct error *err);
+/* NEAP_NOTFOUND: this pipeline never ran on this topic. */
+enum neap_status pipeline_epoch(struct log *log, struct log_partition source, const char *name, uint64_t *ret_epoch);
+size_t pipeline_was_key(uint8_t *room, const char *name); /* room: LOG_KEY_SIZE_MAX */
+
+enum pipeline_outcome { PIPELINE_PASS, PIPELINE_DROP, PIPELINE_FAIL };
+/* Parses the record and runs the stages. What the event borrows stays until the next call. */
+enum pipeline_outcome pipeline_run(struct pipeline *p, uint32_t partition, const struct record *record,
+                                   struct event *event, struct failure *failure);
+
+#endif

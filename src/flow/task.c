@@ -1,0 +1,550 @@
+#include "flow/fate.h"
+#include "flow/task_parts.h"
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void timer_fired(struct io_timer *timer, mono_time now)
+{
+    struct task *t = timer->ctx;
+    t->timer_due = MONO_NEVER;
+    io_agent_wake(t->p->o.agent); /* the turn sees for itself what is due */
+}
+
+static void unit_init(struct task *t, struct task_unit *u)
+{
+    u->task = t;
+    u->state = UNIT_IDLE;
+    task_backoff_end(&u->backoff);
+}
+
+static void landed(struct sink_batch *batch)
+{
+    struct task *t = batch->ctx;
+    CHECK_MAGIC(t, TASK_MAGIC);
+    must(t->land_state == LAND_BUSY);
+    t->land_state = LAND_ENDED;
+}
+
+/* Until the sink has answered, the log's notes are the best that is known. */
+static bool show_last_known(struct task *t)
+{
+    uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
+    if (room == NULL)
+        return false;
+    struct log_commit commit;
+    struct bytes fact;
+    char key[LEDGER_KEY_SIZE_MAX];
+    struct bytes name = { (const uint8_t *)key, ledger_key(key, t->p->o.name, 't') };
+    struct task_figures *f = &t->shown.figures;
+    if (log_offset_get(t->p->o.log, t->p->o.name, t->source, NULL, &commit) == NEAP_OK)
+        f->point = commit.offset;
+    if (log_fact_get(t->p->o.log, LOG_VIEW_LEDGER, t->source, name, room, &fact) == NEAP_OK)
+        (void)ledger_decode(fact, &f->total); /* one that cannot be read stops the start, with its message */
+    free(room);
+    return true;
+}
+
+enum neap_status task_new(struct pipeline *pipeline, uint32_t partition, struct task **ret_task, struct error *err)
+{
+    must(partition < pipeline->o.partition_count);
+    struct task *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return error_set(err, NEAP_NOMEM, "pipeline %s, partition %u: out of memory", pipeline->o.name, partition);
+    t->magic = TASK_MAGIC;
+    t->p = pipeline;
+    t->source = (struct log_partition){ pipeline->o.topic_id, partition };
+    t->timer = (struct io_timer){ .agent = pipeline->o.agent, .fire = timer_fired, .ctx = t };
+    t->timer_due = MONO_NEVER;
+    unit_init(t, &t->letter_unit);
+    unit_init(t, &t->commit_unit);
+    task_backoff_end(&t->ask_backoff);
+    task_backoff_end(&t->land_backoff);
+    t->landing = (struct sink_batch){ .agent = pipeline->o.agent, .done = landed, .ctx = t, .source = t->source };
+    commit_init(&t->done, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
+    t->shown.mutex = io_mutex_new(pipeline->o.io);
+    if (t->shown.mutex == NULL) {
+        task_free(&t);
+        return error_set(err, NEAP_NOMEM, "pipeline %s, partition %u: out of memory", pipeline->o.name, partition);
+    }
+    if (!show_last_known(t)) {
+        task_free(&t);
+        return error_set(err, NEAP_NOMEM, "pipeline %s, partition %u: out of memory", pipeline->o.name, partition);
+    }
+    *ret_task = t;
+    return NEAP_OK;
+}
+
+static void give_kit_back(struct task *t)
+{
+    task_fill_end(t);
+    letter_scan_end(&t->scan);
+    pipeline_kit_release(t->p, &t->kit);
+}
+
+void task_free(struct task **task)
+{
+    struct task *t = *task;
+    if (t == NULL)
+        return;
+    CHECK_MAGIC(t, TASK_MAGIC);
+    must(t->letter_unit.state != UNIT_BUSY && t->commit_unit.state != UNIT_BUSY && t->land_state != LAND_BUSY);
+    io_timer_cancel(&t->timer);
+    give_kit_back(t);
+    commit_fini(&t->done);
+    if (t->shown.mutex != NULL)
+        io_mutex_free(&t->shown.mutex);
+    t->magic = 0;
+    free(t);
+    *task = NULL;
+}
+
+/* ---- stopping, waiting, showing ------------------------------------------------------------------------------------ */
+
+void task_stop(struct task *t, enum neap_status status, const struct error *error)
+{
+    struct error copy = *error;
+    copy.status = status;
+    error_while(&copy, "pipeline %s, partition %u of %s", t->p->o.name, t->source.partition, t->p->o.topic);
+    pipeline_stop(t->p, status, &copy);
+}
+
+void task_stop_with(struct task *t, enum neap_status status, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    struct error error;
+    error_set(&error, status, "%s", text);
+    task_stop(t, status, &error);
+}
+
+void task_backoff_start(struct task *t, struct task_backoff *backoff)
+{
+    int64_t ceiling = TASK_BACKOFF_NS_MAX;
+    if (backoff->attempt < 20 && (TASK_BACKOFF_NS_MIN << backoff->attempt) < ceiling)
+        ceiling = TASK_BACKOFF_NS_MIN << backoff->attempt;
+    backoff->attempt++;
+    int64_t delay = (int64_t)(io_random(t->p->o.io) % (uint64_t)ceiling);
+    backoff->due = mono_after(io_now(t->p->o.io), delay);
+}
+
+bool task_backoff_over(const struct task_backoff *backoff, mono_time now)
+{
+    return backoff->due.ns <= now.ns;
+}
+
+void task_backoff_end(struct task_backoff *backoff)
+{
+    *backoff = (struct task_backoff){ .attempt = 0, .due = MONO_NEVER };
+}
+
+static struct ledger ledger_now(const struct task *t)
+{
+    return (struct ledger){ .filtered = t->ledger.filtered,
+                            .duplicates = t->ledger.duplicates,
+                            .delivered = t->ledger.delivered,
+                            .dead_lettered = t->ledger.dead_lettered + t->done.count,
+                            .produced = t->ledger.produced,
+                            .start = t->start };
+}
+
+void task_publish(struct task *t)
+{
+    struct task_figures f = { .total = ledger_now(t), .point = t->done.point, .dead_beyond = t->done.count };
+    f.running = t->state == TASK_RUN;
+    f.run = (struct ledger){ .filtered = f.total.filtered - t->run_base.filtered,
+                             .duplicates = f.total.duplicates - t->run_base.duplicates,
+                             .delivered = f.total.delivered - t->run_base.delivered,
+                             .dead_lettered = f.total.dead_lettered - t->run_base.dead_lettered,
+                             .produced = f.total.produced - t->run_base.produced };
+    io_mutex_take(t->shown.mutex);
+    t->shown.figures = f;
+    io_mutex_drop(t->shown.mutex);
+}
+
+void task_figures(struct task *t, struct task_figures *ret_figures)
+{
+    io_mutex_take(t->shown.mutex);
+    *ret_figures = t->shown.figures;
+    io_mutex_drop(t->shown.mutex);
+}
+
+/* ---- units --------------------------------------------------------------------------------------------------------- */
+
+static void unit_done(struct log_unit *unit, enum neap_status status)
+{
+    struct task_unit *u = unit->ctx;
+    struct task *t = u->task;
+    CHECK_MAGIC(t, TASK_MAGIC);
+    must(u->state == UNIT_BUSY);
+    if (status == NEAP_OK) {
+        u->state = UNIT_DONE;
+        task_backoff_end(&u->backoff);
+    } else if (status == NEAP_FULL) {
+        u->state = UNIT_WAITING;
+        task_backoff_start(t, &u->backoff);
+        logging_warn(t->p->o.logging, "the log is full; the pipeline waits", LOGGING_TEXT("pipeline", t->p->o.name),
+                     LOGGING_UINT("partition", t->source.partition));
+    } else {
+        u->state = UNIT_IDLE;
+        task_stop_with(t, status, "%s: %s", u->doing, status_text(status));
+    }
+}
+
+void task_unit_set(struct task *t, struct task_unit *u, struct log_op *ops, uint32_t count, const char *doing)
+{
+    must(u->state == UNIT_IDLE && u->task == t);
+    must(count > 0 && count <= LOG_UNIT_OP_COUNT_MAX);
+    u->unit = (struct log_unit){ .ops = ops, .count = count, .done = unit_done, .ctx = u };
+    u->doing = doing;
+    u->state = UNIT_READY;
+}
+
+uint32_t task_unit_work(struct task *t, struct task_unit *u, mono_time now)
+{
+    if (u->state == UNIT_WAITING && task_backoff_over(&u->backoff, now)) {
+        u->state = UNIT_READY;
+        u->backoff.due = MONO_NEVER;
+    }
+    if (u->state != UNIT_READY)
+        return 0;
+    enum neap_status status = log_submit(t->p->o.client, &u->unit);
+    if (status == NEAP_AGAIN)
+        return 0; /* a completion makes room, and wakes us */
+    if (status == NEAP_OK) {
+        u->state = UNIT_BUSY;
+        return 1;
+    }
+    u->state = UNIT_IDLE;
+    task_stop_with(t, status, "%s: %s", u->doing, status_text(status));
+    return 1;
+}
+
+bool task_unit_take(struct task_unit *u)
+{
+    if (u->state != UNIT_DONE)
+        return false;
+    u->state = UNIT_IDLE;
+    return true;
+}
+
+/* ---- landing and committing ------------------------------------------------------------------------------------------ */
+
+void task_land(struct task *t, log_offset point, struct sink_ledger ledger, struct bytes rows, uint32_t row_count)
+{
+    struct sink *sink = t->p->o.sink;
+    must(point.n >= t->done.point.n);
+    must(t->land_state == LAND_IDLE || t->land_state == LAND_WAITING);
+    t->refused_count = 0; /* the room is the sink's again */
+    struct sink_batch *b = &t->landing;
+    b->commit_point = point;
+    b->ledger = ledger;
+    b->rows = rows;
+    b->row_count = row_count;
+    b->status = NEAP_OK;
+    b->error = (struct error){ 0 };
+    b->refused = t->kit->refused;
+    b->ops = t->kit->commit_ops;
+    b->refused_count = b->op_count = 0;
+    t->land_backoff.due = MONO_NEVER;
+    if (row_count == 0 && !sink->verbs->own_offsets) {
+        t->land_state = LAND_ENDED; /* nothing for the sink, and no place of its own to move */
+        return;
+    }
+    t->land_state = LAND_BUSY;
+    sink->verbs->land(sink, b);
+}
+
+static uint32_t add_forgets(struct task *t, log_offset point, struct log_op *ops)
+{
+    uint32_t count = 0;
+    size_t key_size = fate_key_size(t->p->o.name);
+    for (log_offset at = t->done.point; commit_next(&t->done, at, &at) && at.n < point.n; at.n++) {
+        must(count < t->p->letter_count_max);
+        uint8_t *key = t->kit->commit_keys + count * key_size;
+        fate_key(key, t->p->o.name, at);
+        ops[count++] =
+            (struct log_op){ .kind = LOG_FACT, .view = LOG_VIEW_FATE, .target = t->source, .name = { key, key_size } };
+    }
+    return count;
+}
+
+static struct log_op ledger_op(struct task *t)
+{
+    struct ledger ledger = ledger_now(t);
+    ledger.dead_lettered = t->ledger.dead_lettered; /* those beyond the point are facts of their own */
+    size_t key_size = ledger_key(t->ledger_key, t->p->o.name, 't');
+    return (struct log_op){ .kind = LOG_FACT,
+                            .view = LOG_VIEW_LEDGER,
+                            .target = t->source,
+                            .name = { (const uint8_t *)t->ledger_key, key_size },
+                            .payload = ledger_encode(&ledger, t->ledger_room) };
+}
+
+void task_commit(struct task *t, log_offset point, uint32_t op_count)
+{
+    must(op_count <= SINK_OP_COUNT_MAX && point.n >= t->done.point.n);
+    struct log_op *ops = t->kit->commit_ops;
+    uint32_t count = op_count + 2; /* the two come last to be filled in: they tell of what holds afterwards */
+    count += add_forgets(t, point, ops + count);
+    if (t->was_pending) {
+        size_t size = pipeline_was_key(t->was_key, t->p->o.name);
+        ops[count++] = (struct log_op){
+            .kind = LOG_FACT, .view = LOG_VIEW_START, .target = t->source, .name = { t->was_key, size }
+        };
+    }
+    commit_move(&t->done, point);
+    ops[op_count] = (struct log_op){ .kind = LOG_OFFSET,
+                                     .target = t->source,
+                                     .offset = point,
+                                     .name = bytes_of_text(t->p->o.name),
+                                     .payload = commit_encode(&t->done, t->kit->done_set) };
+    ops[op_count + 1] = ledger_op(t);
+    task_unit_set(t, &t->commit_unit, ops, count, "commit");
+}
+
+/* Sorted by offset, as the log will be read again. */
+static int compare_refused(const void *a, const void *b)
+{
+    const struct sink_refused *x = a, *y = b;
+    return x->offset.n < y->offset.n ? -1 : x->offset.n > y->offset.n;
+}
+
+static uint32_t refused(struct task *t)
+{
+    struct task_batch *b = &t->batches[!t->filling];
+    if (t->letter_unit.state != UNIT_IDLE)
+        return 0; /* letters of the batch prepared beyond it are on their way: their fates are needed below */
+    must(t->landing.refused_count > 0 && t->landing.refused_count <= SINK_REFUSED_COUNT_MAX);
+    uint32_t count = t->landing.refused_count;
+    qsort(t->kit->refused, count, sizeof *t->kit->refused, compare_refused);
+    must(t->kit->refused[0].offset.n >= b->from.n && t->kit->refused[count - 1].offset.n < b->to.n);
+    t->land_state = LAND_IDLE;
+    task_fill_again(t, b->from);
+    t->refused_count = count;
+    return 1;
+}
+
+static uint32_t landed_well(struct task *t)
+{
+    bool own_offsets = t->p->o.sink->verbs->own_offsets;
+    struct task_batch *b = &t->batches[!t->filling];
+    if (t->commit_unit.state != UNIT_IDLE)
+        return 0; /* one commit is on its way: this one comes next */
+    must(!own_offsets || t->landing.op_count == 0);
+    task_backoff_end(&t->land_backoff);
+    t->ledger = t->landing.ledger;
+    task_commit(t, b->to, t->landing.op_count);
+    b->state = BATCH_EMPTY;
+    t->land_state = own_offsets ? LAND_IDLE : LAND_COMMIT;
+    if (own_offsets)
+        task_publish(t); /* its row says so already */
+    return 1;
+}
+
+static uint32_t finish_landing(struct task *t)
+{
+    if (t->land_state != LAND_ENDED)
+        return 0;
+    switch (t->landing.status) {
+    case NEAP_OK:
+        return landed_well(t);
+    case NEAP_REFUSED:
+        return refused(t);
+    case NEAP_TIMEOUT:
+    case NEAP_FULL:
+    case NEAP_AGAIN:
+        t->land_state = LAND_WAITING;
+        task_backoff_start(t, &t->land_backoff);
+        logging_warn(t->p->o.logging, "the sink cannot take a batch now; it is handed over again later",
+                     LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
+                     LOGGING_UINT("attempt", t->land_backoff.attempt), LOGGING_TEXT("error", t->landing.error.text));
+        return 1;
+    default:
+        t->land_state = LAND_IDLE;
+        task_stop(t, t->landing.status, &t->landing.error);
+        return 1;
+    }
+}
+
+static uint32_t finish_commit(struct task *t)
+{
+    if (!task_unit_take(&t->commit_unit))
+        return 0;
+    t->was_pending = false;
+    if (t->land_state == LAND_COMMIT) {
+        t->land_state = LAND_IDLE;
+        task_publish(t);
+    }
+    return 1;
+}
+
+static void land_batch(struct task *t, const struct task_batch *b)
+{
+    struct sink_ledger after = t->ledger;
+    after.filtered += b->counts.filtered;
+    after.duplicates += b->counts.duplicates;
+    after.delivered += b->counts.delivered;
+    after.dead_lettered += b->counts.dead_lettered;
+    after.produced += b->counts.produced;
+    must(b->from.n == t->done.point.n);
+    must(b->to.n - b->from.n == b->counts.filtered + b->counts.delivered + b->counts.dead_lettered); /* promise T1 */
+    task_land(t, b->to, after, writer_bytes(&b->rows), b->row_count);
+}
+
+static uint32_t start_landing(struct task *t, mono_time now)
+{
+    if (t->land_state == LAND_WAITING && task_backoff_over(&t->land_backoff, now)) {
+        land_batch(t, &t->batches[!t->filling]);
+        return 1;
+    }
+    struct task_batch *b = &t->batches[t->filling];
+    if (t->land_state != LAND_IDLE || b->state != BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE)
+        return 0; /* promise T2 */
+    t->filling = !t->filling;
+    must(t->batches[t->filling].state == BATCH_EMPTY);
+    land_batch(t, b);
+    return 1;
+}
+
+/* ---- the turn ------------------------------------------------------------------------------------------------------ */
+
+static bool nothing_prepared(const struct task *t)
+{
+    return t->batches[0].state == BATCH_EMPTY && t->batches[1].state == BATCH_EMPTY && t->land_state == LAND_IDLE &&
+           t->letter_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE;
+}
+
+static log_offset partition_end(const struct task *t)
+{
+    log_offset end = { 0 };
+    (void)log_partition_end(t->p->o.log, t->source, &end); /* a deleted topic: nothing more comes */
+    return end;
+}
+
+/* Between two batches a kit goes to those who wait for one. */
+static bool give_way(struct task *t)
+{
+    if (t->kit == NULL || t->state != TASK_RUN || t->p->kit_wanted_count == 0 || !nothing_prepared(t))
+        return false;
+    give_kit_back(t);
+    return true;
+}
+
+static void want_kit(struct task *t, bool wanted)
+{
+    if (t->wants_kit == wanted)
+        return;
+    t->wants_kit = wanted;
+    t->p->kit_wanted_count += wanted ? 1 : -1u;
+}
+
+static bool take_kit(struct task *t)
+{
+    t->kit = pipeline_kit_acquire(t->p);
+    if (t->kit == NULL)
+        return false;
+    want_kit(t, false);
+    if (t->state == TASK_RUN && task_fill_begin(t, t->done.point) != NEAP_OK)
+        give_kit_back(t);
+    return t->kit != NULL;
+}
+
+static void give_up_unit(struct task_unit *u)
+{
+    if (u->state != UNIT_BUSY)
+        u->state = UNIT_IDLE;
+}
+
+/* Nothing new begins; what somebody else holds is waited for. What the sink has landed is still committed, but not by a
+ * pipeline that was stopped: the sink's own row, or the next start, will tell. */
+static uint32_t wind_down(struct task *t, mono_time now)
+{
+    uint32_t work = finish_commit(t);
+    bool commits = t->state == TASK_RUN && t->p->status == NEAP_OK;
+    if (commits && t->land_state == LAND_ENDED && t->landing.status == NEAP_OK)
+        work += landed_well(t);
+    if (commits && t->commit_unit.state == UNIT_READY)
+        work += task_unit_work(t, &t->commit_unit, now);
+    if (!commits || t->commit_unit.state == UNIT_WAITING)
+        give_up_unit(&t->commit_unit);
+    give_up_unit(&t->letter_unit);
+    bool landing_over = t->land_state == LAND_ENDED && (!commits || t->landing.status != NEAP_OK);
+    bool commit_over = t->land_state == LAND_COMMIT && t->commit_unit.state == UNIT_IDLE;
+    if (t->land_state == LAND_WAITING || landing_over || commit_over)
+        t->land_state = LAND_IDLE;
+    return work;
+}
+
+static void set_timer(struct task *t)
+{
+    mono_time due = mono_min(mono_min(t->ask_backoff.due, t->land_backoff.due),
+                             mono_min(t->letter_unit.backoff.due, t->commit_unit.backoff.due));
+    if (due.ns == t->timer_due.ns)
+        return;
+    t->timer_due = due;
+    if (due.ns == MONO_NEVER.ns)
+        io_timer_cancel(&t->timer);
+    else
+        io_timer_set(&t->timer, due);
+}
+
+uint32_t task_work(struct task *t, mono_time now)
+{
+    CHECK_MAGIC(t, TASK_MAGIC);
+    uint32_t work = 0;
+    if (t->draining || t->p->status != NEAP_OK) {
+        io_timer_cancel(&t->timer);
+        return wind_down(t, now);
+    }
+    if (give_way(t))
+        return 1;
+    if (t->kit == NULL && t->state == TASK_RUN && partition_end(t).n <= t->done.point.n) {
+        want_kit(t, false);
+        return 0;
+    }
+    if (t->kit == NULL && !take_kit(t)) {
+        bool is_new = !t->wants_kit;
+        want_kit(t, true);
+        return is_new; /* one more turn, for whoever holds one and rests */
+    }
+    if (t->state != TASK_RUN) {
+        work += task_start_work(t, now);
+    } else {
+        work += finish_commit(t);
+        work += finish_landing(t);
+        work += start_landing(t, now);
+        work += task_fill_work(t, now);
+        work += task_unit_work(t, &t->letter_unit, now);
+        work += task_unit_work(t, &t->commit_unit, now);
+    }
+    set_timer(t);
+    return work;
+}
+
+void task_drain(struct task *t)
+{
+    CHECK_MAGIC(t, TASK_MAGIC);
+    t->draining = true;
+    want_kit(t, false);
+}
+
+bool task_at_rest(const struct task *t)
+{
+    bool held = t->state == TASK_ASKED || t->state == TASK_ASKED_WAS;
+    if ((!t->draining && t->p->status == NEAP_OK) || (held && !t->ask_ended))
+        return false;
+    return t->land_state == LAND_IDLE && t->commit_unit.state != UNIT_BUSY && t->commit_unit.state != UNIT_READY &&
+           t->letter_unit.state != UNIT_BUSY;
+}
+
+bool task_idle(const struct task *t)
+{
+    if (t->draining || t->p->status != NEAP_OK)
+        return task_at_rest(t);
+    return t->state == TASK_RUN && nothing_prepared(t) && partition_end(t).n <= t->done.point.n;
+}

@@ -1,0 +1,320 @@
+/* task_fill.c - reads the partition, runs the stages and fills the next batch, with the letters of those who give up. */
+#include "flow/fate.h"
+#include "flow/task_parts.h"
+#include <inttypes.h>
+
+#define REASON_SIZE_MAX 32u /* of a fate; the letter has it whole */
+
+enum taken { TAKEN, BATCH_FULL, STOPPED };
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+enum neap_status task_fill_begin(struct task *t, log_offset from)
+{
+    must(t->reader == NULL);
+    struct error error;
+    enum neap_status status = log_reader_open(t->p->o.log, t->source, from, t->p->o.read_size, &t->reader, &error);
+    if (status != NEAP_OK) {
+        task_stop(t, status, &error);
+        return status;
+    }
+    t->next = from;
+    t->batch_open = t->at_end = t->held = false;
+    t->filling = 0;
+    t->letter_count = t->refused_count = 0;
+    t->batches[0] = t->batches[1] = (struct task_batch){ .state = BATCH_EMPTY };
+    return NEAP_OK;
+}
+
+void task_fill_again(struct task *t, log_offset from)
+{
+    must(t->letter_unit.state == UNIT_IDLE && t->land_state == LAND_IDLE);
+    must(from.n == t->done.point.n);
+    log_reader_seek(t->reader, from);
+    t->next = from;
+    t->batch_open = t->at_end = t->held = false;
+    t->letter_count = 0;
+    t->batches[0] = t->batches[1] = (struct task_batch){ .state = BATCH_EMPTY };
+}
+
+void task_fill_end(struct task *t)
+{
+    if (t->reader != NULL)
+        log_reader_close(&t->reader);
+    t->batch_open = t->held = false;
+}
+
+static bool open_batch(struct task *t, const struct log_batch *from)
+{
+    enum neap_status status = batch_open(from->bytes, false, &t->batch); /* the log has checked the sums */
+    if (status != NEAP_OK) {
+        task_stop_with(t, NEAP_CORRUPT, "the batch at offset %" PRIu64 ": %s", from->base.n, status_text(status));
+        return false;
+    }
+    if ((t->batch.attributes & 0x27) != 0) { /* a codec, or a control batch */
+        task_stop_with(t, NEAP_VERSION,
+                       "the batch at offset %" PRIu64 " is compressed or of a kind that this version does not read "
+                       "(attributes 0x%x)",
+                       from->base.n, t->batch.attributes);
+        return false;
+    }
+    t->batch_left = reader_of(t->batch.records);
+    t->batch_index = 0;
+    t->batch_open = true;
+    return true;
+}
+
+static bool next_batch(struct task *t)
+{
+    struct log_batch batch;
+    struct error error;
+    enum neap_status status = log_reader_next(t->reader, &batch, &error);
+    t->at_end = status == NEAP_AGAIN;
+    if (status == NEAP_OK)
+        return open_batch(t, &batch);
+    if (status == NEAP_NOTFOUND)
+        task_stop_with(t, status, "its topic was deleted");
+    else if (status != NEAP_AGAIN)
+        task_stop(t, status, &error);
+    return false;
+}
+
+/* The record at t->next, or false: the end, or stopped. */
+static bool next_record(struct task *t, struct record *ret_record)
+{
+    if (t->held) {
+        t->held = false;
+        *ret_record = t->held_record;
+        return true;
+    }
+    for (;;) {
+        if (!t->batch_open && !next_batch(t))
+            return false;
+        enum neap_status status = batch_next(&t->batch, &t->batch_left, &t->batch_index, ret_record);
+        if (status == NEAP_NOTFOUND) {
+            t->batch_open = false;
+        } else if (status != NEAP_OK || ret_record->offset > t->next.n) {
+            task_stop_with(t, NEAP_CORRUPT, "the batch at offset %" PRIu64 " does not hold offset %" PRIu64,
+                           t->batch.base_offset, t->next.n);
+            return false;
+        } else if (ret_record->offset == t->next.n) {
+            return true;
+        }
+    }
+}
+
+/* ---- letters ------------------------------------------------------------------------------------------------------- */
+
+static size_t letter_slot_size(const struct task *t)
+{
+    return fate_key_size(t->p->o.name) + REASON_SIZE_MAX; /* key, then reason */
+}
+
+static enum taken add_letter(struct task *t, struct task_batch *b, const struct record *record,
+                             const struct failure *failure)
+{
+    if (t->letter_count == t->p->letter_count_max)
+        return BATCH_FULL;
+    if (t->letter_count == 0)
+        batch_begin(&t->letters, t->kit->letters, PIPELINE_LETTERS_SIZE);
+    wall_time now = io_wall(t->p->o.io);
+    struct dead_letter letter = { .pipeline = t->p->o.name,
+                                  .key = record->key,
+                                  .value = record->value,
+                                  .headers = record->headers,
+                                  .header_count = record->header_count,
+                                  .time_ms = record->time_ms,
+                                  .topic = t->p->o.topic,
+                                  .partition = t->source.partition,
+                                  .offset = { record->offset },
+                                  .attempts = 1,
+                                  .first = now,
+                                  .last = now,
+                                  .failure = failure };
+    arena_reset(t->p->o.letter_arena);
+    enum neap_status status = dead_letter_add(&t->letters, &letter, t->p->o.letter_arena);
+    if (status == NEAP_AGAIN && t->letter_count > 0)
+        return BATCH_FULL;
+    if (status != NEAP_OK) {
+        task_stop_with(t, status, "write the dead letter of offset %" PRIu64 ": %s", record->offset,
+                       status_text(status));
+        return STOPPED;
+    }
+    uint8_t *slot = t->kit->letter_keys + t->letter_count * letter_slot_size(t);
+    size_t key_size = fate_key(slot, t->p->o.name, letter.offset);
+    size_t reason_size = strnlen(failure->reason, REASON_SIZE_MAX);
+    memcpy(slot + key_size, failure->reason, reason_size);
+    t->kit->letter_ops[1 + t->letter_count] = (struct log_op){ .kind = LOG_FACT,
+                                                               .view = LOG_VIEW_FATE,
+                                                               .target = t->source,
+                                                               .name = { slot, key_size },
+                                                               .payload = { slot + key_size, reason_size } };
+    t->letter_count++;
+    b->counts.dead_lettered++;
+    b->dead_count++;
+    return TAKEN;
+}
+
+static void send_letters(struct task *t)
+{
+    struct bytes batch = batch_end(&t->letters);
+    t->kit->letter_ops[0] = (struct log_op){
+        .kind = LOG_APPEND,
+        .target = { t->p->o.dead_topic_id, t->source.partition % t->p->o.dead_partition_count },
+        .count = t->letter_count,
+        .payload = batch,
+    };
+    task_unit_set(t, &t->letter_unit, t->kit->letter_ops, 1 + t->letter_count, "write dead letters");
+}
+
+static void letters_are_durable(struct task *t)
+{
+    for (uint32_t i = 0; i < t->letter_count; i++) {
+        log_offset offset;
+        struct bytes key = t->kit->letter_ops[1 + i].name;
+        enum neap_status status = fate_key_read(key, t->p->o.name, &offset);
+        must(status == NEAP_OK);
+        status = commit_add(&t->done, offset);
+        if (status != NEAP_OK) {
+            task_stop_with(t, status, "too many dead letters beyond the commit point");
+            return;
+        }
+    }
+    t->letter_count = 0;
+    task_publish(t);
+}
+
+/* ---- one record ---------------------------------------------------------------------------------------------------- */
+
+static const struct sink_refused *find_refused(const struct task *t, uint64_t offset)
+{
+    uint32_t low = 0, high = t->refused_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (t->kit->refused[middle].offset.n < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < t->refused_count && t->kit->refused[low].offset.n == offset;
+    return found ? &t->kit->refused[low] : NULL;
+}
+
+static enum taken add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event)
+{
+    struct sink *sink = t->p->o.sink;
+    struct writer before = b->rows;
+    struct failure failure = { .reason = "refused", .stage = sink->name };
+    if (b->row_count == sink->row_count_max)
+        return BATCH_FULL;
+    enum neap_status status = sink->verbs->add(sink, &b->rows, event, t->p->o.arena, &failure);
+    if (status == NEAP_OK) {
+        b->row_count++;
+        b->counts.delivered++;
+        b->counts.produced++;
+        return TAKEN;
+    }
+    b->rows = before;
+    if (status == NEAP_AGAIN && b->row_count > 0)
+        return BATCH_FULL;
+    if (status == NEAP_AGAIN) {
+        failure.reason = "too_large";
+        failure.message = BYTES("it does not fit into an empty batch of its sink");
+    } else if (status != NEAP_BADINPUT && status != NEAP_TOOLARGE && status != NEAP_REFUSED) {
+        task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", record->offset, status_text(status));
+        return STOPPED;
+    }
+    return add_letter(t, b, record, &failure);
+}
+
+static enum taken take_record(struct task *t, struct task_batch *b, const struct record *record)
+{
+    if (b->event_count == t->p->o.event_count_max || b->dead_count == t->p->letter_count_max)
+        return BATCH_FULL;
+    if (commit_has(&t->done, (log_offset){ record->offset })) { /* it has its letter */
+        b->counts.dead_lettered++;
+        b->dead_count++;
+        return TAKEN;
+    }
+    const struct sink_refused *refused = find_refused(t, record->offset);
+    struct failure failure = { .reason = "refused", .stage = t->p->o.sink->name };
+    if (refused != NULL) {
+        failure.message = bytes_of_text(refused->message);
+        return add_letter(t, b, record, &failure);
+    }
+    struct event event;
+    switch (pipeline_run(t->p, t->source.partition, record, &event, &failure)) {
+    case PIPELINE_DROP:
+        b->counts.filtered++;
+        return TAKEN;
+    case PIPELINE_FAIL:
+        return add_letter(t, b, record, &failure);
+    case PIPELINE_PASS:
+        break;
+    }
+    return add_row(t, b, record, &event);
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------------------------- */
+
+static void begin_batch(struct task *t, struct task_batch *b)
+{
+    must(t->letter_count == 0);
+    *b = (struct task_batch){ .state = BATCH_OPEN, .from = t->next, .to = t->next };
+    b->rows = writer_of(t->kit->rows[t->filling], t->p->o.sink->batch_size);
+}
+
+static void close_batch(struct task *t, struct task_batch *b)
+{
+    must(b->state == BATCH_OPEN && b->to.n > b->from.n);
+    b->state = BATCH_CLOSED;
+    if (t->letter_count > 0)
+        send_letters(t);
+}
+
+static uint32_t fill(struct task *t, struct task_batch *b)
+{
+    for (uint32_t count = 0; count < TASK_EVENTS_PER_TURN; count++) {
+        struct record record;
+        if (!next_record(t, &record))
+            return count;
+        enum taken taken = take_record(t, b, &record);
+        if (taken == STOPPED)
+            return count + 1;
+        if (taken == BATCH_FULL) { /* it comes first in the next one */
+            t->held = true;
+            t->held_record = record;
+            close_batch(t, b);
+            return count + 1;
+        }
+        t->next.n++;
+        b->to = t->next;
+        b->event_count++;
+    }
+    return TASK_EVENTS_PER_TURN;
+}
+
+uint32_t task_fill_work(struct task *t, mono_time now)
+{
+    uint32_t work = 0;
+    if (task_unit_take(&t->letter_unit)) {
+        letters_are_durable(t);
+        work++;
+    }
+    struct task_batch *b = &t->batches[t->filling];
+    bool give_way = t->p->kit_wanted_count > 0 && b->state == BATCH_EMPTY && t->land_state != LAND_IDLE;
+    if (b->state == BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE || t->p->status != NEAP_OK || give_way)
+        return work;
+    if (b->state == BATCH_EMPTY)
+        begin_batch(t, b);
+    work += fill(t, b);
+    if (t->p->status != NEAP_OK)
+        return work;
+    if (b->to.n == b->from.n) {
+        b->state = BATCH_EMPTY;
+    } else if (b->state == BATCH_OPEN && t->at_end && t->land_state == LAND_IDLE) {
+        close_batch(t, b); /* nothing more to wait for, and nothing to wait behind */
+        work++;
+    }
+    return work;
+}

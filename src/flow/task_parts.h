@@ -1,0 +1,139 @@
+/* task_parts.h - what a task is made of: for task.c, task_start.c and task_fill.c alone. */
+#ifndef FLOW_TASK_PARTS_H
+#define FLOW_TASK_PARTS_H
+
+#include "base/must.h"
+#include "flow/commit.h"
+#include "flow/letter_scan.h"
+#include "flow/task.h"
+
+#define TASK_MAGIC           0x5441534bu
+#define TASK_RUN_COUNT_MAX   131072u /* of the done set: 2 MiB */
+#define TASK_EVENTS_PER_TURN 2048u
+#define TASK_BACKOFF_NS_MIN  (100 * NS_PER_MS)
+#define TASK_BACKOFF_NS_MAX  (30 * NS_PER_S)
+
+/* In the order they are passed through. */
+enum task_state {
+    TASK_ASK, /* the sink is to be asked */
+    TASK_ASKED,
+    TASK_ASKED_WAS,   /* and what it knows under the former name */
+    TASK_SCAN,        /* dead letters of an earlier life are looked for */
+    TASK_NOTE_FATES,  /* those found become facts again */
+    TASK_FORGET,      /* facts of what the sink has passed go */
+    TASK_SETTLE_SINK, /* the place to go on at is written to the sink */
+    TASK_SETTLE_LOG,  /* and to the log */
+    TASK_RUN,
+};
+
+/* Exponential, with full jitter. */
+struct task_backoff {
+    uint32_t attempt;
+    mono_time due; /* MONO_NEVER: not waiting */
+};
+
+enum task_unit_state { UNIT_IDLE, UNIT_READY, UNIT_BUSY, UNIT_WAITING, UNIT_DONE };
+
+struct task_unit {
+    struct task *task;
+    struct log_unit unit;
+    enum task_unit_state state;
+    struct task_backoff backoff;
+    const char *doing; /* "write dead letters" */
+};
+
+enum task_batch_state { BATCH_EMPTY, BATCH_OPEN, BATCH_CLOSED };
+
+struct task_batch {
+    enum task_batch_state state;
+    log_offset from, to;
+    struct writer rows;
+    uint32_t row_count, event_count, dead_count;
+    struct sink_ledger counts; /* of this range */
+};
+
+enum task_land_state { LAND_IDLE, LAND_BUSY, LAND_ENDED, LAND_WAITING, LAND_COMMIT };
+
+struct task {
+    uint32_t magic;
+    struct pipeline *p;
+    struct log_partition source;
+    enum task_state state;
+    bool draining, wants_kit, ask_ended;
+    struct pipeline_kit *kit;
+    struct io_timer timer;
+    mono_time timer_due;
+
+    struct commit done;          /* the sink's commit point, and the dead beyond it */
+    struct sink_ledger ledger;   /* up to the commit point */
+    uint64_t start;              /* first offset the pipeline ever answered for */
+    struct sink_ledger run_base; /* what was there at this start */
+
+    /* starting (task_start.c) */
+    struct sink_recover recover;
+    struct sink_row row; /* as the sink answered, under today's name */
+    struct sink_row stranger;
+    struct task_backoff ask_backoff;
+    bool was_pending, was_taken, rows_there, settle_sink, settle_log;
+    bool commit_found;
+    log_offset commit_point; /* the log's note */
+    struct start_plan plan;
+    struct letter_scan scan;
+    log_offset fate_next;
+
+    /* reading and filling (task_fill.c) */
+    struct log_reader *reader;
+    struct batch batch; /* the one being read */
+    struct reader batch_left;
+    uint32_t batch_index;
+    bool batch_open, at_end;
+    bool held; /* held_record did not fit: it comes first in the next batch of ours */
+    struct record held_record;
+    log_offset next; /* the first that is not in a batch of ours */
+    struct task_batch batches[2];
+    uint32_t filling; /* index; the other one lands */
+    struct batch_builder letters;
+    uint32_t letter_count, refused_count;
+    struct task_unit letter_unit;
+
+    /* landing and committing (task.c) */
+    enum task_land_state land_state;
+    struct sink_batch landing;
+    struct task_backoff land_backoff;
+    struct task_unit commit_unit;
+    uint8_t ledger_room[LEDGER_FACT_SIZE_MAX];
+    char ledger_key[LEDGER_KEY_SIZE_MAX];
+    uint8_t was_key[LOG_KEY_SIZE_MAX];
+
+    struct { /* for any thread, under the mutex */
+        struct io_mutex *mutex;
+        struct task_figures figures;
+    } shown;
+};
+
+/* ---- task.c */
+void task_stop(struct task *t, enum neap_status status, const struct error *error);
+void task_stop_with(struct task *t, enum neap_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void task_publish(struct task *t);
+void task_backoff_start(struct task *t, struct task_backoff *backoff);
+bool task_backoff_over(const struct task_backoff *backoff, mono_time now);
+void task_backoff_end(struct task_backoff *backoff);
+void task_unit_set(struct task *t, struct task_unit *u, struct log_op *ops, uint32_t count, const char *doing);
+uint32_t task_unit_work(struct task *t, struct task_unit *u, mono_time now); /* DONE stays until it is taken */
+bool task_unit_take(struct task_unit *u);                                    /* DONE becomes IDLE */
+/* Moves the commit point and writes it down: `op_count` ops of the sink lie at the start of the kit's already. */
+void task_commit(struct task *t, log_offset point, uint32_t op_count);
+/* Hands rows to the sink, with what holds after them. */
+void task_land(struct task *t, log_offset point, struct sink_ledger ledger, struct bytes rows, uint32_t row_count);
+
+/* ---- task_start.c */
+uint32_t task_start_work(struct task *t, mono_time now);
+
+/* ---- task_fill.c */
+uint32_t task_fill_work(struct task *t, mono_time now);
+enum neap_status task_fill_begin(struct task *t, log_offset from); /* opens the reader at `from`; nothing is filled */
+void task_fill_again(struct task *t, log_offset from);             /* after a refusal: forget what is prepared */
+void task_fill_end(struct task *t);
+
+#endif
