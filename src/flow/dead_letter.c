@@ -1,5 +1,6 @@
 #include "flow/dead_letter.h"
 #include "base/must.h"
+#include "base/rfc3339.h"
 #include <inttypes.h>
 
 /* Our own names, in the order they are written. */
@@ -50,24 +51,10 @@ static struct bytes cut(struct bytes bytes, size_t size_max)
     return (struct bytes){ bytes.at, bytes.size < size_max ? bytes.size : size_max };
 }
 
-/* RFC 3339 in UTC with milliseconds. The days are counted as in Howard Hinnant's "chrono-compatible low-level date
- * algorithms": years begin in March, so that the leap day is the last of its year. */
 static struct bytes time_text(struct arena *arena, wall_time t)
 {
-    int64_t ms = t.ms < 0 ? 0 : t.ms;
-    int64_t days = ms / 86400000 + 719468;
-    int64_t era = days / 146097, day_of_era = days % 146097;
-    int64_t year = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    int64_t day = day_of_era - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * day + 2) / 153;
-    day = day - (153 * month + 2) / 5 + 1;
-    month += month < 10 ? 3 : -9;
-    year += era * 400 + (month <= 2);
-    int64_t of_day = ms % 86400000;
-    const char *text = arena_text(arena, "%04" PRId64 "-%02d-%02dT%02d:%02d:%02d.%03dZ", year, (int)month, (int)day,
-                                  (int)(of_day / 3600000), (int)(of_day / 60000 % 60), (int)(of_day / 1000 % 60),
-                                  (int)(of_day % 1000));
-    return text != NULL ? bytes_of_text(text) : (struct bytes){ NULL, 0 };
+    char room[RFC3339_SIZE];
+    return arena_copy(arena, bytes_of_text(rfc3339_write(room, t)));
 }
 
 struct letter_headers {

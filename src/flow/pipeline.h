@@ -70,6 +70,7 @@ struct pipeline {
     struct pipeline_kit *kits, *kits_free;
     uint32_t kit_wanted_count; /* tasks that wait for one */
     uint32_t letter_count_max; /* of one batch, so that their facts fit in a unit */
+    bool asked, rows_there;    /* the first answer of the sink: it held data before any task of ours landed some */
     enum neap_status status;   /* OK; else stopped */
     struct error error;
 };

@@ -74,7 +74,7 @@ struct task {
     struct sink_row row; /* as the sink answered, under today's name */
     struct sink_row stranger;
     struct task_backoff ask_backoff;
-    bool was_pending, was_taken, rows_there, settle_sink, settle_log;
+    bool was_pending, was_taken, settle_sink, settle_log;
     bool commit_found;
     log_offset commit_point; /* the log's note */
     struct start_plan plan;

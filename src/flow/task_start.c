@@ -113,7 +113,7 @@ static uint32_t decide(struct task *t)
     struct start_facts facts = { .own_offsets = t->p->o.sink->verbs->own_offsets,
                                  .row = t->row,
                                  .stranger = t->stranger,
-                                 .rows_there = t->rows_there,
+                                 .rows_there = t->p->rows_there,
                                  .rule = t->p->o.start };
     struct error error;
     struct log_commit commit = { 0 };
@@ -155,6 +155,17 @@ static uint32_t decide(struct task *t)
     return 1;
 }
 
+/* What an output holds is ours when any partition of the pipeline has been there. */
+static bool ever_committed(const struct task *t)
+{
+    struct log_partition at = { t->p->o.topic_id, 0 };
+    struct log_commit commit;
+    while (at.partition < t->p->o.partition_count &&
+           log_offset_get(t->p->o.log, t->p->o.name, at, NULL, &commit) != NEAP_OK)
+        at.partition++;
+    return at.partition < t->p->o.partition_count;
+}
+
 static uint32_t asked(struct task *t)
 {
     if (!t->ask_ended)
@@ -164,7 +175,9 @@ static uint32_t asked(struct task *t)
     task_backoff_end(&t->ask_backoff);
     t->row = t->recover.row;
     t->stranger = t->recover.stranger;
-    t->rows_there = t->recover.rows_there;
+    if (!t->p->asked)
+        t->p->rows_there = t->recover.rows_there && !ever_committed(t);
+    t->p->asked = true;
     uint8_t key[LOG_KEY_SIZE_MAX];
     struct bytes was;
     t->was_pending = get_fact(t, LOG_VIEW_START, key, pipeline_was_key(key, t->p->o.name), &was);
