@@ -1,0 +1,387 @@
+/* A task lands every event once or buries it once, in order, whatever its sink does, and wherever it is cut short. */
+#include "flow_bench.h"
+
+static bool until_stopped(struct bench *b)
+{
+    return b->pipeline->status != NEAP_OK && all_at_rest(b);
+}
+
+static void every_event_has_one_place(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    bench_open(&b);
+    bench_append(&b, 0, 0, 1000, 37);
+    bench_run(&b, all_idle);
+    check_everything(&b, 1000);
+    bench_append(&b, 0, 1000, 1004, 1);
+    bench_run(&b, all_idle);
+    check_everything(&b, 1004);
+    bench_close(&b);
+    bench_open(&b); /* nothing is done twice */
+    bench_run(&b, all_idle);
+    check_everything(&b, 1004);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+static void letters_tell_what_happened(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    bench_open(&b);
+    bench_append(&b, 0, 0, 12, 12);
+    bench_run(&b, all_idle);
+    struct log_reader *reader;
+    struct log_batch from;
+    struct batch batch;
+    struct record record;
+    struct dead_letter_view view;
+    struct error err;
+    struct log_partition at = { b.dead.id, 0 };
+    assert_int_equal(log_reader_open(b.log, at, (log_offset){ 0 }, 65536, &reader, &err), NEAP_OK);
+    assert_int_equal(log_reader_next(reader, &from, &err), NEAP_OK);
+    assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
+    struct reader left = reader_of(batch.records);
+    uint32_t index = 0;
+    assert_int_equal(batch.count, 2);
+    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
+    assert_int_equal(view.offset.n, 7);
+    assert_true(bytes_equal(view.reason, BYTES("expression")) && bytes_equal(view.stage, BYTES("odd")));
+    assert_true(bytes_equal(view.file, BYTES("neap.yaml")) && bytes_equal(record.key, BYTES("k")));
+    assert_int_equal(view.line, 3);
+    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
+    assert_int_equal(view.offset.n, 11);
+    assert_true(bytes_equal(view.reason, BYTES("not_json")) && bytes_equal(record.value, BYTES("{\"n\":11")));
+    assert_int_equal(view.column, 8); /* where the brace is missing */
+    log_reader_close(&reader);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+/* The n-th landing goes wrong: the sink has the batch and nobody knows, or it does not have it. Then a new start. */
+static enum neap_status fail_once(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    *apply = f->script_number % 2 == 0 || f->land_count != f->script_number / 2 + 1;
+    return f->land_count == f->script_number / 2 + 1 ? NEAP_IO : NEAP_OK;
+}
+
+static void a_crash_at_any_landing_changes_nothing(void **state)
+{
+    static struct bench b;
+    bool crashed = true;
+    for (uint64_t n = 0; crashed; n++) { /* until a whole run no longer meets it */
+        bench_init(&b, 1);
+        b.fake.script = fail_once;
+        b.fake.script_number = n;
+        bench_open(&b);
+        bench_append(&b, 0, 0, 400, 23);
+        bench_run(&b, all_idle);
+        crashed = b.pipeline->status == NEAP_IO;
+        assert_true(crashed || n > 8);
+        bench_close(&b);
+        b.fake.script = NULL;
+        bench_open(&b);
+        bench_run(&b, all_idle);
+        assert_int_equal(b.pipeline->status, NEAP_OK);
+        check_everything(&b, 400);
+        bench_close(&b);
+        bench_fini(&b);
+    }
+}
+
+/* Drained after the n-th turn, as often as it takes. */
+static bool until_turn(struct bench *b)
+{
+    return b->turns >= b->until_number || all_idle(b);
+}
+
+static void stopping_at_any_turn_changes_nothing(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    bench_open(&b);
+    bench_append(&b, 0, 0, 500, 17);
+    bool idle = false;
+    for (uint64_t n = 1; !idle; n++) {
+        b.turns = 0;
+        b.until_number = n;
+        bench_run(&b, until_turn);
+        idle = all_idle(&b);
+        if (!idle) {
+            bench_close(&b);
+            bench_open(&b);
+        }
+    }
+    check_everything(&b, 500);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+/* ---- what a sink may answer ---- */
+
+static enum neap_status refuse_multiples(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    struct reader r = reader_of(b->rows);
+    for (uint32_t i = 0; i < b->row_count; i++) {
+        uint64_t offset = read_le64(&r);
+        if (offset % f->script_number != 0 || b->refused_count == 3) /* three at a time */
+            continue;
+        b->refused[b->refused_count] = (struct sink_refused){ .row = i, .offset = { offset }, .message = "UNIQUE" };
+        b->refused_count++;
+    }
+    return b->refused_count > 0 ? NEAP_REFUSED : NEAP_OK;
+}
+
+static void check_refusals(struct bench *b, uint64_t count, uint64_t multiple)
+{
+    struct seen *seen = look(b, 0, count);
+    for (uint64_t n = 0; n < count; n++) {
+        bool delivered = fate_of(n) == DELIVERED && n % multiple != 0;
+        bool refused = fate_of(n) == DELIVERED && n % multiple == 0;
+        assert_int_equal(seen[n].delivered, delivered);
+        assert_int_equal(seen[n].letters, !delivered && fate_of(n) != FILTERED);
+        assert_true(!refused || strcmp(seen[n].reason, "refused") == 0);
+    }
+    free(seen);
+}
+
+static void what_a_sink_refuses_is_buried_alone(void **state)
+{
+    static struct bench b;
+    static const uint64_t multiples[] = { 1, 2, 5, 16, 150 };
+    for (size_t i = 0; i < COUNT_OF(multiples); i++) {
+        bench_init(&b, 1);
+        b.fake.script = refuse_multiples;
+        b.fake.script_number = multiples[i];
+        bench_open(&b);
+        bench_append(&b, 0, 0, 300, 41);
+        bench_run(&b, all_idle);
+        assert_int_equal(b.pipeline->status, NEAP_OK);
+        check_refusals(&b, 300, multiples[i]);
+        check_notes(&b, 0, 300);
+        bench_close(&b);
+        bench_fini(&b);
+    }
+}
+
+static enum neap_status not_now(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    static const enum neap_status answers[] = { NEAP_TIMEOUT, NEAP_OK, NEAP_FULL, NEAP_OK, NEAP_OK, NEAP_AGAIN };
+    return answers[f->land_count % COUNT_OF(answers)];
+}
+
+static void a_sink_that_cannot_now_is_asked_again(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    b.fake.script = not_now;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 250, 50);
+    bench_run(&b, all_idle);
+    check_everything(&b, 250);
+    assert_true(b.fake.land_count > 7);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+static enum neap_status never(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    return NEAP_TIMEOUT;
+}
+
+static bool until_landed_once(struct bench *b)
+{
+    return b->fake.land_count > 0;
+}
+
+static void waiting_for_a_sink_does_not_hold_up_the_end(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    b.fake.script = never;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 100, 50);
+    bench_run(&b, until_landed_once);
+    bench_close(&b);
+    b.fake.script = NULL;
+    bench_open(&b);
+    bench_run(&b, all_idle);
+    check_everything(&b, 100);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+static enum neap_status conflict(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    return b->source.partition == 1 ? NEAP_CONFLICT : NEAP_OK;
+}
+
+static void one_partition_in_conflict_stops_its_pipeline(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 2);
+    b.fake.script = conflict;
+    bench_open(&b);
+    bench_append(&b, 1, 0, 100, 50);
+    bench_run(&b, until_stopped);
+    assert_int_equal(b.pipeline->status, NEAP_CONFLICT);
+    assert_non_null(strstr(b.pipeline->error.text, "pipeline commits, partition 1 of in: as the script says"));
+    bench_append(&b, 0, 0, 100, 50);
+    bench_run(&b, all_idle);
+    assert_int_equal(b.fake.landed_count, 0);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+/* ---- sinks that live by the log's commit ---- */
+
+/* Hands the log a fact to keep: the number of rows so far. It is there exactly when the commit is. */
+static enum neap_status note_rows(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    static uint8_t value[8];
+    put_le64(value, f->landed_count + b->row_count);
+    b->ops[b->op_count++] = (struct log_op){ .kind = LOG_FACT,
+                                             .view = LOG_VIEW_SINK,
+                                             .target = b->source,
+                                             .name = BYTES("commits\0rows"),
+                                             .payload = { value, 8 } };
+    return NEAP_OK;
+}
+
+static void the_log_is_the_truth_for_a_sink_without_offsets(void **state)
+{
+    static struct bench b;
+    static uint8_t room[LOG_VALUE_SIZE_MAX];
+    bench_init(&b, 1);
+    b.fake.own_offsets = false;
+    b.fake.script = note_rows;
+    for (uint64_t round = 0; round < 3; round++) {
+        bench_open(&b);
+        bench_append(&b, 0, round * 300, round * 300 + 300, 60);
+        bench_run(&b, all_idle);
+        check_everything(&b, round * 300 + 300);
+        struct bytes value;
+        struct log_partition at = { b.topic.id, 0 };
+        assert_int_equal(log_fact_get(b.log, LOG_VIEW_SINK, at, BYTES("commits\0rows"), room, &value), NEAP_OK);
+        assert_int_equal(get_le64(value.at), b.fake.landed_count);
+        bench_close(&b);
+    }
+    bench_fini(&b);
+}
+
+static void an_output_that_others_have_filled_is_left_alone(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 2);
+    b.fake.own_offsets = false;
+    b.fake.rows_there = true;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 10, 10);
+    bench_run(&b, until_stopped);
+    assert_int_equal(b.pipeline->status, NEAP_CONFLICT);
+    bench_close(&b);
+    b.start = START_EARLIEST;
+    bench_open(&b);
+    bench_run(&b, all_idle);
+    check_all(&b, 0, 10);
+    bench_close(&b);
+    b.start = START_DEFAULT; /* partition 1 has committed nothing yet, but the output is ours now */
+    bench_open(&b);
+    bench_append(&b, 1, 0, 10, 10);
+    bench_run(&b, all_idle);
+    assert_int_equal(b.pipeline->status, NEAP_OK);
+    check_all(&b, 0, 10);
+    check_all(&b, 1, 10);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+/* ---- bounds ---- */
+
+static void many_partitions_share_one_kit(void **state)
+{
+    static struct bench b;
+    bench_init(&b, PARTITION_MAX);
+    b.kit_count = 1;
+    bench_open(&b);
+    for (uint32_t p = 0; p < PARTITION_MAX; p++)
+        bench_append(&b, p, 0, 200, 50);
+    bench_run(&b, all_idle);
+    check_everything(&b, 200);
+    for (uint32_t p = 0; p < PARTITION_MAX; p++)
+        bench_append(&b, PARTITION_MAX - 1 - p, 200, 300, 10);
+    bench_run(&b, all_idle);
+    check_everything(&b, 300);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+static void a_storm_of_letters_goes_in_batches(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    b.fake.script = refuse_multiples;
+    b.fake.script_number = UINT64_MAX; /* none */
+    b.fake.sink.batch_size = 4; /* no row ever fits */
+    bench_open(&b);
+    bench_append(&b, 0, 0, 3000, 500);
+    bench_run(&b, all_idle);
+    struct seen *seen = look(&b, 0, 3000);
+    for (uint64_t n = 0; n < 3000; n++) {
+        assert_int_equal(seen[n].letters, fate_of(n) != FILTERED);
+        assert_true(fate_of(n) != DELIVERED || strcmp(seen[n].reason, "too_large") == 0);
+    }
+    free(seen);
+    check_notes(&b, 0, 3000);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+static void a_compressed_batch_stops_with_its_place(void **state)
+{
+    static struct bench b;
+    uint8_t room[1024];
+    bench_init(&b, 1);
+    bench_open(&b);
+    bench_append(&b, 0, 0, 5, 5);
+    struct batch_builder builder;
+    batch_begin(&builder, room, sizeof room);
+    struct record record = { .value = BYTES("{}") };
+    assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
+    struct bytes batch = batch_end(&builder);
+    room[22] |= 4; /* zstd */
+    put_be32(room + 17, crc32c(0, room + 21, batch.size - 21));
+    struct log_op op = { .kind = LOG_APPEND, .target = { b.topic.id, 0 }, .count = 1, .payload = batch };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    enum neap_status status = log_submit_wait(b.client, &unit, soon(&b));
+    if (status == NEAP_OK) { /* a log that takes such batches */
+        bench_run(&b, until_stopped);
+        assert_int_equal(b.pipeline->status, NEAP_VERSION);
+        assert_non_null(strstr(b.pipeline->error.text, "offset 5"));
+    }
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_event_has_one_place),
+        cmocka_unit_test(letters_tell_what_happened),
+        cmocka_unit_test(a_crash_at_any_landing_changes_nothing),
+        cmocka_unit_test(stopping_at_any_turn_changes_nothing),
+        cmocka_unit_test(what_a_sink_refuses_is_buried_alone),
+        cmocka_unit_test(a_sink_that_cannot_now_is_asked_again),
+        cmocka_unit_test(waiting_for_a_sink_does_not_hold_up_the_end),
+        cmocka_unit_test(one_partition_in_conflict_stops_its_pipeline),
+        cmocka_unit_test(the_log_is_the_truth_for_a_sink_without_offsets),
+        cmocka_unit_test(an_output_that_others_have_filled_is_left_alone),
+        cmocka_unit_test(many_partitions_share_one_kit),
+        cmocka_unit_test(a_storm_of_letters_goes_in_batches),
+        cmocka_unit_test(a_compressed_batch_stops_with_its_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
