@@ -517,6 +517,8 @@ uint32_t task_work(struct task *t, mono_time now)
     } else {
         work += finish_commit(t);
         work += finish_landing(t);
+        if (t->p->status != NEAP_OK)
+            return work;
         work += start_landing(t, now);
         work += task_fill_work(t, now);
         work += task_unit_work(t, &t->letter_unit, now);

@@ -247,10 +247,9 @@ static inline void bench_init(struct bench *b, uint32_t partition_count)
 static inline void bench_log_open(struct bench *b)
 {
     struct error err = { 0 };
-    struct log_options options = { .path = scratch_path(&b->scratch, "data"),
-                                   .disk_size = 64 << 20,
-                                   .file_size = 4 << 20,
-                                   .fact_size_max = 4 << 20 };
+    struct log_options options = {
+        .path = scratch_path(&b->scratch, "data"), .disk_size = 64 << 20, .file_size = 4 << 20, .fact_size_max = 4 << 20
+    };
     if (log_open(b->io, &options, &b->log, &err) != NEAP_OK)
         fail_msg("%s", err.text);
     assert_int_equal(io_agent_attach(b->io, &b->agent, &err), NEAP_OK);
