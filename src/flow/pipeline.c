@@ -67,7 +67,8 @@ static uint32_t letter_count_max(const char *name)
 enum neap_status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
                                struct error *err)
 {
-    must(options->sink != NULL && options->partition_count > 0 && options->dead_partition_count > 0);
+    must(options->sink != NULL && options->chain != NULL);
+    must(options->partition_count > 0 && options->dead_partition_count > 0);
     must(options->owner_epoch > 0);
     struct pipeline *p = calloc(1, sizeof *p);
     if (p == NULL)
@@ -196,51 +197,4 @@ size_t pipeline_was_key(uint8_t *room, const char *name)
     memcpy(room, name, size + 1);
     memcpy(room + size + 1, "was", 3);
     return size + 4;
-}
-
-/* ---- the way of one event ----------------------------------------------------------------------------------------- */
-
-static void explain_json(const struct record *record, enum neap_status status, struct failure *failure)
-{
-    *failure = (struct failure){ .reason = "not_json", .stage = "source" };
-    const char *what = "no value";
-    if (status == NEAP_TOOLARGE) {
-        failure->reason = "too_large";
-        what = "the value is larger than an event may be";
-    } else if (record->value.at != NULL && json_explain(record->value, &failure->column, &what) == NEAP_OK) {
-        what = "the parser refused it";
-    }
-    failure->message = bytes_of_text(what);
-}
-
-enum pipeline_outcome pipeline_run(struct pipeline *p, uint32_t partition, const struct record *record,
-                                   struct event *event, struct failure *failure)
-{
-    arena_reset(p->o.arena);
-    *event = (struct event){ .json = record->value,
-                             .key = record->key,
-                             .headers = record->headers,
-                             .header_count = record->header_count,
-                             .time_ms = record->time_ms,
-                             .topic = p->o.topic,
-                             .partition = partition,
-                             .attempt = 1,
-                             .offset = { record->offset } };
-    enum neap_status status = NEAP_BADINPUT;
-    if (record->value.at != NULL)
-        status = json_parse(p->o.parser, record->value, &event->root);
-    if (status != NEAP_OK) {
-        explain_json(record, status, failure);
-        return PIPELINE_FAIL;
-    }
-    for (uint32_t i = 0; i < p->o.stage_count; i++) {
-        struct stage *stage = p->o.stages[i];
-        *failure = (struct failure){ .reason = "failed", .stage = stage->name };
-        enum stage_outcome outcome = stage->verbs->run(stage, event, p->o.arena, failure);
-        if (outcome == STAGE_DROP)
-            return PIPELINE_DROP;
-        if (outcome == STAGE_FAIL)
-            return PIPELINE_FAIL;
-    }
-    return PIPELINE_PASS;
 }

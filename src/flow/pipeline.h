@@ -14,10 +14,10 @@
 #ifndef FLOW_PIPELINE_H
 #define FLOW_PIPELINE_H
 
+#include "flow/chain.h"
 #include "flow/dead_letter.h"
 #include "flow/ledger.h"
 #include "flow/sink.h"
-#include "flow/stage.h"
 #include "flow/start.h"
 
 #define PIPELINE_MAGIC            0x50495045u
@@ -39,14 +39,12 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     struct logging *logging;            /* may be NULL */
     struct io_agent *agent;             /* the shard's */
     struct log_client *client;          /* the shard's */
-    struct json_parser *parser;         /* the shard's */
     struct arena *arena, *letter_arena; /* the shard's; reset for each event and each letter */
     const char *name;
     const char *topic;
     uint32_t topic_id, partition_count;
     uint32_t dead_topic_id, dead_partition_count;
-    struct stage **stages;
-    uint32_t stage_count;
+    struct chain *chain; /* the stages; the shard's parser is in it */
     struct sink *sink;
     struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
     enum start_rule start;
@@ -77,7 +75,7 @@ struct pipeline {
 
 enum neap_status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
                                struct error *err);
-void pipeline_close(struct pipeline **pipeline); /* its tasks are freed; closes neither sinks nor stages */
+void pipeline_close(struct pipeline **pipeline); /* its tasks are freed; closes neither sinks nor chain */
 size_t pipeline_kit_size(size_t batch_size, size_t read_size);
 
 struct pipeline_kit *pipeline_kit_acquire(struct pipeline *p); /* NULL: all are in use */
@@ -91,10 +89,5 @@ enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client
 /* NEAP_NOTFOUND: this pipeline never ran on this topic. */
 enum neap_status pipeline_epoch(struct log *log, struct log_partition source, const char *name, uint64_t *ret_epoch);
 size_t pipeline_was_key(uint8_t *room, const char *name); /* room: LOG_KEY_SIZE_MAX */
-
-enum pipeline_outcome { PIPELINE_PASS, PIPELINE_DROP, PIPELINE_FAIL };
-/* Parses the record and runs the stages. What the event borrows stays until the next call. */
-enum pipeline_outcome pipeline_run(struct pipeline *p, uint32_t partition, const struct record *record,
-                                   struct event *event, struct failure *failure);
 
 #endif

@@ -200,8 +200,17 @@ static const struct sink_refused *find_refused(const struct task *t, uint64_t of
     return found ? &t->kit->refused[low] : NULL;
 }
 
-static enum taken add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event)
+struct taking {
+    struct task *task;
+    struct task_batch *batch;
+    const struct record *record;
+    enum taken taken;
+};
+
+static enum taken add_row(struct taking *g, const struct event *event)
 {
+    struct task *t = g->task;
+    struct task_batch *b = g->batch;
     struct sink *sink = t->p->o.sink;
     struct writer before = b->rows;
     struct failure failure = { .reason = "refused", .stage = sink->name };
@@ -221,10 +230,47 @@ static enum taken add_row(struct task *t, struct task_batch *b, const struct rec
         failure.reason = "too_large";
         failure.message = BYTES("it does not fit into an empty batch of its sink");
     } else if (status != NEAP_BADINPUT && status != NEAP_TOOLARGE && status != NEAP_REFUSED) {
-        task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", record->offset, status_text(status));
+        task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", g->record->offset, status_text(status));
         return STOPPED;
     }
-    return add_letter(t, b, record, &failure);
+    return add_letter(t, b, g->record, &failure);
+}
+
+static bool through_chain(void *ctx, uint32_t index, struct event *event, enum stage_outcome outcome,
+                          const struct failure *failure)
+{
+    struct taking *g = ctx;
+    switch (outcome) {
+    case STAGE_PASS:
+        g->taken = add_row(g, event);
+        break;
+    case STAGE_DROP:
+        g->batch->counts.filtered++;
+        g->taken = TAKEN;
+        break;
+    case STAGE_FAIL:
+        g->taken = add_letter(g->task, g->batch, g->record, failure);
+        break;
+    }
+    return g->taken == TAKEN;
+}
+
+static enum taken run_record(struct task *t, struct task_batch *b, const struct record *record)
+{
+    struct event event = { .json = record->value,
+                           .key = record->key,
+                           .headers = record->headers,
+                           .header_count = record->header_count,
+                           .time_ms = record->time_ms,
+                           .topic = t->p->o.topic,
+                           .partition = t->source.partition,
+                           .attempt = 1,
+                           .offset = { record->offset } };
+    struct taking g = { .task = t, .batch = b, .record = record, .taken = STOPPED };
+    arena_reset(t->p->o.arena);
+    uint32_t count = chain_run(t->p->o.chain, &event, 1, t->p->o.arena, through_chain, &g);
+    must(count == (g.taken == TAKEN)); /* with an empty arena it comes to an outcome */
+    return g.taken;
 }
 
 static enum taken take_record(struct task *t, struct task_batch *b, const struct record *record)
@@ -237,22 +283,11 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
         return TAKEN;
     }
     const struct sink_refused *refused = find_refused(t, record->offset);
+    if (refused == NULL)
+        return run_record(t, b, record);
     struct failure failure = { .reason = "refused", .stage = t->p->o.sink->name };
-    if (refused != NULL) {
-        failure.message = bytes_of_text(refused->message);
-        return add_letter(t, b, record, &failure);
-    }
-    struct event event;
-    switch (pipeline_run(t->p, t->source.partition, record, &event, &failure)) {
-    case PIPELINE_DROP:
-        b->counts.filtered++;
-        return TAKEN;
-    case PIPELINE_FAIL:
-        return add_letter(t, b, record, &failure);
-    case PIPELINE_PASS:
-        break;
-    }
-    return add_row(t, b, record, &event);
+    failure.message = bytes_of_text(refused->message);
+    return add_letter(t, b, record, &failure);
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------------------- */
