@@ -1,31 +1,10 @@
 /* sqlite_rows.c - a row on its way from an expression's value to SQLite's parameter, in one copy. */
 #include "base/must.h"
+#include "base/utf8.h"
 #include "sink/sqlite.h"
 #include <math.h>
 
 enum cell_kind { CELL_NULL, CELL_INT, CELL_DOUBLE, CELL_TEXT, CELL_BLOB };
-
-/* Source: Unicode 15, table 3-7, "Well-Formed UTF-8 Byte Sequences". */
-static size_t sequence_size(const uint8_t *at, size_t left)
-{
-    uint8_t lead = at[0];
-    if (lead < 0x80)
-        return 1;
-    if (lead < 0xc2 || lead > 0xf4)
-        return 0;
-    size_t size = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (left < size)
-        return 0;
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i < size; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return size;
-}
 
 static bool is_utf8(struct bytes text)
 {
@@ -39,7 +18,7 @@ static bool is_utf8(struct bytes text)
                 continue;
             }
         }
-        size_t size = sequence_size(text.at + i, text.size - i);
+        size_t size = utf8_size(text.at + i, text.size - i);
         if (size == 0)
             return false;
         i += size;
