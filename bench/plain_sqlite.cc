@@ -53,7 +53,8 @@ void step(sqlite3 *db, sqlite3_stmt *statement)
 
 void open_output(output &o, const char *path)
 {
-    if (sqlite3_open_v2(path, &o.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
+    if (sqlite3_open_v2(path, &o.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) !=
+        SQLITE_OK)
         stop(path, sqlite3_errmsg(o.db));
     run(o.db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8192; "
               "PRAGMA wal_autocheckpoint = 4096");
@@ -141,7 +142,8 @@ int main(int argc, char **argv)
         stop("close", sqlite3_errmsg(o.db));
     std::fclose(in);
     std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    std::printf("{\"lines\":%lu,\"rows\":%lu,\"seconds\":%.3f,\"rows_per_second\":%.0f,\"lines_per_second\":%.0f}\n", lines,
-                o.rows, took.count(), static_cast<double>(o.rows) / took.count(), static_cast<double>(lines) / took.count());
+    std::printf("{\"lines\":%lu,\"rows\":%lu,\"seconds\":%.3f,\"rows_per_second\":%.0f,\"lines_per_second\":%.0f}\n",
+                lines, o.rows, took.count(), static_cast<double>(o.rows) / took.count(),
+                static_cast<double>(lines) / took.count());
     return 0;
 }
