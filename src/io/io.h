@@ -89,7 +89,8 @@ void             io_file_unmap(struct io_file *file, void *at, size_t size);
 enum neap_status io_path_info(struct io *io, const char *path, struct io_file_info *ret_info); /* NEAP_NOTFOUND … */
 enum neap_status io_rename(struct io *io, const char *from, const char *to, struct error *err); /* replaces `to` */
 enum neap_status io_unlink(struct io *io, const char *path, struct error *err);
-enum neap_status io_dir_make(struct io *io, const char *path, struct error *err); /* 0700; with parents; OK when there */
+/* 0700; with parents; OK when there. The names it makes are durable afterwards. */
+enum neap_status io_dir_make(struct io *io, const char *path, struct error *err);
 enum neap_status io_dir_sync(struct io *io, const char *path, struct error *err); /* names in it are durable afterwards */
 /* Calls `each` for every name but . and .. in byte order; stops early when it answers false. */
 enum neap_status io_dir_list(struct io *io, const char *path, bool (*each)(void *ctx, const char *name), void *ctx,

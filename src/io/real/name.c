@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -45,6 +46,16 @@ enum neap_status real_unlink(struct io *io, const char *path, struct error *err)
     return unlink(path) == 0 ? NEAP_OK : real_error(err, errno, path);
 }
 
+static enum neap_status sync_parent(struct io *io, const char *path, struct error *err)
+{
+    char parent[PATH_MAX];
+    size_t size = strlen(path);
+    while (size > 0 && path[size - 1] != '/')
+        size--;
+    snprintf(parent, sizeof(parent), "%.*s", size == 0 ? 1 : (int)size, size == 0 ? "." : path);
+    return real_dir_sync(io, parent, err);
+}
+
 enum neap_status real_dir_make(struct io *io, const char *path, struct error *err)
 {
     char part[PATH_MAX];
@@ -56,8 +67,12 @@ enum neap_status real_dir_make(struct io *io, const char *path, struct error *er
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+        bool made_now = mkdir(part, 0700) == 0;
+        if (!made_now && errno != EEXIST)
             return real_error(err, errno, part);
+        enum neap_status status = made_now ? sync_parent(io, part, err) : NEAP_OK;
+        if (status != NEAP_OK)
+            return status;
     }
     struct stat made;
     if (stat(path, &made) != 0)

@@ -609,20 +609,9 @@ static void apply_contents(struct sim_disk *disk, struct sim_walk *walk, struct 
     }
 }
 
-/* A name whose directory did not come through is not there, and neither is a file without a name. */
-static void drop_lost(struct sim_disk *disk, struct sim_image *image)
+/* A file without a name is not there. Directories always have theirs: they are made durable before anything is in them. */
+static void drop_nameless(struct sim_disk *disk, struct sim_image *image)
 {
-    for (bool again = true; again;) {
-        again = false;
-        for (uint32_t i = image->name_count; i > 0; i--) {
-            struct sim_entry *entry = &image->names[i - 1];
-            if (entry->name == SIM_NAME_ROOT || sim_image_name(image, parent_of(disk, entry->name)) != NULL)
-                continue;
-            struct sim_op lost = { .kind = SIM_OP_UNLINK, .ino = entry->ino, .name = entry->name };
-            sim_image_apply(image, &lost);
-            again = true;
-        }
-    }
     for (uint32_t i = image->inode_count; i > 0; i--) {
         if (image->inodes[i - 1].link_count == 0)
             sim_image_remove(disk->pool, image, &image->inodes[i - 1]);
@@ -658,7 +647,7 @@ struct sim_disk *sim_disk_state(struct sim_disk *disk, uint32_t point, uint64_t 
             sim_image_apply(&image, &disk->ops[walk->names[i].op]);
     }
     if (walk->name_count > 0)
-        drop_lost(disk, &image);
+        drop_nameless(disk, &image);
     apply_contents(disk, walk, &image, keep_sizes);
     return sim_disk_from(disk->pool, &image, disk->size_max, record, disk->next_ino);
 }

@@ -363,9 +363,12 @@ static enum neap_status make_with_parents(struct sim *sim, uint32_t name, struct
     if (inode != NULL)
         return NEAP_OK;
     enum neap_status status = make_with_parents(sim, sim->disk->pool->names[name].parent, err);
-    if (status == NEAP_OK)
-        sim_disk_create(sim->disk, name, true);
-    return status;
+    if (status != NEAP_OK)
+        return status;
+    uint32_t start = sim->disk->op_count + 1;
+    sim_disk_create(sim->disk, name, true);
+    sim_disk_dir_sync(sim->disk, sim->disk->pool->names[name].parent, start);
+    return NEAP_OK;
 }
 
 enum neap_status sim_dir_make(struct io *io, const char *path, struct error *err)

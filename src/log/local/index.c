@@ -262,9 +262,15 @@ static enum neap_status write_file(struct log *log, uint64_t sequence, struct by
                      IO_READ | IO_WRITE | IO_CREATE, &file, err);
     if (status != NEAP_OK)
         return error_while(err, "write index");
-    status = io_file_truncate(file, bytes.size);
+    struct bytes header = { bytes.at, INDEX_HEADER_SIZE };
+    struct bytes rest = { bytes.at + INDEX_HEADER_SIZE, bytes.size - INDEX_HEADER_SIZE };
+    status = io_file_truncate(file, 0);
     if (status == NEAP_OK)
-        status = io_file_write(file, &bytes, 1, 0);
+        status = io_file_write(file, &rest, 1, INDEX_HEADER_SIZE);
+    if (status == NEAP_OK)
+        status = io_file_sync(file);
+    if (status == NEAP_OK) /* the header says that all else is there: it comes last, after a sync of its own */
+        status = io_file_write(file, &header, 1, 0);
     if (status == NEAP_OK)
         status = io_file_sync(file);
     io_file_close(&file);

@@ -316,6 +316,7 @@ static void forget_file(struct shared *s, uint64_t sequence)
     memmove(f, f + 1, (s->file_count - slot - 1) * sizeof(*f));
     s->file_count--;
     s->open_index--;
+    s->change_count++;
     io_mutex_drop(s->mutex);
 }
 

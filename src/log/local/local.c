@@ -65,11 +65,24 @@ size_t log_memory_size(const struct log_options *given)
 
 /* ---- open and close --------------------------------------------------------------------------------------------------------- */
 
+/* The directory may have been made by a process that was killed before its name was durable. */
+static enum neap_status sync_own_name(struct log *log, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    struct error why;
+    enum neap_status status = io_dir_sync(log->io, log_path(log, path, "..", "%s", ""), &why);
+    if (status == NEAP_OK || status == NEAP_DENIED)
+        return NEAP_OK; /* whoever keeps us from reading its parent has made it for us */
+    return error_set(err, status, "%s", why.text);
+}
+
 static enum neap_status make_folders(struct log *log, struct error *err)
 {
     static const char *const folders[] = { JOURNAL_FOLDER, INDEX_FOLDER, SNAPSHOT_FOLDER };
     char path[PATH_SIZE_MAX];
     enum neap_status status = io_dir_make(log->io, log->path, err);
+    if (status == NEAP_OK)
+        status = sync_own_name(log, err);
     for (size_t i = 0; i < COUNT_OF(folders) && status == NEAP_OK; i++)
         status = io_dir_make(log->io, log_path(log, path, folders[i], "%s", ""), err);
     if (status == NEAP_OK)

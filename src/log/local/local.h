@@ -114,6 +114,7 @@ struct shared {
     uint64_t snapshot_position[SNAPSHOT_KEEP]; /* newest first; 0: none */
     uint64_t snapshot_sequence;
     struct io_agent *watchers[LOG_WATCH_COUNT_MAX];
+    uint64_t change_count;   /* files that went: places in `files` have moved */
     bool recycle_due;        /* a topic was deleted or a snapshot passed: look for dead files */
     bool full;               /* no room for another spare */
     enum neap_status failed; /* OK while it works */

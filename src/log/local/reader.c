@@ -197,7 +197,7 @@ static enum neap_status places_in_file(struct log_reader *r, uint32_t index)
         status = index_find_row(file, r->partition, &row);
     if (status == NEAP_OK)
         status = index_find_entry(file, &row, row_count, r->next, &number);
-    if (status == NEAP_OK && number == row.count)
+    if (status == NEAP_OK && (number == row.count || row.next > r->next))
         status = NEAP_NOTFOUND;
     if (status == NEAP_OK) {
         uint32_t left = row.count - number, count = left < READER_PLACE_MAX ? left : READER_PLACE_MAX;
@@ -217,36 +217,53 @@ static enum neap_status damaged(struct log_reader *r, uint64_t position, const c
                      r->file != NULL ? io_file_path(r->file) : r->log->path, (unsigned long long)(position - r->base));
 }
 
+/* Under the mutex: where things stand, and whether an index in memory knows the place. */
+static enum neap_status look_in_memory(struct log_reader *r, bool *ret_found)
+{
+    struct shared *s = &r->log->shared;
+    const struct partition *p = views_partition(&s->views, r->partition);
+    *ret_found = false;
+    if (p == NULL)
+        return NEAP_NOTFOUND;
+    if (r->next >= p->end)
+        return NEAP_AGAIN;
+    uint64_t newest = open_file(s)->sequence;
+    *ret_found = places_in_memory(r, p, newest) || (newest > 1 && places_in_memory(r, p, newest - 1));
+    return NEAP_OK;
+}
+
+static enum neap_status look_in_files(struct log_reader *r, uint32_t file_count)
+{
+    uint32_t index;
+    r->base = 0;
+    r->file = NULL;
+    enum neap_status status = find_file(r, file_count, &index);
+    return status == NEAP_OK ? places_in_file(r, index - 1) : status;
+}
+
 static enum neap_status find_places(struct log_reader *r, struct error *err)
 {
     struct shared *s = &r->log->shared;
     unpin(r);
     r->place_count = r->place_at = 0;
-    io_mutex_take(s->mutex);
-    struct partition *p = views_partition(&s->views, r->partition);
-    uint32_t sealed_count = s->open_index + 1;
-    enum neap_status status = p == NULL ? NEAP_NOTFOUND : r->next >= p->end ? NEAP_AGAIN : NEAP_OK;
-    if (status == NEAP_OK) {
-        uint64_t newest = open_file(s)->sequence;
-        if (places_in_memory(r, p, newest) || (newest > 1 && places_in_memory(r, p, newest - 1))) {
-            io_mutex_drop(s->mutex);
-            return NEAP_OK;
-        }
+    for (uint64_t looked = UINT64_MAX;;) {
+        bool found;
+        io_mutex_take(s->mutex);
+        enum neap_status status = look_in_memory(r, &found);
+        uint32_t file_count = s->open_index + 1;
+        bool moved = looked != s->change_count; /* where a file went while we looked, the next one stood in its place */
+        looked = s->change_count;
+        io_mutex_drop(s->mutex);
+        if (status == NEAP_NOTFOUND)
+            return error_set(err, NEAP_NOTFOUND, "topic %u is gone", r->partition.topic_id);
+        if (status != NEAP_OK || found)
+            return status;
+        if (!moved)
+            return damaged(r, 0, "no index knows where it lies", err);
+        status = look_in_files(r, file_count);
+        if (status == NEAP_OK || status == NEAP_IO)
+            return status;
     }
-    io_mutex_drop(s->mutex);
-    if (status == NEAP_NOTFOUND)
-        return error_set(err, NEAP_NOTFOUND, "topic %u is gone", r->partition.topic_id);
-    if (status != NEAP_OK)
-        return status;
-    uint32_t index;
-    r->base = 0;
-    r->file = NULL;
-    status = find_file(r, sealed_count, &index);
-    if (status == NEAP_OK)
-        status = places_in_file(r, index - 1);
-    if (status == NEAP_OK || status == NEAP_IO)
-        return status;
-    return damaged(r, 0, "no index knows where it lies", err);
 }
 
 /* ---- fetching them ------------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,378 @@
+#include "life.h"
+#include "base/must.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define INFLIGHT_MAX   3u
+#define PATIENCE_NS    (600 * NS_PER_S) /* of virtual time */
+#define TOPICS_AT_ONCE 4u
+
+struct world;
+
+struct worker {
+    struct world *world;
+    uint32_t client;
+    struct io_agent agent;
+    struct io_timer timer;
+    struct log_client *log;
+    uint64_t chance;
+    uint32_t budget, open_count; /* to submit; in flight */
+};
+
+struct world {
+    struct life *life;
+    struct io *io;
+    struct log *log;
+    struct worker workers[CLIENT_COUNT];
+    struct io_agent reader;
+    uint64_t reader_chance;
+    uint32_t ended_count, failed_at; /* failed_at: the point at which somebody was told that storage failed */
+    bool unravelled;
+};
+
+static uint32_t point(const struct world *world)
+{
+    return sim_disk_point(world->life->disk);
+}
+
+static void wrong(struct world *world, enum verdict verdict, const char *what, const struct unit *unit)
+{
+    if (world->life->finding.verdict == VERDICT_GOOD)
+        finding_set(&world->life->finding, verdict, "unit %u of client %u: %s (%s)", unit->id, unit->client, what,
+                    status_name(unit->status));
+}
+
+/* ---- completions ---- */
+
+static void topic_done(struct world *world, const struct unit *unit)
+{
+    struct model_topic *topic = &world->life->model->topics[unit->topics[0]];
+    if (unit->ops[0].kind != LOG_TOPIC_CREATE || unit->status != NEAP_OK)
+        return;
+    topic->id = unit->ops[0].target.topic_id;
+    topic->usable = true;
+}
+
+static void count_end(struct world *world, struct unit *unit)
+{
+    struct life *life = world->life;
+    switch (unit->status) {
+    case NEAP_OK:
+        unit->promised = unit->promised < point(world) ? unit->promised : point(world);
+        if (unit->possible > world->failed_at && world->failed_at != NEVER)
+            wrong(world, VERDICT_LOST, "acknowledged after storage had failed", unit);
+        break;
+    case NEAP_IO:
+        world->failed_at = world->failed_at < point(world) ? world->failed_at : point(world);
+        life->failed_count++;
+        break;
+    case NEAP_CLOSED:
+        life->failed_count++;
+        break;
+    case NEAP_REFUSED:
+    case NEAP_FULL:
+    case NEAP_EXISTS:
+        life->refused_count++;
+        if (unit->promised != NEVER)
+            wrong(world, VERDICT_INVENTED, "refused, and was shown to readers", unit);
+        break;
+    default:
+        wrong(world, VERDICT_CLOSED, "ended in a way that no unit ends", unit);
+    }
+}
+
+static void unit_done(struct log_unit *log_unit, enum neap_status status)
+{
+    struct worker *worker = log_unit->ctx;
+    struct world *world = worker->world;
+    struct unit *unit = (struct unit *)((uint8_t *)log_unit - offsetof(struct unit, log));
+    if (unit->ended)
+        wrong(world, VERDICT_CLOSED, "ended twice", unit);
+    unit->ended = true;
+    unit->status = status;
+    worker->open_count--;
+    world->ended_count++;
+    count_end(world, unit);
+    if (worker->client == 0)
+        topic_done(world, unit);
+    if (!world->unravelled && world->ended_count * 2 > world->life->unit_count && world->life->unravel != NULL) {
+        world->unravelled = true;
+        world->life->unravel(world->io, world->life->ctx);
+    }
+}
+
+/* ---- what is asked ---- */
+
+static bool in_use(const struct model_topic *topic)
+{
+    return topic->usable && topic->deleted == 0;
+}
+
+/* Any topic but home that is in use, or (rarely) one just deleted; 0: none. */
+static uint32_t some_topic(const struct model *model, uint64_t *chance)
+{
+    bool deleted_too = sim_one_in(chance, 12);
+    uint32_t start = model->topic_count == 0 ? 0 : sim_below(chance, model->topic_count);
+    for (uint32_t i = 0; i < model->topic_count; i++) {
+        uint32_t t = (start + i) % model->topic_count;
+        if (t != 0 && model->topics[t].usable && (in_use(&model->topics[t]) || deleted_too))
+            return t;
+    }
+    return 0;
+}
+
+static struct unit *topic_change(struct worker *worker)
+{
+    struct model *model = worker->world->life->model;
+    uint32_t count = 0;
+    for (uint32_t t = 1; t < model->topic_count; t++)
+        count += in_use(&model->topics[t]);
+    struct unit *unit = model_unit(model, 0);
+    if (model->topic_count == 0) {
+        unit_create(model, unit, HOME, CLIENT_COUNT);
+        return unit;
+    }
+    if (!model->topics[0].usable || worker->open_count > 1)
+        return NULL;
+    uint32_t keep = worker->world->life->seed % 4 == 0 ? 1 : 0; /* a topic that lives for ever */
+    uint32_t victim = some_topic(model, &worker->chance);
+    if (count >= TOPICS_AT_ONCE && victim > keep && in_use(&model->topics[victim])) {
+        unit_delete(model, unit, victim);
+        return unit;
+    }
+    if (count >= TOPICS_AT_ONCE || model->topic_count == TOPIC_ROOM)
+        return NULL;
+    char name[16];
+    snprintf(name, sizeof(name), "t%u", model->topic_count);
+    unit_create(model, unit, name, 1 + sim_below(&worker->chance, 3));
+    return unit;
+}
+
+static struct unit *some_work(struct worker *worker)
+{
+    struct model *model = worker->world->life->model;
+    uint64_t *chance = &worker->chance;
+    if (model->topic_count == 0 || !model->topics[0].usable)
+        return NULL;
+    struct unit *unit = model_unit(model, worker->client);
+    unit_fact(model, unit, KEY_COUNT, 4 + sim_below(chance, 20), chance);
+    uint32_t append_count = sim_below(chance, 4);
+    for (uint32_t i = 0; i < append_count; i++) {
+        uint32_t topic = some_topic(model, chance);
+        if (topic == 0)
+            break;
+        bool large = sim_one_in(chance, 40);
+        unit_append(model, unit, topic, sim_below(chance, model->topics[topic].partition_count),
+                    large ? 1 : 1 + sim_below(chance, 3), 5 + sim_below(chance, large ? 3000 : 300), chance);
+        if (large)
+            break;
+    }
+    for (uint32_t i = sim_below(chance, 3); i > 0; i--)
+        unit_fact(model, unit, sim_below(chance, KEY_COUNT), sim_one_in(chance, 4) ? 0 : 4 + sim_below(chance, 60),
+                  chance);
+    if (sim_one_in(chance, 3))
+        unit_offset(model, unit, sim_one_in(chance, 2) ? 0 : 4 + sim_below(chance, 24), chance);
+    return unit;
+}
+
+/* ---- agents ---- */
+
+static bool submit(struct worker *worker)
+{
+    struct world *world = worker->world;
+    struct model *model = world->life->model;
+    if (worker->budget == 0 || worker->open_count >= INFLIGHT_MAX)
+        return false;
+    struct unit *unit = worker->client == 0 ? topic_change(worker) : some_work(worker);
+    if (unit == NULL)
+        return false;
+    unit->log.done = unit_done;
+    unit->log.ctx = worker;
+    uint32_t before = point(world);
+    model_submitted(model, unit, before);
+    enum neap_status status = log_submit(worker->log, &unit->log);
+    worker->budget--;
+    if (status == NEAP_OK) {
+        worker->open_count++;
+        return true;
+    }
+    unit->ended = true; /* never handed in: it may not be there */
+    unit->status = NEAP_REFUSED;
+    world->ended_count++;
+    if (status == NEAP_CLOSED)
+        worker->budget = 0;
+    else if (status != NEAP_AGAIN)
+        wrong(world, VERDICT_CLOSED, "was not taken", unit);
+    return false;
+}
+
+static uint32_t worker_work(void *ctx, mono_time now)
+{
+    struct worker *worker = ctx;
+    uint32_t work = log_client_work(worker->log);
+    for (uint32_t i = sim_below(&worker->chance, 4); i > 0; i--)
+        work += submit(worker);
+    if (worker->budget > 0 && sim_one_in(&worker->chance, 2)) {
+        int64_t ns = sim_one_in(&worker->chance, 10) ? 300 * NS_PER_MS : 2 * NS_PER_MS;
+        io_timer_set(&worker->timer, mono_after(now, 1 + sim_below(&worker->chance, (uint32_t)ns)));
+        return 0;
+    }
+    return work + (worker->budget > 0 && worker->open_count == 0);
+}
+
+static void worker_fire(struct io_timer *timer, mono_time now)
+{
+    (void)now;
+    io_agent_wake(timer->agent);
+}
+
+/* What a reader has seen is promised from there on. */
+static void see(struct world *world, uint32_t topic, uint32_t partition, const struct log_batch *batch)
+{
+    uint32_t index;
+    struct unit *unit = model_writer(world->life->model, batch->bytes, &index);
+    if (unit == NULL || unit->topics[index] != topic || unit->ops[index].target.partition != partition) {
+        if (world->life->finding.verdict == VERDICT_GOOD)
+            finding_set(&world->life->finding, VERDICT_INVENTED, "a reader of topic %u saw a batch that nobody wrote",
+                        topic);
+        return;
+    }
+    if (unit->ended && unit->status == NEAP_OK && unit->ops[index].offset.n != batch->base.n)
+        wrong(world, VERDICT_ORDER, "read at another offset than it was told", unit);
+    if (unit->ended && !unit_may_be_there(unit))
+        wrong(world, VERDICT_INVENTED, "refused, and shown to readers", unit);
+    unit->promised = unit->promised < point(world) ? unit->promised : point(world);
+}
+
+static uint32_t reader_work(void *ctx, mono_time now)
+{
+    struct world *world = ctx;
+    const struct model *model = world->life->model;
+    uint32_t topic = some_topic(model, &world->reader_chance);
+    (void)now;
+    if (topic == 0 || !in_use(&model->topics[topic]) || sim_one_in(&world->reader_chance, 2))
+        return 0;
+    uint32_t partition = sim_below(&world->reader_chance, model->topics[topic].partition_count);
+    struct log_partition where = { model->topics[topic].id, partition };
+    struct log_reader *reader = NULL;
+    struct log_batch batch;
+    struct error err;
+    log_offset end;
+    if (log_partition_end(world->log, where, &end) != NEAP_OK || end.n == 0)
+        return 0;
+    log_offset from = { sim_one_in(&world->reader_chance, 2) ? 0 : sim_below(&world->reader_chance, (uint32_t)end.n) };
+    if (log_reader_open(world->log, where, from, 4096, &reader, &err) != NEAP_OK)
+        return 0;
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < 4 && status == NEAP_OK; i++) {
+        status = log_reader_next(reader, &batch, &err);
+        if (status == NEAP_OK)
+            see(world, topic, partition, &batch);
+    }
+    if (status == NEAP_CORRUPT && world->life->finding.verdict == VERDICT_GOOD)
+        finding_set(&world->life->finding, VERDICT_LOST, "while it lives: %s", err.text);
+    log_reader_close(&reader);
+    return 0;
+}
+
+/* ---- a life ---- */
+
+struct log_options life_options(uint64_t seed)
+{
+    uint64_t chance = sim_mix(seed + 77);
+    uint32_t file_size = 16384u << sim_below(&chance, 3);
+    return (struct log_options){
+        .path = DATA,
+        .disk_size = (uint64_t)file_size * 512,
+        .file_size = file_size,
+        .tail_size = 65536u << sim_below(&chance, 2),
+        .index_count_max = sim_one_in(&chance, 2) ? 16 : 128,
+        .partition_count_max = 256,
+        .fact_size_max = 64u << 10,
+        .snapshot_size = 16384u << sim_below(&chance, 4),
+        .idle_mark_ns = (1 + sim_below(&chance, 50)) * NS_PER_MS,
+    };
+}
+
+static bool finished(const struct world *world)
+{
+    for (uint32_t c = 0; c < CLIENT_COUNT; c++) {
+        if (world->workers[c].budget > 0 || world->workers[c].open_count > 0)
+            return false;
+    }
+    return true;
+}
+
+static void start(struct world *world)
+{
+    uint64_t chance = sim_mix(world->life->seed + 5);
+    for (uint32_t c = 0; c < CLIENT_COUNT; c++) {
+        static const char *const names[CLIENT_COUNT] = { "topics", "client-1", "client-2", "client-3" };
+        struct worker *worker = &world->workers[c];
+        *worker = (struct worker){ .world = world, .client = c, .chance = sim_chance(&chance) };
+        uint32_t count = world->life->unit_count;
+        worker->budget = c == 0 ? count / 6 + 2 : count / CLIENT_COUNT + 1;
+        worker->agent = (struct io_agent){ .name = names[c], .work = worker_work, .ctx = worker };
+        worker->timer = (struct io_timer){ .agent = &worker->agent, .fire = worker_fire, .ctx = worker };
+        struct log_client_options options = { .inflight_count_max = INFLIGHT_MAX, .agent = &worker->agent };
+        enum neap_status status = log_client_open(world->log, &options, &worker->log, NULL);
+        must(status == NEAP_OK);
+        io_agent_start(world->io, &worker->agent, NULL);
+    }
+    world->reader_chance = sim_chance(&chance);
+    world->reader = (struct io_agent){ .name = "reader", .work = reader_work, .ctx = world };
+    io_agent_start(world->io, &world->reader, NULL);
+    log_watch(world->log, &world->reader);
+}
+
+static void stop(struct world *world)
+{
+    log_unwatch(world->log, &world->reader);
+    io_agent_stop(&world->reader);
+    for (uint32_t c = 0; c < CLIENT_COUNT; c++) {
+        io_timer_cancel(&world->workers[c].timer);
+        log_client_close(&world->workers[c].log);
+        io_agent_stop(&world->workers[c].agent);
+    }
+    world->life->stopped = log_health(world->log, NULL) != NEAP_OK;
+}
+
+static void work(struct world *world)
+{
+    mono_time patience = mono_after(io_now(world->io), PATIENCE_NS);
+    start(world);
+    while (!finished(world) && io_now(world->io).ns < patience.ns)
+        sim_run(world->io, 2 * NS_PER_MS);
+    if (!finished(world)) {
+        finding_set(&world->life->finding, VERDICT_CLOSED, "after %lld s of virtual time units are still under way",
+                    PATIENCE_NS / NS_PER_S);
+        return; /* cannot be stopped properly: the program ends with this finding */
+    }
+    if (sim_one_in(&world->reader_chance, 2))
+        sim_run(world->io, 100 * NS_PER_MS); /* an idle mark is written */
+    stop(world);
+}
+
+void life_run(struct life *life)
+{
+    struct world world = { .life = life, .failed_at = NEVER };
+    struct sim_options options = { .seed = life->seed, .disk = life->disk, .trace = life->trace, .ctx = life->ctx };
+    struct error err = { .text = "" };
+    world.io = sim_open(&options);
+    int64_t begun = io_now(world.io).ns;
+    if (life->prepare != NULL)
+        life->prepare(world.io, life->ctx);
+    life->opened = log_open(world.io, &life->options, &world.log, &err) == NEAP_OK;
+    if (life->opened) {
+        model_promise_all(life->model, point(&world));
+        work(&world);
+        if (life->finding.verdict == VERDICT_CLOSED)
+            return;
+        log_close(&world.log);
+    } else if (life->prepare == NULL) {
+        finding_set(&life->finding, VERDICT_CLOSED, "%s", err.text);
+    }
+    life->hash = sim_mix(sim_trace_hash(world.io) ^ sim_disk_hash(life->disk));
+    life->virtual_ns = io_now(world.io).ns - begun;
+    sim_close(&world.io);
+}

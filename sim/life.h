@@ -1,0 +1,36 @@
+/* life.h - one life of the log: opened on a disk, worked on by several agents in an order of chance, and closed.
+ *
+ * owner    the caller: model and disk outlive it
+ * memory   the log's, and a few agents
+ * errors   a finding where the log says something untrue while it lives
+ * promise  with the same seed, disk and model it does the same */
+#ifndef SIM_LIFE_H
+#define SIM_LIFE_H
+
+#include "check.h"
+
+#define DATA "/data"
+
+struct life {
+    uint64_t seed;
+    struct sim_disk *disk;
+    struct model *model;
+    uint32_t unit_count; /* to submit in all */
+    struct log_options options;
+    void (*trace)(void *ctx, const char *line);
+    void (*prepare)(struct io *io, void *ctx); /* adds faults, before the log is opened; may be NULL */
+    void (*unravel)(struct io *io, void *ctx); /* takes them away, when half of the units have ended; may be NULL */
+    void *ctx;
+    /* what came of it: */
+    struct finding finding;
+    uint64_t hash;
+    int64_t virtual_ns;
+    uint32_t refused_count, failed_count;
+    bool opened, stopped; /* stopped: by a failed write or sync */
+};
+
+/* Options that make files switch, snapshots happen and indexes fill all the time. */
+struct log_options life_options(uint64_t seed);
+void life_run(struct life *life);
+
+#endif
