@@ -180,18 +180,20 @@ static_assert(COUNT_OF(keys) <= 64, "a set of keys is a uint64_t");
 /* Names of the whole grammar that this version does not have: who writes one meets no riddle. */
 static const struct {
     enum scope scope;
+    bool kind;
     const char *names;
 } later[] = {
-    { IN_FILE, "schemas|defaults|pools|channels|alerts|tests|sim" },
-    { IN_NODE, "disk|http|kafka|admin|cluster|logging|otlp|priorities" },
-    { IN_TOPIC, "retention" },
-    { IN_PIPELINE, "fanout|route|timeout|concurrency|limit|pool|retry|breaker|on_dead|expires|weight" },
-    { IN_SOURCE, "http|schedule|kafka|correlation|priority|validate|limit|overload" },
-    { IN_STAGE, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|plugin|lookup|optional|"
-                "expects|produces" },
-    { IN_SINK, "postgres|http|kafka|email" },
-    { IN_SINK_SQLITE, "batch|newer" },
-    { IN_SINK_FILE, "rotate" },
+    { IN_FILE, false, "schemas|defaults|pools|channels|alerts|tests|sim" },
+    { IN_NODE, false, "disk|http|kafka|admin|cluster|logging|otlp|priorities" },
+    { IN_TOPIC, false, "retention" },
+    { IN_PIPELINE, false, "fanout|route|timeout|concurrency|limit|pool|retry|breaker|on_dead|expires|weight" },
+    { IN_SOURCE, true, "http|schedule|kafka" },
+    { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
+    { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|plugin|lookup" },
+    { IN_STAGE, false, "optional|expects|produces" },
+    { IN_SINK, true, "postgres|http|kafka|email" },
+    { IN_SINK_SQLITE, false, "batch|newer" },
+    { IN_SINK_FILE, false, "rotate" },
 };
 
 /* clang-format on */
@@ -232,15 +234,17 @@ struct bytes choice_at(const char *choices, uint32_t index)
     return (struct bytes){ (const uint8_t *)choices, strcspn(choices, "|") };
 }
 
-bool key_is_of_later_version(enum scope scope, struct bytes name)
+bool key_is_of_later_version(enum scope scope, struct bytes name, bool *ret_kind)
 {
     for (size_t i = 0; i < COUNT_OF(later); i++) {
         if (later[i].scope != scope)
             continue;
         struct bytes known;
         for (uint32_t index = 0; (known = choice_at(later[i].names, index)).at != NULL; index++)
-            if (bytes_equal(known, name))
+            if (bytes_equal(known, name)) {
+                *ret_kind = later[i].kind;
                 return true;
+            }
     }
     return false;
 }

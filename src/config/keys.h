@@ -79,8 +79,8 @@ extern const struct scope_info scopes[SCOPE_COUNT];
 const struct key *key_find(enum scope scope, struct bytes name); /* NULL: no such key */
 const struct key *key_next(enum scope scope, const struct key *after); /* in table order; NULL begins, and ends */
 bool              scope_has_kinds(enum scope scope);
-/* The name belongs to the whole grammar, but not to this version. */
-bool              key_is_of_later_version(enum scope scope, struct bytes name);
+/* The name belongs to the whole grammar, but not to this version; and whether it is a kind there. */
+bool              key_is_of_later_version(enum scope scope, struct bytes name, bool *ret_kind);
 /* The index-th of "a|b|c"; {NULL, 0} past the last. */
 struct bytes      choice_at(const char *choices, uint32_t index);
 

@@ -86,6 +86,7 @@ static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tr
             meant = known;
     }
     bool kind = scope_has_kinds(scope) && !has_kind && (meant == NULL || meant->kind);
+    bool of_later = key_is_of_later_version(scope, key->text, &kind);
     char what[64], list[160];
     snprintf(what, sizeof what, kind ? "unknown %s" : "unknown key", info->name);
     struct shown name = shown(key->text);
@@ -93,7 +94,7 @@ static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tr
     if (!kind)
         snprintf(of, sizeof of, " of %s", info->noun);
     list_keys(scope, kind, list, sizeof list);
-    if (key_is_of_later_version(scope, key->text))
+    if (of_later)
         message_error(r->messages, key->place, "%s '%s'%s: it is not in this version", what, name.text, of);
     else if (meant != NULL)
         message_error(r->messages, key->place, "%s '%s'%s; did you mean '%s'?", what, name.text, of, meant->name);

@@ -53,19 +53,26 @@ static bool is_tag(const struct reading *r, const struct tree_node *node)
     return node->text.size == 0 && node->start < r->text.size && r->text.at[node->start] == '!';
 }
 
-/* The place inside a text that stands in the file letter by letter; else the text's own. */
-static struct config_place place_inside(const struct tree_node *node, size_t at)
+/* Lines and columns of the text are those of the file: nothing was folded, unescaped or put together. */
+static bool stands_as_written(const struct reading *r, const struct tree_node *node)
 {
-    struct config_place place = node->place;
-    uint32_t quotes = node->style == TREE_QUOTED ? 2 : 0;
-    if (node->style == TREE_BLOCK || node->end - node->start != node->text.size + quotes)
-        return place;
-    for (size_t i = 0; i < at && i < node->text.size; i++) {
-        if (node->text.at[i] == '\n')
-            return node->place;
-        place.column += (node->text.at[i] & 0xc0) != 0x80;
-    }
-    return place;
+    if (node->style == TREE_BLOCK)
+        return r->text.at[node->start] == '|';
+    return memchr(node->text.at, '\n', node->text.size) == NULL &&
+           node->end - node->start == node->text.size + (node->style == TREE_QUOTED ? 2 : 0);
+}
+
+/* Goes with the text from one `${` to the next. Where that cannot be known, it stays at the text's begin. */
+struct inside {
+    struct config_place place;
+    size_t at;
+    bool known;
+};
+
+static void inside_move(struct inside *i, struct bytes text, size_t to)
+{
+    for (; i->known && i->at < to; i->at++)
+        i->place.column += (text.at[i->at] & 0xc0) != 0x80;
 }
 
 static bool put_environment(struct reading *r, struct bytes inner, struct config_place place, struct writer *w)
@@ -134,22 +141,24 @@ static bool put_file(struct reading *r, struct bytes inner, struct config_place 
 static bool put_in(struct reading *r, const struct tree_node *node, struct writer *w)
 {
     struct bytes text = node->text;
+    struct inside inside = { node->place, 0, node->style != TREE_BLOCK && stands_as_written(r, node) };
     bool good = true;
-    for (size_t at = 0; at < text.size;) {
+    for (size_t at = 0; at < text.size && !w->full;) {
         const uint8_t *begin = memmem(text.at + at, text.size - at, "${", 2);
         size_t from = begin == NULL ? text.size : (size_t)(begin - text.at);
         write_bytes(w, part(text, at, from));
         if (begin == NULL)
             break;
-        struct config_place place = place_inside(node, from);
+        inside_move(&inside, text, from);
         const uint8_t *end = memchr(begin, '}', text.size - from);
         if (end == NULL) {
-            message_error(r->messages, place, "'${' without its '}'");
+            message_error(r->messages, inside.place, "'${' without its '}'");
             return false;
         }
         struct bytes inner = part(text, from + 2, (size_t)(end - text.at));
         bool file = starts_with(inner, "file:") && !starts_with(inner, "file:-");
-        good &= file ? put_file(r, part(inner, 5, inner.size), place, w) : put_environment(r, inner, place, w);
+        good &= file ? put_file(r, part(inner, 5, inner.size), inside.place, w)
+                     : put_environment(r, inner, inside.place, w);
         at = (size_t)(end - text.at) + 1;
     }
     return good;
@@ -406,15 +415,6 @@ void read_fallback(struct reading *r, const struct key *key, void *into)
 }
 
 /* ---- expressions ------------------------------------------------------------------------------------------------------ */
-
-/* Lines and columns of the text are those of the file: nothing was folded, unescaped or put together. */
-static bool stands_as_written(const struct reading *r, const struct tree_node *node)
-{
-    if (node->style == TREE_BLOCK)
-        return r->text.at[node->start] == '|';
-    return memchr(node->text.at, '\n', node->text.size) == NULL &&
-           node->end - node->start == node->text.size + (node->style == TREE_QUOTED ? 2 : 0);
-}
 
 /* "FILE:LINE:COLUMN: message" of expr_new() taken apart again. */
 static const char *split_place(const struct reading *r, const char *text, struct config_place *place)

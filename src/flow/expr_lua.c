@@ -43,8 +43,10 @@ static void *allocate(void *ctx, void *at, size_t old_size, size_t size)
         m->fail_after--;
     }
     void *moved = realloc(at, size);
+    if (moved == NULL && size > old_size)
+        return NULL;
     if (moved == NULL)
-        return size <= old_size ? at : NULL; /* Lua counts on shrinking */
+        moved = at; /* Lua counts on shrinking, and frees it by its new size */
     m->memory_size = m->memory_size - old_size + size;
     return moved;
 }

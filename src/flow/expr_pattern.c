@@ -102,6 +102,9 @@ static bool in_class(int c, int class)
     case 'x':
         in = isxdigit(c);
         break;
+    case 'z': /* from before patterns could hold NUL; Lua 5.4 still knows it */
+        in = c == 0;
+        break;
     default:
         return class == c;
     }
