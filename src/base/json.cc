@@ -60,20 +60,26 @@ static struct bytes text_at(struct json_value v)
     return { at + sizeof size, size };
 }
 
-/* The word after the value. */
-static uint64_t index_after(struct json_value v)
+/* The word after the value at `index`. */
+static inline uint64_t tape_after(const uint64_t *tape, uint64_t index)
 {
-    switch (letter(v)) {
+    switch (tape[index] >> 56) {
     case '[':
     case '{':
-        return payload(v) & UINT32_MAX;
+        return tape[index] & UINT32_MAX;
     case 'l':
     case 'u':
     case 'd':
-        return v.index + 2;
+        return index + 2;
     default:
-        return v.index + 1;
+        return index + 1;
     }
+}
+
+static uint64_t index_after(struct json_value v)
+{
+    must(v.parser != nullptr && v.parser->magic == PARSER_MAGIC);
+    return tape_after(v.parser->dom.doc.tape.get(), v.index);
 }
 
 static uint64_t index_of_end(struct json_value container)
@@ -227,19 +233,24 @@ size_t json_count(struct json_value v)
     return count;
 }
 
+/* Every field that an expression names comes through here: it walks the tape itself instead of asking json_next(). */
 bool json_get(struct json_value object, struct bytes name, struct json_value *ret_value)
 {
     must(json_kind(object) == JSON_OBJECT);
-    struct bytes found_name;
-    struct json_value value;
-    bool found = false;
-    for (uint64_t cursor = 0; json_next(object, &cursor, &found_name, &value);) {
-        if (found_name.size == name.size && (name.size == 0 || memcmp(found_name.at, name.at, name.size) == 0)) {
-            *ret_value = value; /* and on: the last one counts */
-            found = true;
-        }
+    const uint64_t *tape = object.parser->dom.doc.tape.get();
+    const uint8_t *strings = object.parser->dom.doc.string_buf.get();
+    uint64_t end = index_of_end(object), found = 0;
+    for (uint64_t at = object.index + 1; at < end; at = tape_after(tape, at + 1)) {
+        const uint8_t *text = strings + (tape[at] & PAYLOAD_MASK);
+        uint32_t size;
+        memcpy(&size, text, sizeof size);
+        if (size == name.size && (size == 0 || memcmp(text + sizeof size, name.at, size) == 0))
+            found = at + 1; /* and on: the last one counts */
     }
-    return found;
+    if (found == 0)
+        return false;
+    *ret_value = { object.parser, found };
+    return true;
 }
 
 bool json_at(struct json_value array, size_t index, struct json_value *ret_value)
