@@ -244,7 +244,8 @@ bool json_get(struct json_value object, struct bytes name, struct json_value *re
         const uint8_t *text = strings + (tape[at] & PAYLOAD_MASK);
         uint32_t size;
         memcpy(&size, text, sizeof size);
-        if (size == name.size && (size == 0 || memcmp(text + sizeof size, name.at, size) == 0))
+        const uint8_t *letters = text + sizeof size;
+        if (size == name.size && (size == 0 || (*letters == *name.at && memcmp(letters, name.at, size) == 0)))
             found = at + 1; /* and on: the last one counts */
     }
     if (found == 0)
