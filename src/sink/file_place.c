@@ -90,7 +90,7 @@ static void folder_of(const char *path, char *room, size_t size)
         snprintf(room, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static enum neap_status open_file(struct file_sink *s, struct io_file_info *ret_info, struct error *err)
+static enum neap_status open_file(struct file_sink *s, struct io_file_info *ret_info, bool *ret_made, struct error *err)
 {
     struct file_place *p = &s->place;
     struct io_file_info before;
@@ -109,7 +109,8 @@ static enum neap_status open_file(struct file_sink *s, struct io_file_info *ret_
         return error_set(err, NEAP_HELD, "%s is being written by another pipeline or process", s->options.path);
     if (status != NEAP_OK)
         return io_error(s, status, "lock", err);
-    if (found == NEAP_NOTFOUND) {
+    *ret_made = found == NEAP_NOTFOUND;
+    if (*ret_made) {
         char folder[4096];
         folder_of(s->options.path, folder, sizeof folder);
         return io_dir_sync(s->options.io, folder, err);
@@ -223,11 +224,11 @@ static enum neap_status begin_file(struct file_sink *s, const struct io_file_inf
     return mark(s, source, err);
 }
 
-static enum neap_status enter(struct file_sink *s, const struct io_file_info *info, struct log_partition source,
-                              bool take_over, struct error *err)
+static enum neap_status enter(struct file_sink *s, const struct io_file_info *info, bool made,
+                              struct log_partition source, bool take_over, struct error *err)
 {
     struct file_place *p = &s->place;
-    bool ours = is_ours(s, info);
+    bool ours = !made && is_ours(s, info); /* a new file may well have the inode of one that was deleted */
     if (ours && info->size < p->fact.size && !take_over)
         return error_set(
             err, NEAP_CONFLICT,
@@ -256,10 +257,11 @@ enum neap_status file_prepare(struct file_sink *s, struct log_partition source, 
     must(p->state == FILE_UNKNOWN && p->file == NULL);
     enum neap_status status = p->loaded ? NEAP_OK : load_facts(s, source.topic_id, err);
     struct io_file_info info;
+    bool made;
     if (status == NEAP_OK)
-        status = open_file(s, &info, err);
+        status = open_file(s, &info, &made, err);
     if (status == NEAP_OK)
-        status = enter(s, &info, source, take_over, err);
+        status = enter(s, &info, made, source, take_over, err);
     if (status != NEAP_OK)
         file_close(s);
     return status;
