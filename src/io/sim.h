@@ -62,7 +62,7 @@ struct sim_options {
 struct io *sim_open(const struct sim_options *options); /* gives; NULL: out of memory */
 void sim_close(struct io **io);                         /* agents stopped, files closed: otherwise must() */
 struct sim_disk *sim_disk_of(struct io *io);
-uint64_t sim_trace_hash(struct io *io);
+uint64_t sim_trace_hash(struct io *io); /* not kept where it is calm, on a disk that is not recorded */
 uint64_t sim_step_count(struct io *io);
 
 /* Lets everything run for so long, or until nothing is left to run; the caller is no agent. */

@@ -106,7 +106,7 @@ struct sim_standing_fault {
 struct sim {
     struct io io;
     uint32_t magic;
-    bool calm, own_disk;
+    bool calm, own_disk, unheard;                       /* unheard: a quick check, of which no trace is kept */
     uint64_t order_chance, random_chance, fault_chance; /* one stream each */
     int64_t now_ns, wall_jump_ms;
     struct sim_disk *disk;

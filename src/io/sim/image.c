@@ -43,6 +43,8 @@ struct sim_entry *sim_image_name(const struct sim_image *image, uint32_t name)
 struct sim_inode *sim_image_inode(const struct sim_image *image, uint32_t ino)
 {
     uint32_t low = 0, high = image->inode_count;
+    if (ino - 1 < high && image->inodes[ino - 1].ino == ino)
+        return &image->inodes[ino - 1]; /* nothing before it has gone */
     while (low < high) {
         uint32_t middle = (low + high) / 2;
         if (image->inodes[middle].ino < ino)

@@ -129,16 +129,25 @@ static uint32_t name_add(struct sim_pool *pool, const char *path, size_t size, u
     return name;
 }
 
-static uint32_t name_find_or_add(struct sim_pool *pool, const char *path, size_t size, uint32_t parent)
+static bool name_find(const struct sim_pool *pool, const char *path, size_t size, uint32_t hash, uint32_t *ret_name)
 {
-    uint32_t hash = text_hash(path, size);
     uint32_t mask = pool->name_table_size - 1;
     for (uint32_t at = hash & mask; pool->name_table[at] != 0; at = (at + 1) & mask) {
         uint32_t name = pool->name_table[at] - 1;
         const struct sim_name *known = &pool->names[name];
-        if (known->hash == hash && strncmp(known->text, path, size) == 0 && known->text[size] == 0)
-            return name;
+        if (known->hash == hash && strncmp(known->text, path, size) == 0 && known->text[size] == 0) {
+            *ret_name = name;
+            return true;
+        }
     }
+    return false;
+}
+
+static uint32_t name_find_or_add(struct sim_pool *pool, const char *path, size_t size, uint32_t parent)
+{
+    uint32_t hash = text_hash(path, size), name;
+    if (name_find(pool, path, size, hash, &name))
+        return name;
     return name_add(pool, path, size, hash, parent);
 }
 
@@ -147,6 +156,8 @@ uint32_t sim_pool_name(struct sim_pool *pool, const char *path)
     char clean[PATH_SIZE_MAX];
     size_t size = 0;
     uint32_t name = SIM_NAME_ROOT;
+    if (name_find(pool, path, strlen(path), text_hash(path, strlen(path)), &name))
+        return name; /* known just so */
     while (*path != 0) {
         size_t part = strcspn(path, "/");
         if (part == 2 && path[0] == '.' && path[1] == '.') {

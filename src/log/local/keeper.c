@@ -122,11 +122,17 @@ static enum neap_status begin_spare(struct keeper *k, bool urgent, struct error 
     return status;
 }
 
+static uint32_t fill_size(const struct log *log) /* at a time; no file is larger than options.file_size */
+{
+    return log->options.file_size < FILL_SIZE ? log->options.file_size : FILL_SIZE;
+}
+
 /* Written through once, so that no later sync changes metadata. */
 static enum neap_status fill_spare(struct keeper *k, struct error *err)
 {
     uint64_t left = k->spare.header.size - k->spare.filled;
-    struct bytes part = { k->zeros, left < FILL_SIZE ? left : FILL_SIZE };
+    uint64_t step = fill_size(k->log);
+    struct bytes part = { k->zeros, left < step ? left : step };
     enum neap_status status = io_file_write(k->spare.file, &part, 1, k->spare.filled);
     if (status != NEAP_OK)
         return error_set(err, status, "write through %s: %s", k->spare.path, status_text(status));
@@ -460,7 +466,7 @@ struct keeper *keeper_new(struct log *log)
     k->log = log;
     k->agent = (struct io_agent){ .name = "keeper", .work = keeper_work, .ctx = k };
     k->timer = (struct io_timer){ .agent = &k->agent, .fire = try_again, .ctx = k };
-    k->zeros = calloc(1, FILL_SIZE);
+    k->zeros = calloc(1, fill_size(log));
     if (k->zeros == NULL)
         keeper_free(&k);
     return k;
