@@ -85,7 +85,7 @@ static void unit_done(struct log_unit *log_unit, enum neap_status status)
 {
     struct worker *worker = log_unit->ctx;
     struct world *world = worker->world;
-    struct unit *unit = (struct unit *)((uint8_t *)log_unit - offsetof(struct unit, log));
+    struct unit *unit = (struct unit *)(void *)((uint8_t *)log_unit - offsetof(struct unit, log));
     if (unit->ended)
         wrong(world, VERDICT_CLOSED, "ended twice", unit);
     unit->ended = true;

@@ -27,7 +27,7 @@ struct real_loop {
 
 static struct real_loop *loop_of(uv_loop_t *uv)
 {
-    return (struct real_loop *)((char *)uv - offsetof(struct real_loop, uv));
+    return (struct real_loop *)(void *)((char *)uv - offsetof(struct real_loop, uv));
 }
 
 enum neap_status real_loop_need(struct real_agent *agent, uv_loop_t **ret_loop, struct error *err)

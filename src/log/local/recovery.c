@@ -287,7 +287,8 @@ static enum neap_status first_to_replay(struct recovery *r, uint32_t *ret_index,
     uint32_t index = 0;
     while (index + 1 < s->file_count && s->files[index].base + s->files[index].size <= position)
         index++; /* a snapshot may reflect the very end of a full disk's last file */
-    if (s->files[index].base + s->files[index].size < position || (position == 0 && s->files[0].sequence != 1) || s->files[index].base > position)
+    if (s->files[index].base + s->files[index].size < position || (position == 0 && s->files[0].sequence != 1) ||
+        s->files[index].base > position)
         return error_set(err, NEAP_CORRUPT, "%s: the journal file that holds position %llu is missing", r->log->path,
                          (unsigned long long)position);
     for (uint32_t i = index + 1; i < s->file_count; i++)
