@@ -63,6 +63,7 @@ struct io_verbs {
     void (*file_unmap)(struct io_file *file, void *at, size_t size);
 
     enum neap_status (*path_info)(struct io *io, const char *path, struct io_file_info *ret_info);
+    enum neap_status (*path_full)(struct io *io, const char *path, char *to, size_t size, struct error *err);
     enum neap_status (*rename)(struct io *io, const char *from, const char *to, struct error *err);
     enum neap_status (*unlink)(struct io *io, const char *path, struct error *err);
     enum neap_status (*dir_make)(struct io *io, const char *path, struct error *err);

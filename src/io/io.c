@@ -133,6 +133,12 @@ enum neap_status io_path_info(struct io *io, const char *path, struct io_file_in
     return io->verbs->path_info(io, path, ret_info);
 }
 
+enum neap_status io_path_full(struct io *io, const char *path, char *to, size_t size, struct error *err)
+{
+    must(path != NULL && to != NULL);
+    return io->verbs->path_full(io, path, to, size, err);
+}
+
 enum neap_status io_rename(struct io *io, const char *from, const char *to, struct error *err)
 {
     must(from != NULL && to != NULL);

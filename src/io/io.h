@@ -42,6 +42,7 @@ struct io_file_info {
     uint64_t device, inode; /* together, with the door, an identity */
     wall_time modified;
     enum { IO_KIND_FILE, IO_KIND_DIRECTORY, IO_KIND_OTHER } kind;
+    bool shared; /* others may read it */
 };
 
 /* NEAP_NOTFOUND, NEAP_EXISTS, NEAP_DENIED, NEAP_FULL, NEAP_NOMEM, NEAP_MISUSE (a name no file can have, a directory for
@@ -87,6 +88,8 @@ void             io_file_unmap(struct io_file *file, void *at, size_t size);
 /* ---- names ------------------------------------------------------------------------------------------------------ */
 
 enum neap_status io_path_info(struct io *io, const char *path, struct io_file_info *ret_info); /* NEAP_NOTFOUND … */
+/* The one absolute name of a file, symbolic links followed; its last part need not be there. NEAP_TOOLARGE: `size`. */
+enum neap_status io_path_full(struct io *io, const char *path, char *to, size_t size, struct error *err);
 enum neap_status io_rename(struct io *io, const char *from, const char *to, struct error *err); /* replaces `to` */
 enum neap_status io_unlink(struct io *io, const char *path, struct error *err);
 /* 0700; with parents; OK when there. The names it makes are durable afterwards. */
@@ -125,8 +128,8 @@ struct io_agent {
 enum neap_status io_agent_attach(struct io *io, struct io_agent *agent, struct error *err);
 /* Real door: a thread of its own turns the agent. Simulated: the scheduler does, in an order of its choosing. */
 enum neap_status io_agent_start(struct io *io, struct io_agent *agent, struct error *err);
-/* Started or attached. Afterwards no turn and no callback of it runs; its timers, streams and signals must be gone. A sync
- * in flight is waited for, and its `done` is not called. Not from its own turn. Fine when neither started nor attached. */
+/* Started or attached. Afterwards no turn and no callback of it runs; its timers are cancelled, its streams and signals must
+ * be gone. A sync in flight is waited for, and its `done` is not called. Not from its own turn. Fine when neither started nor attached. */
 void             io_agent_stop(struct io_agent *agent);
 /* From any thread. There will be a turn after this call; cheap while the agent is awake (one atomic). Nothing happens where
  * the agent has been stopped, or not yet been started; its struct must still be there. */

@@ -7,8 +7,9 @@
 
 #include "io/io.h"
 
-/* Registers a VFS for this door under `name` (kept until io_vfs_unregister). NEAP_EXISTS when the name is taken. */
+/* Registers a VFS for this door under `name` (kept until io_vfs_unregister). NEAP_EXISTS when the name is taken. It becomes
+ * SQLite's default until then, because SQLite seeds its own chance (salts of a WAL, nonces of a journal) from that one. */
 enum neap_status io_vfs_register(struct io *io, const char *name, struct error *err);
-void             io_vfs_unregister(const char *name);
+void io_vfs_unregister(const char *name);
 
 #endif

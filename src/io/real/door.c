@@ -64,6 +64,7 @@ static const struct io_verbs verbs = {
     .file_map = real_file_map,
     .file_unmap = real_file_unmap,
     .path_info = real_path_info,
+    .path_full = real_path_full,
     .rename = real_rename,
     .unlink = real_unlink,
     .dir_make = real_dir_make,

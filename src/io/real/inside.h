@@ -86,6 +86,7 @@ void real_file_unmap(struct io_file *file, void *at, size_t size);
 struct stat;
 void real_info_of_stat(const struct stat *stat, struct io_file_info *ret_info);
 enum neap_status real_path_info(struct io *io, const char *path, struct io_file_info *ret_info);
+enum neap_status real_path_full(struct io *io, const char *path, char *to, size_t size, struct error *err);
 enum neap_status real_rename(struct io *io, const char *from, const char *to, struct error *err);
 enum neap_status real_unlink(struct io *io, const char *path, struct error *err);
 enum neap_status real_dir_make(struct io *io, const char *path, struct error *err);

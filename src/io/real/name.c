@@ -9,6 +9,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#define LINK_COUNT_MAX 40 /* as many as Linux follows */
+
 void real_info_of_stat(const struct stat *stat, struct io_file_info *ret_info)
 {
     *ret_info = (struct io_file_info){
@@ -19,6 +21,7 @@ void real_info_of_stat(const struct stat *stat, struct io_file_info *ret_info)
         .kind = S_ISREG(stat->st_mode)   ? IO_KIND_FILE
                 : S_ISDIR(stat->st_mode) ? IO_KIND_DIRECTORY
                                          : IO_KIND_OTHER,
+        .shared = (stat->st_mode & S_IROTH) != 0,
     };
 }
 
@@ -28,6 +31,65 @@ enum neap_status real_path_info(struct io *io, const char *path, struct io_file_
     if (stat(path, &found) != 0)
         return real_status(errno);
     real_info_of_stat(&found, ret_info);
+    return NEAP_OK;
+}
+
+/* Follows `path` while it is a link, so that one whose target is not there yet leads to the target's name. */
+static int follow_links(char path[PATH_MAX]) /* gives 0 or an error number */
+{
+    char target[PATH_MAX];
+    for (int hop = 0; hop < LINK_COUNT_MAX; hop++) {
+        ssize_t size = readlink(path, target, sizeof(target) - 1);
+        if (size < 0)
+            return 0; /* no link, or nothing at all: the name stands */
+        target[size] = '\0';
+        char *slash = strrchr(path, '/');
+        char *at = target[0] == '/' || slash == NULL ? path : slash + 1;
+        if ((size_t)(at - path) + (size_t)size >= PATH_MAX)
+            return ENAMETOOLONG;
+        memcpy(at, target, (size_t)size + 1);
+    }
+    return ELOOP;
+}
+
+/* The real name of the directory, and the last part as it stands. */
+static int full_of_missing(const char *path, char full[PATH_MAX]) /* gives 0 or an error number */
+{
+    char left[PATH_MAX];
+    if (strlen(path) >= sizeof(left))
+        return ENAMETOOLONG;
+    int error_number = follow_links(strcpy(left, path));
+    if (error_number != 0)
+        return error_number;
+    char *slash = strrchr(left, '/');
+    const char *name = slash == NULL ? left : slash + 1;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return ENOENT; /* a directory, and it is missing */
+    char directory[PATH_MAX] = ".";
+    if (slash != NULL)
+        *(char *)mempcpy(directory, left, slash == left ? 1 : (size_t)(slash - left)) = '\0';
+    if (realpath(directory, full) == NULL)
+        return errno;
+    size_t size = strlen(full);
+    if (size + 1 + strlen(name) >= PATH_MAX)
+        return ENAMETOOLONG;
+    if (full[size - 1] != '/') /* all but the root */
+        full[size++] = '/';
+    strcpy(full + size, name);
+    return 0;
+}
+
+enum neap_status real_path_full(struct io *io, const char *path, char *to, size_t size, struct error *err)
+{
+    char full[PATH_MAX];
+    if (realpath(path, full) == NULL) {
+        int error_number = errno == ENOENT ? full_of_missing(path, full) : errno;
+        if (error_number != 0)
+            return real_error(err, error_number, path);
+    }
+    if (strlen(full) >= size)
+        return error_set(err, NEAP_TOOLARGE, "%s: its full name is %zu bytes long", path, strlen(full));
+    strcpy(to, full);
     return NEAP_OK;
 }
 

@@ -73,6 +73,19 @@ static void rest(struct io *io, int64_t duration_ns)
     sim_wait(sim_of(io), duration_ns, 1);
 }
 
+/* There are no links, and the process stands at the root. */
+static enum neap_status path_full(struct io *io, const char *path, char *to, size_t size, struct error *err)
+{
+    (void)io;
+    bool absolute = path[0] == '/';
+    size_t needed = strlen(path) + !absolute + 1;
+    if (needed > size)
+        return error_set(err, NEAP_TOOLARGE, "%s: its full name is %zu bytes long", path, needed - 1);
+    to[0] = '/';
+    memcpy(to + !absolute, path, needed - !absolute);
+    return NEAP_OK;
+}
+
 static int64_t pid(struct io *io)
 {
     (void)io;
@@ -122,6 +135,7 @@ static const struct io_verbs verbs = {
     .file_map = sim_file_map,
     .file_unmap = sim_file_unmap,
     .path_info = sim_path_info,
+    .path_full = path_full,
     .rename = sim_rename,
     .unlink = sim_unlink,
     .dir_make = sim_dir_make,
