@@ -212,7 +212,7 @@ static struct operand root_operand(struct expr_machine *m, enum root root)
     case ROOT_COUNT:
         break;
     }
-    must(!"a root that is none");
+    must(root < ROOT_COUNT);
     return (struct operand){ .kind = OPERAND_NIL };
 }
 
