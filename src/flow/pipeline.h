@@ -55,6 +55,7 @@ struct pipeline_options { /* all kept, until pipeline_close() */
 };
 
 struct pipeline_kit { /* what one task at work needs */
+    struct sink_batch landing;
     uint8_t *rows[2];
     uint8_t *letters, *letter_keys, *commit_keys, *done_set;
     struct sink_refused *refused;

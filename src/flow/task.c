@@ -61,7 +61,6 @@ enum neap_status task_new(struct pipeline *pipeline, uint32_t partition, struct 
     unit_init(t, &t->commit_unit);
     task_backoff_end(&t->ask_backoff);
     task_backoff_end(&t->land_backoff);
-    t->landing = (struct sink_batch){ .agent = pipeline->o.agent, .done = landed, .ctx = t, .source = t->source };
     commit_init(&t->done, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
     t->shown.mutex = io_mutex_new(pipeline->o.io);
     if (t->shown.mutex == NULL) {
@@ -240,7 +239,11 @@ void task_land(struct task *t, log_offset point, struct sink_ledger ledger, stru
     must(point.n >= t->done.point.n);
     must(t->land_state == LAND_IDLE || t->land_state == LAND_WAITING);
     t->refused_count = 0; /* the room is the sink's again */
-    struct sink_batch *b = &t->landing;
+    struct sink_batch *b = &t->kit->landing;
+    b->agent = t->p->o.agent;
+    b->done = landed;
+    b->ctx = t;
+    b->source = t->source;
     b->commit_point = point;
     b->ledger = ledger;
     b->rows = rows;
@@ -319,8 +322,8 @@ static uint32_t refused(struct task *t)
     struct task_batch *b = &t->batches[!t->filling];
     if (t->letter_unit.state != UNIT_IDLE)
         return 0; /* letters of the batch prepared beyond it are on their way: their fates are needed below */
-    must(t->landing.refused_count > 0 && t->landing.refused_count <= SINK_REFUSED_COUNT_MAX);
-    uint32_t count = t->landing.refused_count;
+    must(t->kit->landing.refused_count > 0 && t->kit->landing.refused_count <= SINK_REFUSED_COUNT_MAX);
+    uint32_t count = t->kit->landing.refused_count;
     qsort(t->kit->refused, count, sizeof *t->kit->refused, compare_refused);
     must(t->kit->refused[0].offset.n >= b->from.n && t->kit->refused[count - 1].offset.n < b->to.n);
     t->land_state = LAND_IDLE;
@@ -335,10 +338,10 @@ static uint32_t landed_well(struct task *t)
     struct task_batch *b = &t->batches[!t->filling];
     if (t->commit_unit.state != UNIT_IDLE)
         return 0; /* one commit is on its way: this one comes next */
-    must(!own_offsets || t->landing.op_count == 0);
+    must(!own_offsets || t->kit->landing.op_count == 0);
     task_backoff_end(&t->land_backoff);
-    t->ledger = t->landing.ledger;
-    task_commit(t, b->to, t->landing.op_count);
+    t->ledger = t->kit->landing.ledger;
+    task_commit(t, b->to, t->kit->landing.op_count);
     b->state = BATCH_EMPTY;
     t->land_state = own_offsets ? LAND_IDLE : LAND_COMMIT;
     if (own_offsets)
@@ -350,7 +353,7 @@ static uint32_t finish_landing(struct task *t)
 {
     if (t->land_state != LAND_ENDED)
         return 0;
-    switch (t->landing.status) {
+    switch (t->kit->landing.status) {
     case NEAP_OK:
         return landed_well(t);
     case NEAP_REFUSED:
@@ -362,11 +365,12 @@ static uint32_t finish_landing(struct task *t)
         task_backoff_start(t, &t->land_backoff);
         logging_warn(t->p->o.logging, "the sink cannot take a batch now; it is handed over again later",
                      LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
-                     LOGGING_UINT("attempt", t->land_backoff.attempt), LOGGING_TEXT("error", t->landing.error.text));
+                     LOGGING_UINT("attempt", t->land_backoff.attempt),
+                     LOGGING_TEXT("error", t->kit->landing.error.text));
         return 1;
     default:
         t->land_state = LAND_IDLE;
-        task_stop(t, t->landing.status, &t->landing.error);
+        task_stop(t, t->kit->landing.status, &t->kit->landing.error);
         return 1;
     }
 }
@@ -466,14 +470,14 @@ static uint32_t wind_down(struct task *t, mono_time now)
 {
     uint32_t work = finish_commit(t);
     bool commits = t->state == TASK_RUN && t->p->status == NEAP_OK;
-    if (commits && t->land_state == LAND_ENDED && t->landing.status == NEAP_OK)
+    if (commits && t->land_state == LAND_ENDED && t->kit->landing.status == NEAP_OK)
         work += landed_well(t);
     if (commits && t->commit_unit.state == UNIT_READY)
         work += task_unit_work(t, &t->commit_unit, now);
     if (!commits || t->commit_unit.state == UNIT_WAITING)
         give_up_unit(&t->commit_unit);
     give_up_unit(&t->letter_unit);
-    bool landing_over = t->land_state == LAND_ENDED && (!commits || t->landing.status != NEAP_OK);
+    bool landing_over = t->land_state == LAND_ENDED && (!commits || t->kit->landing.status != NEAP_OK);
     bool commit_over = t->land_state == LAND_COMMIT && t->commit_unit.state == UNIT_IDLE;
     if (t->land_state == LAND_WAITING || landing_over || commit_over)
         t->land_state = LAND_IDLE;

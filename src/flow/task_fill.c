@@ -255,10 +255,23 @@ static bool through_chain(void *ctx, uint32_t index, struct event *event, enum s
     return g->taken == TAKEN;
 }
 
+/* The gate wrote it down beside the event. */
+static struct bytes id_of(const struct record *record)
+{
+    struct reader left = reader_of(record->headers);
+    struct record_header header;
+    for (uint32_t i = 0; i < record->header_count && record_header_next(&left, &header) == NEAP_OK; i++) {
+        if (bytes_equal(header.name, BYTES("neap.id")))
+            return header.value;
+    }
+    return (struct bytes){ NULL, 0 };
+}
+
 static enum taken run_record(struct task *t, struct task_batch *b, const struct record *record)
 {
     struct event event = { .json = record->value,
                            .key = record->key,
+                           .id = id_of(record),
                            .headers = record->headers,
                            .header_count = record->header_count,
                            .time_ms = record->time_ms,

@@ -98,7 +98,6 @@ struct task {
 
     /* landing and committing (task.c) */
     enum task_land_state land_state;
-    struct sink_batch landing;
     struct task_backoff land_backoff;
     struct task_unit commit_unit;
     uint8_t ledger_room[LEDGER_FACT_SIZE_MAX];

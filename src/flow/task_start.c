@@ -280,7 +280,7 @@ static uint32_t settle_sink(struct task *t, mono_time now)
     }
     if (t->land_state != LAND_ENDED)
         return 0;
-    enum neap_status status = t->landing.status;
+    enum neap_status status = t->kit->landing.status;
     if (status == NEAP_OK) {
         task_backoff_end(&t->land_backoff);
         t->land_state = LAND_IDLE;
@@ -290,7 +290,7 @@ static uint32_t settle_sink(struct task *t, mono_time now)
         task_backoff_start(t, &t->land_backoff);
     } else {
         t->land_state = LAND_IDLE;
-        task_stop(t, status, &t->landing.error);
+        task_stop(t, status, &t->kit->landing.error);
     }
     return 1;
 }
