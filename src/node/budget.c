@@ -1,0 +1,151 @@
+#include "node/budget.h"
+#include "base/must.h"
+#include "flow/pipeline.h"
+#include "node/control.h"
+#include "sink/sinks.h"
+#include <string.h>
+
+#define MIB              (1ull << 20)
+#define PARSER_FACTOR    15u /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
+#define BATCH_SIZE_MIN   (256u << 10)
+#define BATCH_SIZE_MAX   (2u << 20)
+#define READER_SIZE      (256u << 10)
+#define ARENA_OTHER_SIZE (1u << 20) /* of letters */
+#define INDEX_ENTRY_SIZE 48u        /* two indexes of 24 bytes per batch of events */
+
+static uint64_t between(uint64_t n, uint64_t low, uint64_t high)
+{
+    return n < low ? low : n > high ? high : n;
+}
+
+uint32_t budget_partitions(const struct config *config, const char *topic)
+{
+    for (uint32_t i = 0; i < config->topic_count; i++) {
+        if (strcmp(config->topics[i].name, topic) == 0 && config->topics[i].partitions > 0)
+            return config->topics[i].partitions;
+    }
+    return 1;
+}
+
+static void add_term(struct budget *b, const char *what, uint64_t size)
+{
+    must(b->term_count < COUNT_OF(b->terms));
+    if (size == 0)
+        return;
+    b->terms[b->term_count++] = (struct node_memory_term){ what, size };
+    b->sum += size;
+}
+
+static bool is_gated(const struct config_pipeline *p)
+{
+    return p->source.kind != CONFIG_SOURCE_TOPIC;
+}
+
+/* A database file is opened once, however many pipelines write to it. */
+static bool is_first_of_database(const struct config *config, uint32_t index)
+{
+    const struct config_sink *sink = &config->pipelines[index].sink;
+    if (sink->kind != CONFIG_SINK_SQLITE)
+        return false;
+    for (uint32_t i = 0; i < index; i++) {
+        const struct config_sink *other = &config->pipelines[i].sink;
+        if (other->kind == CONFIG_SINK_SQLITE && strcmp(other->path, sink->path) == 0)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t gates_size(const struct config *config, const struct budget *b)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        struct gate_options options = { .read_size = b->gate_read_size,
+                                        .unit_count_max = b->gate_unit_count,
+                                        .partition_count = budget_partitions(config, p->source.topic) };
+        size += is_gated(p) ? gate_memory_size(&options) + b->expr_size_max : 0;
+    }
+    return size;
+}
+
+static uint64_t databases_size(const struct config *config, const struct budget *b)
+{
+    uint64_t size = 0;
+    struct sqlite_database_options options = { .cache_size = b->database_cache_size };
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        size += is_first_of_database(config, i) ? sqlite_database_memory_size(&options) : 0;
+    return size;
+}
+
+size_t budget_batch_size(const struct budget *b, const struct config_sink *sink)
+{
+    size_t fixed = pipeline_kit_size(0, b->reader_size);
+    size_t rooms = sink->kind == CONFIG_SINK_TOPIC ? 4 : 2; /* a topic sink builds record batches beside the rows */
+    size_t most = sink->kind == CONFIG_SINK_TOPIC ? TOPIC_BATCH_SIZE : BATCH_SIZE_MAX;
+    size_t left = b->share_size > fixed ? (b->share_size - fixed) / rooms : 0;
+    return between(left, BATCH_SIZE_MIN, most);
+}
+
+static size_t kit_size(const struct budget *b, const struct config_sink *sink)
+{
+    size_t batch_size = budget_batch_size(b, sink);
+    size_t size = pipeline_kit_size(batch_size, b->reader_size);
+    return sink->kind == CONFIG_SINK_TOPIC ? size + 2 * batch_size : size;
+}
+
+uint32_t budget_kit_count(const struct budget *b, const struct config_sink *sink, uint32_t partition_count)
+{
+    return (uint32_t)between(b->share_size / kit_size(b, sink), 1, partition_count);
+}
+
+static uint64_t batches_size(const struct config *config, const struct budget *b)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        uint32_t partition_count = budget_partitions(config, p->source.topic);
+        if (p->sink.kind != CONFIG_SINK_NONE)
+            size += (uint64_t)budget_kit_count(b, &p->sink, partition_count) * kit_size(b, &p->sink);
+    }
+    return size;
+}
+
+void budget_of(const struct config *config, struct budget *ret_budget)
+{
+    uint64_t all = config->memory_size;
+    struct budget b = { .gate_unit_count = all >= 48 * MIB ? 8 : 3, .reader_size = READER_SIZE };
+    b.log.tail_size = (uint32_t)(between(all / 8, 4 * MIB, 64 * MIB) / MIB * MIB);
+    b.log.index_count_max = (uint32_t)between(all / 16 / INDEX_ENTRY_SIZE, 8192, 1 << 20);
+    b.log.fact_size_max = (uint32_t)between(all / 16, MIB, 64 * MIB);
+    b.event_size_max = between(all / 48, 256 << 10, RECORD_SIZE_MAX);
+    b.arena_size_max = between(all / 16, MIB, 8 * MIB);
+    b.expr_size_max = between(all / 32, MIB, 8 * MIB);
+    b.gate_read_size = between(all / 256, 64 << 10, 256 << 10);
+    b.database_cache_size = between(all / 16, MIB, 8 * MIB);
+    add_term(&b, "tail of the journal", b.log.tail_size);
+    add_term(&b, "index of the journal", (uint64_t)b.log.index_count_max * INDEX_ENTRY_SIZE);
+    add_term(&b, "facts and offsets", b.log.fact_size_max);
+    add_term(&b, "rest of the log", log_memory_size(&b.log) - b.sum);
+    add_term(&b, "JSON of one event", PARSER_FACTOR * (uint64_t)b.event_size_max);
+    add_term(&b, "work on one event", b.arena_size_max + ARENA_OTHER_SIZE);
+    add_term(&b, "expressions", b.expr_size_max);
+    add_term(&b, "sources", gates_size(config, &b));
+    add_term(&b, "databases", databases_size(config, &b));
+    add_term(&b, "control socket", CONTROL_CONNECTION_COUNT_MAX * 2 * CONTROL_ROOM_SIZE);
+    uint32_t pipeline_count = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        pipeline_count += config->pipelines[i].sink.kind != CONFIG_SINK_NONE;
+    if (pipeline_count > 0 && all > b.sum)
+        b.share_size = (all - b.sum) / pipeline_count;
+    add_term(&b, "batches of pipelines", batches_size(config, &b));
+    *ret_budget = b;
+}
+
+uint32_t node_memory(const struct config *config, struct node_memory_term *room, uint32_t room_count)
+{
+    struct budget b;
+    budget_of(config, &b);
+    for (uint32_t i = 0; i < b.term_count && i < room_count; i++)
+        room[i] = b.terms[i];
+    return b.term_count;
+}

@@ -1,0 +1,35 @@
+/* budget.h - node.memory shared out: what each part is opened with, so that the sum stays inside it.
+ *
+ * Pure arithmetic over a pipeline file. The journal, the databases and the sources get their shares first; what is left
+ * goes to the batches of the pipelines, in equal parts: more of it means larger batches and more partitions at work at
+ * one time, less of it means that partitions take turns. */
+#ifndef NODE_BUDGET_H
+#define NODE_BUDGET_H
+
+#include "config/config.h"
+#include "gate/gate.h"
+#include "node/node.h"
+
+struct budget {
+    struct log_options log; /* sizes only */
+    size_t event_size_max;  /* of JSON that is parsed; a larger event becomes a dead letter, too_large */
+    size_t arena_size_max;  /* for what stages and expressions make of one event */
+    size_t expr_size_max;   /* of one expression machine */
+    size_t gate_read_size;
+    uint32_t gate_unit_count;
+    size_t database_cache_size;
+    size_t reader_size;
+    size_t share_size; /* for the batches of one pipeline */
+    struct node_memory_term terms[16];
+    uint32_t term_count;
+    uint64_t sum; /* of the terms; more than node.memory: it does not add up */
+};
+
+void budget_of(const struct config *config, struct budget *ret_budget);
+/* Of one pipeline: how large its batches are, and how many of its partitions work at one time. */
+size_t budget_batch_size(const struct budget *budget, const struct config_sink *sink);
+uint32_t budget_kit_count(const struct budget *budget, const struct config_sink *sink, uint32_t partition_count);
+/* Partitions of a topic as far as the file says. */
+uint32_t budget_partitions(const struct config *config, const char *topic);
+
+#endif

@@ -1,0 +1,524 @@
+/* build.c - from a checked pipeline file to topics, chains, sinks, tasks and gates. */
+#include "io/vfs.h"
+#include "node/node_parts.h"
+#include "stage/stages.h"
+
+static mono_time soon(struct node *n)
+{
+    return mono_after(io_now(n->io), NODE_WAIT_NS);
+}
+
+static enum neap_status no_memory(const struct node_pipeline *np, struct error *err)
+{
+    return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory", np->config->name);
+}
+
+/* ---- topics -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t partitions_of(const struct config *config, const char *topic)
+{
+    for (uint32_t i = 0; i < config->topic_count; i++) {
+        if (strcmp(config->topics[i].name, topic) == 0)
+            return config->topics[i].partitions;
+    }
+    return 0;
+}
+
+static enum neap_status ensure_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err)
+{
+    return log_topic_ensure(n->client, name, partitions_of(n->config, name), soon(n), ret_topic, err);
+}
+
+/* The topic into which the source of that name has written before. */
+static bool find_home(struct node *n, const char *pipeline, struct log_topic *ret_topic)
+{
+    char key[LEDGER_KEY_SIZE_MAX];
+    struct bytes value, name = { (const uint8_t *)key, ledger_key(key, pipeline, 'd') };
+    struct log_topic topic;
+    for (uint32_t i = 0; log_topic_at(n->log, i, &topic); i++) {
+        struct log_partition first = { topic.id, 0 };
+        if (log_fact_get(n->log, LOG_VIEW_LEDGER, first, name, n->fact_room, &value) == NEAP_OK) {
+            *ret_topic = topic;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A source that names no topic writes to one of the pipeline's name. When the pipeline is renamed, the topic keeps its
+ * name: the events that are in it are still to be processed. */
+static const char *source_topic(struct node_pipeline *np, struct log_topic *home)
+{
+    const struct config_pipeline *p = np->config;
+    bool own = p->source.kind != CONFIG_SOURCE_TOPIC && strcmp(p->source.topic, p->name) == 0;
+    if (!own || log_topic_find(np->node->log, p->name, home) == NEAP_OK)
+        return p->source.topic;
+    if (!find_home(np->node, p->name, home) && (p->was == NULL || !find_home(np->node, p->was, home)))
+        return p->source.topic;
+    logging_info(np->node->options.logging, "the pipeline's own topic keeps its former name",
+                 LOGGING_TEXT("pipeline", p->name), LOGGING_TEXT("topic", home->name));
+    return home->name;
+}
+
+static enum neap_status carry_over(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    const char *name = np->config->name, *was = np->config->was;
+    if (was == NULL || strcmp(was, name) == 0)
+        return NEAP_OK;
+    enum neap_status status =
+        rename_pipeline(n->log, n->client, np->topic.id, np->topic.partition_count, was, name, soon(n), err);
+    if (status == NEAP_OK)
+        logging_info(n->options.logging, "carried over from its former name", LOGGING_TEXT("pipeline", name),
+                     LOGGING_TEXT("was", was));
+    else if (status == NEAP_NOTFOUND)
+        logging_warn(n->options.logging, "no pipeline of its former name has run here: it starts anew",
+                     LOGGING_TEXT("pipeline", name), LOGGING_TEXT("was", was));
+    return status == NEAP_EXISTS || status == NEAP_NOTFOUND ? NEAP_OK : status;
+}
+
+static uint64_t events_in(struct node *n, const struct log_topic *topic)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < topic->partition_count; i++) {
+        log_offset end = { 0 };
+        (void)log_partition_end(n->log, (struct log_partition){ topic->id, i }, &end);
+        sum += end.n;
+    }
+    return sum;
+}
+
+enum neap_status build_topics(struct node *n, struct error *err)
+{
+    enum neap_status status = NEAP_OK;
+    struct log_topic topic;
+    for (uint32_t i = 0; i < n->pipeline_count && status == NEAP_OK; i++) { /* before any topic of a new name is made */
+        struct node_pipeline *np = &n->pipelines[i];
+        status = ensure_topic(n, source_topic(np, &topic), &np->topic, err);
+        if (status == NEAP_OK)
+            status = carry_over(np, err);
+        if (status == NEAP_OK)
+            status = ensure_topic(n, np->config->dead_letter, &np->dead, err);
+        if (status != NEAP_OK)
+            return error_while(err, "pipeline %s", np->config->name);
+        np->end_at_open = events_in(n, &np->topic);
+    }
+    for (uint32_t i = 0; i < n->config->topic_count && status == NEAP_OK; i++)
+        status = ensure_topic(n, n->config->topics[i].name, &topic, err);
+    return status;
+}
+
+/* ---- expressions and stages ---------------------------------------------------------------------------------------- */
+
+static enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
+                                   struct expr **ret_expr, struct error *err)
+{
+    struct expr_place *place = arena_zero(n->arena, sizeof *place); /* kept as long as the expression */
+    if (place == NULL)
+        return error_set(err, NEAP_NOMEM, "out of memory");
+    *place = (struct expr_place){ .file = n->config->file, .line = expr->place.line, .column = expr->place.column };
+    place->what = name == NULL ? what : arena_text(n->arena, "%s %s", what, name);
+    if (place->what == NULL)
+        return error_set(err, NEAP_NOMEM, "out of memory");
+    return expr_new(n->shard.machine, expr->text, place, ret_expr, err);
+}
+
+static struct stage *map_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct stage_map_field *fields = arena_zero(n->arena, (c->map_count + 1) * sizeof *fields);
+    uint32_t count = 0;
+    enum neap_status status = fields != NULL ? NEAP_OK : NEAP_NOMEM;
+    while (count < c->map_count && status == NEAP_OK) {
+        fields[count].name = c->map[count].name;
+        status = build_expr(n, &c->map[count].expr, c->name, c->map[count].name, &fields[count].expr, err);
+        count += status == NEAP_OK;
+    }
+    struct stage *stage = status == NEAP_OK ? stage_map_new(c->name, fields, c->map_count) : NULL;
+    for (uint32_t i = 0; stage == NULL && i < count; i++)
+        expr_free(&fields[i].expr);
+    return stage;
+}
+
+static struct stage *filter_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct expr *expr = NULL;
+    if (build_expr(n, &c->filter, c->name, NULL, &expr, err) != NEAP_OK)
+        return NULL;
+    struct stage *stage = stage_filter_new(c->name, expr);
+    if (stage == NULL)
+        expr_free(&expr);
+    return stage;
+}
+
+static struct stage *stage_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    error_set(err, NEAP_NOMEM, "out of memory"); /* unless something else is said below */
+    switch (c->kind) {
+    case CONFIG_STAGE_FILTER:
+        return filter_new(n, c, err);
+    case CONFIG_STAGE_MAP:
+        return map_new(n, c, err);
+    case CONFIG_STAGE_KEEP:
+        return stage_keep_new(c->name, c->fields, c->field_count);
+    case CONFIG_STAGE_REMOVE:
+        return stage_remove_new(c->name, c->fields, c->field_count);
+    }
+    return NULL;
+}
+
+static enum neap_status build_step(struct node *n, const struct config_stage *c, struct chain_step *ret_step,
+                                   struct error *err)
+{
+    struct chain_step step = { .continue_on_error = c->continue_on_error };
+    struct error why = { 0 };
+    enum neap_status status = NEAP_OK;
+    if (c->condition.text != NULL)
+        status = build_expr(n, &c->condition, c->name, "if", &step.condition, &why);
+    if (status == NEAP_OK)
+        step.stage = stage_new(n, c, &why);
+    if (step.stage == NULL) {
+        expr_free(&step.condition);
+        return error_set(err, why.status, "stage %s: %s", c->name, why.text);
+    }
+    *ret_step = step;
+    return NEAP_OK;
+}
+
+static enum neap_status build_chain(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    uint32_t count = 0, wanted = np->config->stage_count;
+    struct chain_step *steps = arena_zero(n->arena, (wanted + 1) * sizeof *steps);
+    enum neap_status status = steps != NULL ? NEAP_OK : no_memory(np, err);
+    while (count < wanted && status == NEAP_OK) {
+        status = build_step(n, &np->config->stages[count], &steps[count], err);
+        count += status == NEAP_OK;
+    }
+    if (status == NEAP_OK) {
+        np->chain = chain_new(steps, count, n->shard.parser);
+        status = np->chain != NULL ? NEAP_OK : no_memory(np, err);
+    }
+    for (uint32_t i = 0; status != NEAP_OK && i < count; i++) {
+        steps[i].stage->verbs->free(steps[i].stage);
+        expr_free(&steps[i].condition);
+    }
+    return status;
+}
+
+/* ---- sinks --------------------------------------------------------------------------------------------------------- */
+
+static enum neap_status find_database(struct node *n, const char *path, struct sqlite_database **ret_database,
+                                      struct error *err)
+{
+    for (uint32_t i = 0; i < n->database_count; i++) {
+        if (strcmp(n->databases[i].path, path) == 0) {
+            *ret_database = n->databases[i].database;
+            return NEAP_OK;
+        }
+    }
+    if (!n->vfs_registered) {
+        enum neap_status status = io_vfs_register(n->io, NODE_VFS, err);
+        if (status != NEAP_OK)
+            return error_while(err, "set SQLite up");
+        n->vfs_registered = true;
+    }
+    struct sqlite_database_options options = { .io = n->io,
+                                               .vfs = NODE_VFS,
+                                               .path = path,
+                                               .cache_size = n->budget.database_cache_size,
+                                               .logging = n->options.logging };
+    struct node_database *d = &n->databases[n->database_count];
+    enum neap_status status = sqlite_database_open(&options, &d->database, err);
+    if (status != NEAP_OK)
+        return status;
+    d->path = path;
+    n->database_count++;
+    *ret_database = d->database;
+    return NEAP_OK;
+}
+
+/* The expressions are the pipeline's: the sink under the former name has none of its own. */
+static enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err)
+{
+    const struct config_sink *c = &np->config->sink;
+    np->exprs = arena_zero(np->node->arena, (c->column_count + 1) * sizeof *np->exprs);
+    if (np->exprs == NULL)
+        return no_memory(np, err);
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < c->column_count && status == NEAP_OK; i++) {
+        status = build_expr(np->node, &c->columns[i].expr, "column", c->columns[i].name, &np->exprs[i], err);
+        np->expr_count += status == NEAP_OK;
+    }
+    if (status == NEAP_OK && c->topic_key.text != NULL) {
+        status = build_expr(np->node, &c->topic_key, c->name, "key", &np->exprs[0], err);
+        np->expr_count += status == NEAP_OK;
+    }
+    return status;
+}
+
+static enum neap_status open_sqlite(struct node_pipeline *np, const char *pipeline, struct sink **ret_sink,
+                                    struct error *err)
+{
+    struct node *n = np->node;
+    const struct config_sink *c = &np->config->sink;
+    static const enum sqlite_mode modes[] = {
+        [CONFIG_INSERT] = SQLITE_INSERT, [CONFIG_UPSERT] = SQLITE_UPSERT, [CONFIG_IGNORE] = SQLITE_IGNORE
+    };
+    struct sqlite_column *columns = arena_zero(n->arena, (c->column_count + 1) * sizeof *columns);
+    if (columns == NULL)
+        return no_memory(np, err);
+    for (uint32_t i = 0; i < c->column_count; i++)
+        columns[i] = (struct sqlite_column){ c->columns[i].name, np->exprs[i] };
+    struct sqlite_sink_options options = { .log_id = log_identity(n->log),
+                                           .pipeline = pipeline,
+                                           .name = c->name,
+                                           .table = c->table,
+                                           .columns = columns,
+                                           .column_count = c->column_count,
+                                           .key = c->key,
+                                           .key_count = c->key_count,
+                                           .mode = modes[c->mode],
+                                           .batch_size = budget_batch_size(&n->budget, c) };
+    enum neap_status status = find_database(n, c->path, &options.database, err);
+    return status == NEAP_OK ? sqlite_sink_open(&options, ret_sink, err) : status;
+}
+
+static enum neap_status open_file(struct node_pipeline *np, struct sink **ret_sink, struct error *err)
+{
+    const struct config_sink *c = &np->config->sink;
+    struct file_sink_options options = { .io = np->node->io,
+                                         .log = np->node->log,
+                                         .pipeline = np->config->name,
+                                         .name = c->name,
+                                         .path = c->path,
+                                         .source_partition_count = np->topic.partition_count,
+                                         .batch_size = budget_batch_size(&np->node->budget, c),
+                                         .logging = np->node->options.logging };
+    return file_sink_open(&options, ret_sink, err);
+}
+
+static enum neap_status open_topic(struct node_pipeline *np, struct sink **ret_sink, struct error *err)
+{
+    const struct config_sink *c = &np->config->sink;
+    struct log_topic target;
+    enum neap_status status = ensure_topic(np->node, c->topic, &target, err);
+    if (status != NEAP_OK)
+        return status;
+    struct topic_sink_options options = { .name = c->name,
+                                          .topic_id = target.id,
+                                          .partition_count = target.partition_count,
+                                          .key = np->exprs[0],
+                                          .batch_size = budget_batch_size(&np->node->budget, c) };
+    return topic_sink_open(&options, ret_sink, err);
+}
+
+static enum neap_status open_sink(struct node_pipeline *np, struct error *err)
+{
+    const struct config_sink *c = &np->config->sink;
+    struct stdout_sink_options out = { .io = np->node->io,
+                                       .name = c->name,
+                                       .batch_size = budget_batch_size(&np->node->budget, c) };
+    switch (c->kind) {
+    case CONFIG_SINK_SQLITE:
+        return open_sqlite(np, np->config->name, &np->sink, err);
+    case CONFIG_SINK_FILE:
+        return open_file(np, &np->sink, err);
+    case CONFIG_SINK_STDOUT:
+        return stdout_sink_open(&out, &np->sink, err);
+    case CONFIG_SINK_TOPIC:
+        return open_topic(np, &np->sink, err);
+    case CONFIG_SINK_NONE:
+        break;
+    }
+    return NEAP_OK;
+}
+
+/* Only where the sink keeps its row under the pipeline's name, and that row has not been taken over yet. */
+static enum neap_status open_was_sink(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    struct bytes was;
+    if (np->config->sink.kind != CONFIG_SINK_SQLITE || rename_pending(n->log, np->topic.id, np->topic.partition_count,
+                                                                      np->config->name, n->fact_room, &was) != NEAP_OK)
+        return NEAP_OK;
+    was = arena_copy(n->arena, was);
+    return was.at != NULL ? open_sqlite(np, (const char *)was.at, &np->was_sink, err) : no_memory(np, err);
+}
+
+/* ---- pipelines and tasks -------------------------------------------------------------------------------------------- */
+
+static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epoch, struct error *err)
+{
+    struct node *n = np->node;
+    static const enum start_rule rules[] = { [CONFIG_START_DEFAULT] = START_DEFAULT,
+                                             [CONFIG_START_SINK] = START_SINK,
+                                             [CONFIG_START_EARLIEST] = START_EARLIEST,
+                                             [CONFIG_START_COMMITTED] = START_COMMITTED };
+    uint32_t count = np->topic.partition_count;
+    struct pipeline_options options = { .io = n->io,
+                                        .log = n->log,
+                                        .logging = n->options.logging,
+                                        .agent = &n->shard.agent,
+                                        .client = n->shard.client,
+                                        .arena = n->shard.arena,
+                                        .letter_arena = n->shard.letter_arena,
+                                        .name = np->config->name,
+                                        .topic = np->topic.name,
+                                        .topic_id = np->topic.id,
+                                        .partition_count = count,
+                                        .dead_topic_id = np->dead.id,
+                                        .dead_partition_count = np->dead.partition_count,
+                                        .chain = np->chain,
+                                        .sink = np->sink,
+                                        .was_sink = np->was_sink,
+                                        .start = rules[np->config->start],
+                                        .owner_epoch = owner_epoch,
+                                        .kit_count = budget_kit_count(&n->budget, &np->config->sink, count),
+                                        .read_size = n->budget.reader_size };
+    np->tasks = arena_zero(n->arena, count * sizeof(struct task *));
+    if (np->tasks == NULL)
+        return no_memory(np, err);
+    struct pipeline *pipeline;
+    enum neap_status status = pipeline_open(&options, &pipeline, err);
+    if (status != NEAP_OK)
+        return status;
+    np->pipeline = pipeline;
+    for (uint32_t i = 0; i < count && status == NEAP_OK; i++)
+        status = task_new(pipeline, i, &np->tasks[i], err);
+    return status;
+}
+
+static enum neap_status build_pipeline(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    uint64_t owner_epoch = 0;
+    struct log_partition source = { np->topic.id, 0 };
+    enum neap_status status =
+        pipeline_raise_epoch(n->log, n->client, source, np->config->name, soon(n), &owner_epoch, err);
+    if (status != NEAP_OK || np->config->sink.kind == CONFIG_SINK_NONE)
+        return status;
+    status = build_chain(np, err);
+    if (status == NEAP_OK)
+        status = build_sink_exprs(np, err);
+    if (status == NEAP_OK)
+        status = open_sink(np, err);
+    if (status == NEAP_OK)
+        status = open_was_sink(np, err);
+    return status == NEAP_OK ? build_tasks(np, owner_epoch, err) : status;
+}
+
+static const char *environment(void *ctx, const char *name)
+{
+    return io_environment(ctx, name);
+}
+
+static struct expr_options expr_options(struct node *n)
+{
+    return (
+        struct expr_options){ .memory_size_max = n->budget.expr_size_max, .environment = environment, .ctx = n->io };
+}
+
+enum neap_status build_shard(struct node *n, struct error *err)
+{
+    struct shard *s = &n->shard;
+    struct expr_options options = expr_options(n);
+    s->parser = json_parser_new(n->budget.event_size_max);
+    s->arena = arena_new(256u << 10, n->budget.arena_size_max);
+    s->letter_arena = arena_new(64u << 10, 1u << 20);
+    if (s->parser == NULL || s->arena == NULL || s->letter_arena == NULL)
+        return error_set(err, NEAP_NOMEM, "out of memory");
+    s->machine = expr_machine_new(&options, err);
+    if (s->machine == NULL)
+        return error_while(err, "set expressions up");
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        if (build_pipeline(&n->pipelines[i], err) != NEAP_OK)
+            return error_while(err, "pipeline %s", n->pipelines[i].config->name);
+    }
+    return NEAP_OK;
+}
+
+/* ---- gates --------------------------------------------------------------------------------------------------------- */
+
+static void gate_ended(void *ctx)
+{
+    struct node_pipeline *np = ctx;
+    io_agent_wake(&np->node->main.agent);
+}
+
+static struct gate_expr gate_expr(const struct config_expr *expr)
+{
+    return (struct gate_expr){ expr->text, expr->place.line, expr->place.column };
+}
+
+static enum neap_status build_gate(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    const struct config_source *c = &np->config->source;
+    struct gate_options options = { .log = n->log,
+                                    .logging = n->options.logging,
+                                    .pipeline = np->config->name,
+                                    .pipeline_file = n->config->file,
+                                    .path = c->kind == CONFIG_SOURCE_FILE ? c->path : NULL,
+                                    .follow = c->follow,
+                                    .key = gate_expr(&c->key),
+                                    .id = gate_expr(&c->id),
+                                    .time = gate_expr(&c->time),
+                                    .expr = expr_options(n),
+                                    .topic_id = np->topic.id,
+                                    .partition_count = np->topic.partition_count,
+                                    .topic = np->topic.name,
+                                    .dead_topic_id = np->dead.id,
+                                    .read_size = n->budget.gate_read_size,
+                                    .unit_count_max = n->budget.gate_unit_count,
+                                    .ended = gate_ended,
+                                    .ctx = np };
+    return gate_open(n->io, &options, &np->gate, err);
+}
+
+enum neap_status build_gates(struct node *n, struct error *err)
+{
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        struct node_pipeline *np = &n->pipelines[i];
+        if (np->config->source.kind != CONFIG_SOURCE_TOPIC && build_gate(np, err) != NEAP_OK)
+            return error_while(err, "pipeline %s: source", np->config->name);
+    }
+    return NEAP_OK;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------- */
+
+static void free_pipeline(struct node_pipeline *np)
+{
+    for (uint32_t i = 0; np->tasks != NULL && i < np->topic.partition_count; i++)
+        task_free(&np->tasks[i]);
+    pipeline_close(&np->pipeline);
+    if (np->was_sink != NULL)
+        np->was_sink->verbs->close(np->was_sink);
+    if (np->sink != NULL)
+        np->sink->verbs->close(np->sink);
+    for (uint32_t i = 0; i < np->expr_count; i++)
+        expr_free(&np->exprs[i]);
+    chain_free(&np->chain);
+}
+
+void build_free(struct node *n)
+{
+    struct shard *s = &n->shard;
+    must(!s->started);
+    for (uint32_t i = 0; i < n->pipeline_count; i++)
+        free_pipeline(&n->pipelines[i]);
+    for (uint32_t i = 0; i < n->database_count; i++)
+        sqlite_database_close(&n->databases[i].database);
+    if (n->vfs_registered)
+        io_vfs_unregister(NODE_VFS);
+    if (s->machine != NULL)
+        expr_machine_free(&s->machine);
+    if (s->parser != NULL)
+        json_parser_free(&s->parser);
+    if (s->arena != NULL)
+        arena_free(&s->arena);
+    if (s->letter_arena != NULL)
+        arena_free(&s->letter_arena);
+    if (s->client != NULL)
+        log_client_close(&s->client);
+}

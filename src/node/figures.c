@@ -1,0 +1,97 @@
+/* figures.c - the ledgers of a running node, for whoever asks.
+ *
+ * What is in the log counts as accepted and, beyond the commit point, as in flight; both are taken from the same look at
+ * the log's end, the rest from counters that came with what they count. So the sum holds at every moment, and would not
+ * if a task had passed over an event. */
+#include "node/node_parts.h"
+
+void node_pipeline_stopped(struct node_pipeline *np, const struct error *error)
+{
+    io_mutex_take(np->node->mutex);
+    if (!np->shown.stopped)
+        np->shown.error = *error;
+    np->shown.stopped = true;
+    io_mutex_drop(np->node->mutex);
+    io_agent_wake(&np->node->main.agent);
+}
+
+bool node_first_stopped(struct node *n, struct error *ret_error)
+{
+    bool found = false;
+    io_mutex_take(n->mutex);
+    for (uint32_t i = 0; i < n->pipeline_count && !found; i++) {
+        found = n->pipelines[i].shown.stopped;
+        if (found && ret_error != NULL)
+            *ret_error = n->pipelines[i].shown.error;
+    }
+    io_mutex_drop(n->mutex);
+    return found;
+}
+
+struct sums {
+    uint64_t in_log; /* events since the pipeline began */
+    uint64_t ends;   /* events since the topic began */
+};
+
+static void add_partition(struct node_pipeline *np, uint32_t index, struct sums *sums,
+                          struct node_pipeline_figures *figures)
+{
+    struct task_figures task = { 0 };
+    if (np->pipeline != NULL)
+        task_figures(np->tasks[index], &task);
+    log_offset end = { 0 }; /* after the task's figures: the end is never behind them */
+    (void)log_partition_end(np->node->log, (struct log_partition){ np->topic.id, index }, &end);
+    sums->ends += end.n;
+    sums->in_log += end.n > task.total.start ? end.n - task.total.start : 0;
+    if (np->pipeline == NULL) { /* the topic is where its events were to go */
+        task.total.delivered = task.total.produced = end.n;
+        task.point = end;
+    }
+    uint64_t lag = end.n > task.point.n ? end.n - task.point.n : 0;
+    figures->lag += lag;
+    figures->in_flight += lag > task.dead_beyond ? lag - task.dead_beyond : 0;
+    ledger_add(&figures->total, &task.total);
+    ledger_add(&figures->run, &task.run);
+}
+
+static void add_gate(struct node_pipeline *np, const struct sums *sums, struct node_pipeline_figures *figures)
+{
+    struct gate_figures gate = { 0 };
+    if (np->gate != NULL)
+        gate_figures(np->gate, &gate, NULL);
+    uint64_t in_log = sums->in_log + gate.total.dead_lettered;
+    uint64_t in_log_run = sums->ends - np->end_at_open + gate.run.dead_lettered;
+    /* The door's own count; what others appended to the topic came in beside it. */
+    figures->total.accepted = gate.total.accepted > in_log ? gate.total.accepted : in_log;
+    figures->run.accepted = gate.run.accepted > in_log_run ? gate.run.accepted : in_log_run;
+    figures->total.dead_lettered += gate.total.dead_lettered;
+    figures->run.dead_lettered += gate.run.dead_lettered;
+    if (np->pipeline == NULL)
+        figures->run.delivered = figures->run.produced = sums->ends - np->end_at_open;
+}
+
+void node_pipeline_figures(struct node *n, uint32_t index, struct node_pipeline_figures *ret_figures)
+{
+    must(index < n->pipeline_count);
+    struct node_pipeline *np = &n->pipelines[index];
+    struct node_pipeline_figures figures = { .name = np->config->name };
+    struct sums sums = { 0 };
+    for (uint32_t i = 0; i < np->topic.partition_count; i++)
+        add_partition(np, i, &sums, &figures);
+    add_gate(np, &sums, &figures);
+    io_mutex_take(n->mutex);
+    figures.stopped = np->shown.stopped;
+    figures.error = np->shown.error;
+    io_mutex_drop(n->mutex);
+    *ret_figures = figures;
+}
+
+uint32_t node_pipeline_count(const struct node *n)
+{
+    return n->pipeline_count;
+}
+
+struct log *node_log(struct node *n)
+{
+    return n->log;
+}

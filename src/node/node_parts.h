@@ -1,0 +1,111 @@
+/* node_parts.h - what a node is made of: for node.c, build.c, shard.c and figures.c alone.
+ *
+ *     main agent    the caller's thread in node_run(): signals, the tick, when to leave
+ *     shard agent   owns the tasks of all pipelines, and all that they use: chains, sinks' task side, one log client
+ *     gate agents   one per file or standard input (gate/)
+ *     workers       where sinks block (sink/)
+ *     control agent the unix socket (control.h)
+ *
+ * N1  The shard takes part in nothing before `ready` is set; until then the opener builds what it will own.
+ * N2  What the shard shows to others lies under the node's mutex, in tasks' figures, or in atomics. */
+#ifndef NODE_PARTS_H
+#define NODE_PARTS_H
+
+#include "base/must.h"
+#include "flow/chain.h"
+#include "flow/rename.h"
+#include "flow/task.h"
+#include "gate/gate.h"
+#include "node/budget.h"
+#include "node/control.h"
+#include "sink/sinks.h"
+#include <stdatomic.h>
+
+#define NODE_MAGIC   0x4e4f4445u
+#define NODE_WAIT_NS (60 * NS_PER_S) /* for what opening asks of the log */
+#define NODE_VFS     "neap"
+
+struct node_pipeline {
+    struct node *node;
+    const struct config_pipeline *config;
+    struct log_topic topic, dead;
+    struct chain *chain;
+    struct expr **exprs; /* of the sink */
+    uint32_t expr_count;
+    struct sink *sink, *was_sink;
+    struct pipeline *pipeline; /* NULL: events stay in their topic */
+    struct task **tasks;
+    struct gate *gate;    /* NULL: reads a topic */
+    uint64_t end_at_open; /* events in its topic when this run began */
+    bool stop_told;       /* the shard's: it has shown that the pipeline stopped */
+    struct {              /* under the node's mutex */
+        bool stopped;
+        struct error error;
+    } shown;
+};
+
+struct node_database {
+    const char *path;
+    struct sqlite_database *database;
+};
+
+struct shard {
+    struct io_agent agent;
+    bool started;
+    _Atomic bool ready;
+    struct log_client *client;
+    struct json_parser *parser;
+    struct arena *arena, *letter_arena;
+    struct expr_machine *machine;
+    bool draining;
+    _Atomic bool drain_asked, at_rest;
+    _Atomic bool idle_asked, idle; /* idle: nothing was left to do in a turn that began after it was asked */
+};
+
+struct node {
+    uint32_t magic;
+    struct io *io;
+    struct node_options options;
+    const struct config *config;
+    struct budget budget;
+    struct arena *arena; /* places and names, for as long as the node */
+    uint8_t *fact_room;  /* LOG_VALUE_SIZE_MAX, while it is opened */
+    struct log *log;
+    struct log_client *client; /* the opener's */
+    bool vfs_registered;
+    struct node_database *databases;
+    uint32_t database_count;
+    struct node_pipeline *pipelines;
+    uint32_t pipeline_count;
+    struct shard shard;
+    struct control *control;
+    struct io_mutex *mutex;
+    struct { /* the main agent's */
+        struct io_agent agent;
+        struct io_timer tick;
+        void (*told)(void *ctx, struct node *node);
+        void *told_ctx;
+        bool draining, at_once;
+        mono_time drain_deadline;
+        enum neap_status status;
+        struct error error;
+    } main;
+    _Atomic bool stop_asked;
+};
+
+/* ---- build.c: from the pipeline file to what runs */
+enum neap_status build_topics(struct node *n, struct error *err);
+enum neap_status build_shard(struct node *n, struct error *err); /* all but the gates */
+enum neap_status build_gates(struct node *n, struct error *err);
+void build_free(struct node *n); /* in reverse; half-built is fine; the shard does not run any more */
+
+/* ---- shard.c */
+enum neap_status shard_start(struct node *n, struct error *err);
+void shard_stop(struct node *n);
+void shard_go(struct node *n);
+
+/* ---- figures.c */
+void node_pipeline_stopped(struct node_pipeline *np, const struct error *error); /* the first reason stays */
+bool node_first_stopped(struct node *n, struct error *ret_error);
+
+#endif
