@@ -141,6 +141,7 @@ static void begin_draining(struct node *n, mono_time now)
     int64_t drain_ns = n->options.drain_ns != 0 ? n->options.drain_ns : DRAIN_NS_DEFAULT;
     n->main.draining = true;
     n->main.drain_deadline = mono_after(now, drain_ns);
+    io_signals_unwatch(&n->main.agent); /* another signal ends the process at once, as it would any other */
     for (uint32_t i = 0; i < n->pipeline_count; i++) {
         if (n->pipelines[i].gate != NULL)
             gate_stop(n->pipelines[i].gate);
@@ -184,9 +185,6 @@ static uint32_t main_work(void *ctx, mono_time now)
     enum neap_status health = log_health(n->log, &n->main.error);
     if (health != NEAP_OK) {
         leave(n, health);
-    } else if (n->main.at_once) {
-        error_set(&n->main.error, NEAP_CLOSED, "stopped at once by a second signal; nothing acknowledged is lost");
-        leave(n, NEAP_CLOSED);
     } else {
         if (atomic_load(&n->stop_asked) && !n->main.draining)
             begin_draining(n, now);
@@ -216,7 +214,7 @@ static void signal_arrived(void *ctx, int number)
         logging_warn(n->options.logging, "a running node does not read its file again: restart it");
         return;
     }
-    n->main.at_once = atomic_exchange(&n->stop_asked, true);
+    atomic_store(&n->stop_asked, true);
     io_agent_wake(&n->main.agent);
 }
 
@@ -238,7 +236,8 @@ enum neap_status node_run(struct node *n, void (*tick)(void *ctx, struct node *n
     io_timer_set(&n->main.tick, mono_after(io_now(n->io), TICK_NS));
     status = io_agent_run(n->io, &n->main.agent, MONO_NEVER, err);
     io_timer_cancel(&n->main.tick);
-    io_signals_unwatch(&n->main.agent);
+    if (!n->main.draining)
+        io_signals_unwatch(&n->main.agent);
     if (status == NEAP_OK)
         status = n->main.status;
     if (n->main.status != NEAP_OK && err != NULL)
@@ -251,23 +250,21 @@ enum neap_status node_run(struct node *n, void (*tick)(void *ctx, struct node *n
 static uint32_t rest_work(void *ctx, mono_time now)
 {
     struct node *n = ctx;
-    if (atomic_load(&n->shard.at_rest) || log_health(n->log, NULL) != NEAP_OK || now.ns >= n->main.drain_deadline.ns)
+    if (atomic_load(&n->shard.at_rest))
         io_agent_leave(&n->main.agent);
     return 0;
 }
 
-/* Brings the tasks to rest. False: something outside does not let go of what it was given. */
-static bool come_to_rest(struct node *n)
+/* Brings the tasks to rest. What a sink was given it gives back: its calls have deadlines of their own. */
+static void come_to_rest(struct node *n)
 {
-    if (!n->shard.started || !atomic_load(&n->shard.ready) || atomic_load(&n->shard.at_rest))
-        return true;
-    if (!n->main.draining)
-        n->main.drain_deadline = mono_after(io_now(n->io), DRAIN_NS_DEFAULT);
+    if (!n->shard.started || !atomic_load(&n->shard.ready))
+        return;
     n->main.agent.work = rest_work;
     atomic_store(&n->shard.drain_asked, true);
     io_agent_wake(&n->shard.agent);
-    (void)io_agent_run(n->io, &n->main.agent, n->main.drain_deadline, NULL);
-    return atomic_load(&n->shard.at_rest);
+    enum neap_status status = io_agent_run(n->io, &n->main.agent, MONO_NEVER, NULL);
+    must(status == NEAP_OK && atomic_load(&n->shard.at_rest));
 }
 
 static void node_free(struct node *n)
@@ -295,11 +292,7 @@ void node_close(struct node **node)
     CHECK_MAGIC(n, NODE_MAGIC);
     *node = NULL;
     control_close(&n->control);
-    bool at_rest = !n->main.at_once && come_to_rest(n);
-    if (!at_rest) {
-        logging_warn(n->options.logging, "left as it is: the next start goes on from what is durable");
-        return; /* others still hold memory of ours: it ends with the process */
-    }
+    come_to_rest(n);
     for (uint32_t i = 0; i < n->pipeline_count && n->pipelines != NULL; i++)
         gate_close(&n->pipelines[i].gate);
     shard_stop(n);

@@ -3,7 +3,11 @@
  * owner    the program's main thread opens, runs and closes it
  * memory   node_memory() says the sum, one reason per term; config's node.memory bounds it and is checked at start
  * errors   see exit codes: CORRUPT and VERSION 5, IO 6, HELD DENIED FULL 4, CONFLICT MISUSE 1
- * promise  returns when told (signal), when idle (until_idle), or when a promise could not be kept, and says which */
+ *          node_run() answers OK when it was told to stop and everything on its way has landed; TIMEOUT when that took longer
+ *          than drain_ns; under until_idle the status of the first pipeline that stopped, once the others are idle
+ * promise  returns when told (signal), when idle (until_idle), or when a promise could not be kept, and says which; a
+ *          second signal ends the process as it would any other. node_close() waits for what sinks were given: their
+ *          calls have deadlines of their own */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 

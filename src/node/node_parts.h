@@ -85,7 +85,7 @@ struct node {
         struct io_timer tick;
         void (*told)(void *ctx, struct node *node);
         void *told_ctx;
-        bool draining, at_once;
+        bool draining;
         mono_time drain_deadline;
         enum neap_status status;
         struct error error;
