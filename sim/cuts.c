@@ -173,6 +173,7 @@ static bool live_and_cut(struct cutting *cutting, struct sim_disk *disk, struct 
         .seed = seed,
         .disk = disk,
         .model = model,
+        .churn = life_churns(cutting->options->seed),
         .unit_count = unit_count,
         .options = cutting->log_options,
         .trace = cutting->options->trace,

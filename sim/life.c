@@ -1,5 +1,6 @@
 #include "life.h"
 #include "base/must.h"
+#include "forge.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ struct world {
     struct log *log;
     struct worker workers[CLIENT_COUNT];
     struct io_agent reader;
+    struct forger forger;
     uint64_t reader_chance;
     uint32_t ended_count, failed_at; /* failed_at: the point at which somebody was told that storage failed */
     bool unravelled;
@@ -134,17 +136,33 @@ static struct unit *topic_change(struct worker *worker)
     }
     if (!model->topics[0].usable || worker->open_count > 1)
         return NULL;
-    uint32_t keep = worker->world->life->seed % 4 == 0 ? 1 : 0; /* a topic that lives for ever */
+    bool churn = worker->world->life->churn;
+    uint32_t keep = !churn && worker->world->life->seed % 2 == 0 ? 1 : 0; /* a topic that lives for ever */
+    uint32_t at_once = churn ? 2 : TOPICS_AT_ONCE;
     uint32_t victim = some_topic(model, &worker->chance);
-    if (count >= TOPICS_AT_ONCE && victim > keep && in_use(&model->topics[victim])) {
+    if (count >= at_once && victim > keep && in_use(&model->topics[victim])) {
         unit_delete(model, unit, victim);
         return unit;
     }
-    if (count >= TOPICS_AT_ONCE || model->topic_count == TOPIC_ROOM)
+    if (count >= at_once || model->topic_count == TOPIC_ROOM)
         return NULL;
     char name[16];
     snprintf(name, sizeof(name), "t%u", model->topic_count);
     unit_create(model, unit, name, 1 + sim_below(&worker->chance, 3));
+    return unit;
+}
+
+static struct unit *some_forgery(struct worker *worker)
+{
+    struct world *world = worker->world;
+    struct log_figures figures;
+    forge_look(&world->forger, world->io, DATA);
+    struct unit *unit = model_unit(world->life->model, worker->client);
+    unit_fact(world->life->model, unit, KEY_COUNT, 4, &worker->chance);
+    log_figures(world->log, &figures);
+    uint32_t topic = some_topic(world->life->model, &worker->chance);
+    if (topic != 0)
+        forge_append(&world->forger, world->life->model, unit, topic, figures.written.n);
     return unit;
 }
 
@@ -154,6 +172,8 @@ static struct unit *some_work(struct worker *worker)
     uint64_t *chance = &worker->chance;
     if (model->topic_count == 0 || !model->topics[0].usable)
         return NULL;
+    if (worker->client == CLIENT_COUNT - 1 && sim_one_in(chance, forge_possible(&worker->world->forger) ? 2 : 6))
+        return some_forgery(worker);
     struct unit *unit = model_unit(model, worker->client);
     unit_fact(model, unit, KEY_COUNT, 4 + sim_below(chance, 20), chance);
     uint32_t append_count = sim_below(chance, 4);
@@ -277,10 +297,15 @@ static uint32_t reader_work(void *ctx, mono_time now)
 
 /* ---- a life ---- */
 
+bool life_churns(uint64_t seed)
+{
+    return seed % 4 == 3;
+}
+
 struct log_options life_options(uint64_t seed)
 {
     uint64_t chance = sim_mix(seed + 77);
-    uint32_t file_size = 16384u << sim_below(&chance, 3);
+    uint32_t file_size = 16384u << (life_churns(seed) ? 0 : sim_below(&chance, 3));
     return (struct log_options){
         .path = DATA,
         .disk_size = (uint64_t)file_size * 512,
@@ -289,7 +314,7 @@ struct log_options life_options(uint64_t seed)
         .index_count_max = sim_one_in(&chance, 2) ? 16 : 128,
         .partition_count_max = 256,
         .fact_size_max = 64u << 10,
-        .snapshot_size = 16384u << sim_below(&chance, 4),
+        .snapshot_size = 16384u << (life_churns(seed) ? 0 : sim_below(&chance, 4)),
         .idle_mark_ns = (1 + sim_below(&chance, 50)) * NS_PER_MS,
     };
 }
@@ -311,7 +336,7 @@ static void start(struct world *world)
         struct worker *worker = &world->workers[c];
         *worker = (struct worker){ .world = world, .client = c, .chance = sim_chance(&chance) };
         uint32_t count = world->life->unit_count;
-        worker->budget = c == 0 ? count / 6 + 2 : count / CLIENT_COUNT + 1;
+        worker->budget = c == 0 ? count / (world->life->churn ? 2 : 6) + 2 : count / CLIENT_COUNT + 1;
         worker->agent = (struct io_agent){ .name = names[c], .work = worker_work, .ctx = worker };
         worker->timer = (struct io_timer){ .agent = &worker->agent, .fire = worker_fire, .ctx = worker };
         struct log_client_options options = { .inflight_count_max = INFLIGHT_MAX, .agent = &worker->agent };

@@ -16,6 +16,7 @@ struct life {
     struct sim_disk *disk;
     struct model *model;
     uint32_t unit_count; /* to submit in all */
+    bool churn;          /* topics come and go so fast that files die and are used again */
     struct log_options options;
     void (*trace)(void *ctx, const char *line);
     void (*prepare)(struct io *io, void *ctx); /* adds faults, before the log is opened; may be NULL */
@@ -31,6 +32,7 @@ struct life {
 
 /* Options that make files switch, snapshots happen and indexes fill all the time. */
 struct log_options life_options(uint64_t seed);
+bool life_churns(uint64_t seed); /* whether the life of this seed is one of churn */
 void life_run(struct life *life);
 
 #endif

@@ -7,13 +7,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#define UNITS 150u
+
 static const char usage[] =
     "usage: neap-sim MODE [OPTIONS]\n"
     "  log     cut the power at every step of a life of the log; open what is left; compare with what was promised\n"
     "  same    live each seed twice; say where two runs differ\n"
     "options:\n"
     "  --seed N       the first seed (1)          --seeds N    how many (1, or as many as --seconds allow)\n"
-    "  --states N     of each point at most (64)  --units N    handed to the log in each life (60)\n"
+    "  --states N     of each point at most (64)  --units N    handed to the log in each life (150)\n"
     "  --seconds N    stop after so long          --trace      say everything that happens\n"
     "  --point K[,K] --state S[,S]                only this state\n";
 
@@ -25,7 +27,7 @@ struct args {
     struct place only;
 };
 
-static struct args args = { .seed = 1, .seeds = 1, .states = 64, .units = 60 };
+static struct args args = { .seed = 1, .seeds = 1, .states = 64, .units = UNITS };
 static uint64_t seed_now;
 
 /* ---- time of this machine: for the figures alone ---- */
@@ -50,7 +52,7 @@ static bool enough(void *ctx)
 static void print_replay(FILE *to, const struct place *place)
 {
     fprintf(to, "neap-sim %s --seed %llu", args.mode, (unsigned long long)seed_now);
-    if (args.units != 60)
+    if (args.units != UNITS)
         fprintf(to, " --units %u", args.units);
     for (uint32_t i = 0; i < place->depth; i++)
         fprintf(to, "%s%u", i == 0 ? " --point " : ",", place->point[i]);
@@ -140,7 +142,7 @@ static int run_log(void)
 
 static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
 {
-    struct life life = { .seed = seed, .unit_count = args.units, .options = life_options(seed) };
+    struct life life = { .seed = seed, .unit_count = args.units, .options = life_options(seed), .churn = life_churns(seed) };
     life.disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
     life.model = model_new();
     life.trace = args.trace ? trace : NULL;

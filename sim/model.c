@@ -1,4 +1,5 @@
 #include "model.h"
+#include "base/crc32c.h"
 #include "base/must.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,34 @@ void unit_append(struct model *model, struct unit *unit, uint32_t topic, uint32_
     op->target = (struct log_partition){ model->topics[topic].id, partition };
     unit->topics[index] = topic;
     unit->append_count++;
+}
+
+struct bytes unit_append_blank(struct model *model, struct unit *unit, uint32_t topic, uint32_t partition,
+                               uint32_t value_size)
+{
+    uint32_t index = unit->log.count;
+    struct log_op *op = next_op(unit, LOG_APPEND);
+    struct batch_builder builder;
+    size_t room = BATCH_HEADER_SIZE + value_size + 64;
+    uint8_t *blank = model_take(model, value_size);
+    put_le32(blank, unit->id);
+    blank[4] = (uint8_t)index;
+    struct record record = { .value = { blank, value_size } };
+    batch_begin(&builder, model_take(model, room), room);
+    enum neap_status status = batch_add(&builder, &record, NULL, 0);
+    must(status == NEAP_OK);
+    op->payload = batch_end(&builder);
+    op->count = 1;
+    op->target = (struct log_partition){ model->topics[topic].id, partition };
+    unit->topics[index] = topic;
+    unit->append_count++;
+    return (struct bytes){ op->payload.at + op->payload.size - 1 - value_size, value_size }; /* the last byte: no headers */
+}
+
+void unit_append_seal(struct unit *unit, uint32_t index)
+{
+    struct bytes payload = unit->ops[index].payload;
+    put_be32((uint8_t *)payload.at + 17, crc32c(0, payload.at + 21, payload.size - 21));
 }
 
 static struct log_partition home_of(const struct model *model, uint32_t client)

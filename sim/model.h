@@ -69,6 +69,11 @@ struct unit *model_unit(struct model *model, uint32_t client);
 void model_submitted(struct model *model, struct unit *unit, uint32_t point);
 void unit_append(struct model *model, struct unit *unit, uint32_t topic, uint32_t partition, uint32_t count,
                  uint32_t value_size, uint64_t *chance);
+/* One record without a key whose value is zeros but for what says who wrote it: gives the value where it lies in the batch,
+ * to be written to before unit_append_seal(). */
+struct bytes unit_append_blank(struct model *model, struct unit *unit, uint32_t topic, uint32_t partition,
+                               uint32_t value_size);
+void unit_append_seal(struct unit *unit, uint32_t op);
 void unit_fact(struct model *model, struct unit *unit, uint32_t key, uint32_t value_size, uint64_t *chance);
 void unit_offset(struct model *model, struct unit *unit, uint32_t done_set_size, uint64_t *chance);
 void unit_create(struct model *model, struct unit *unit, const char *name, uint32_t partition_count);
