@@ -83,7 +83,8 @@ bool forge_possible(const struct forger *forger)
     return dead_salts(forger, salts) > 0;
 }
 
-void forge_append(const struct forger *forger, struct model *model, struct unit *unit, uint32_t topic, uint64_t position)
+void forge_append(const struct forger *forger, struct model *model, struct unit *unit, uint32_t topic,
+                  uint64_t position)
 {
     uint64_t salts[FORGE_SALT_COUNT];
     uint32_t salt_count = dead_salts(forger, salts);

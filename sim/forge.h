@@ -23,7 +23,8 @@ struct forger {
 /* Looks at the headers of the journal's files. */
 void forge_look(struct forger *forger, struct io *io, const char *path);
 /* Adds an append full of forged headers to a unit that is next to be written at `position`; nothing when no file has gone. */
-void forge_append(const struct forger *forger, struct model *model, struct unit *unit, uint32_t topic, uint64_t position);
+void forge_append(const struct forger *forger, struct model *model, struct unit *unit, uint32_t topic,
+                  uint64_t position);
 bool forge_possible(const struct forger *forger);
 
 #endif

@@ -142,7 +142,9 @@ static int run_log(void)
 
 static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
 {
-    struct life life = { .seed = seed, .unit_count = args.units, .options = life_options(seed), .churn = life_churns(seed) };
+    struct life life = {
+        .seed = seed, .unit_count = args.units, .options = life_options(seed), .churn = life_churns(seed)
+    };
     life.disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
     life.model = model_new();
     life.trace = args.trace ? trace : NULL;

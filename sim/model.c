@@ -187,7 +187,8 @@ struct bytes unit_append_blank(struct model *model, struct unit *unit, uint32_t 
     op->target = (struct log_partition){ model->topics[topic].id, partition };
     unit->topics[index] = topic;
     unit->append_count++;
-    return (struct bytes){ op->payload.at + op->payload.size - 1 - value_size, value_size }; /* the last byte: no headers */
+    return (struct bytes){ op->payload.at + op->payload.size - 1 - value_size,
+                           value_size }; /* the last byte: no headers */
 }
 
 void unit_append_seal(struct unit *unit, uint32_t index)
