@@ -143,7 +143,8 @@ static struct log_partition first_partition(struct log_partition source)
     return (struct log_partition){ source.topic_id, 0 };
 }
 
-enum neap_status pipeline_epoch(struct log *log, struct log_partition source, const char *name, uint64_t *ret_epoch)
+enum neap_status pipeline_identity(struct log *log, struct log_partition source, const char *name,
+                                   struct pipeline_identity *ret_identity)
 {
     uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
     if (room == NULL)
@@ -154,28 +155,31 @@ enum neap_status pipeline_epoch(struct log *log, struct log_partition source, co
     if (status == NEAP_OK) {
         struct reader r = reader_of(value);
         uint8_t version = read_u8(&r);
-        uint64_t epoch = read_uvarint(&r);
+        struct pipeline_identity identity = { .owner_epoch = read_uvarint(&r) };
+        identity.has_sink = read_u8(&r) != 0;
         if (r.spent || reader_left(&r) != 0 || version != START_VERSION)
             status = version > START_VERSION ? NEAP_VERSION : NEAP_CORRUPT;
         else
-            *ret_epoch = epoch;
+            *ret_identity = identity;
     }
     free(room);
     return status;
 }
 
 enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client, struct log_partition source,
-                                      const char *name, mono_time deadline, uint64_t *ret_epoch, struct error *err)
+                                      const char *name, bool has_sink, mono_time deadline, uint64_t *ret_epoch,
+                                      struct error *err)
 {
-    uint64_t epoch = 0;
-    enum neap_status status = pipeline_epoch(log, source, name, &epoch);
+    struct pipeline_identity identity = { 0 };
+    enum neap_status status = pipeline_identity(log, source, name, &identity);
     if (status != NEAP_OK && status != NEAP_NOTFOUND)
         return error_set(err, status, "pipeline %s: its owner epoch: %s", name, status_text(status));
-    epoch++;
+    uint64_t epoch = identity.owner_epoch + 1;
     uint8_t room[16];
     struct writer w = writer_of(room, sizeof room);
     write_u8(&w, START_VERSION);
     write_uvarint(&w, epoch);
+    write_u8(&w, has_sink);
     must(!w.full);
     struct log_op op = { .kind = LOG_FACT,
                          .view = LOG_VIEW_START,

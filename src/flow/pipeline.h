@@ -8,7 +8,8 @@
  * promise  the owner epoch is durable before the first task asks the sink anything
  *
  * FORMAT of the facts in LOG_VIEW_START
- *     partition (source topic, 0), key = pipeline name:               version 1, then uvarint owner epoch
+ *     partition (source topic, 0), key = pipeline name:               version 1, uvarint owner epoch,
+ *                                                                     1 (0: it has no sink, events stay in the topic)
  *     partition (source topic, p), key = pipeline name, '\0', "was":  the name whose row in the sink is to be taken over;
  *                                                                     forgotten in the unit that took it over (rename.h) */
 #ifndef FLOW_PIPELINE_H
@@ -86,9 +87,15 @@ void pipeline_stop(struct pipeline *p, enum neap_status status, const struct err
 
 /* Reads, raises and makes durable; waits. For a pipeline that never ran it answers 1. */
 enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client, struct log_partition source,
-                                      const char *name, mono_time deadline, uint64_t *ret_epoch, struct error *err);
+                                      const char *name, bool has_sink, mono_time deadline, uint64_t *ret_epoch,
+                                      struct error *err);
+struct pipeline_identity {
+    uint64_t owner_epoch;
+    bool has_sink;
+};
 /* NEAP_NOTFOUND: this pipeline never ran on this topic. */
-enum neap_status pipeline_epoch(struct log *log, struct log_partition source, const char *name, uint64_t *ret_epoch);
+enum neap_status pipeline_identity(struct log *log, struct log_partition source, const char *name,
+                                   struct pipeline_identity *ret_identity);
 size_t pipeline_was_key(uint8_t *room, const char *name); /* room: LOG_KEY_SIZE_MAX */
 
 #endif

@@ -134,10 +134,10 @@ enum neap_status rename_pipeline(struct log *log, struct log_client *client, uin
 {
     must(strcmp(from, to) != 0 && partition_count > 0);
     struct move m = { .log = log, .from = from, .to = to, .at = { topic_id, 0 } };
-    uint64_t epoch;
-    if (pipeline_epoch(log, m.at, to, &epoch) == NEAP_OK)
+    struct pipeline_identity identity;
+    if (pipeline_identity(log, m.at, to, &identity) == NEAP_OK)
         return NEAP_EXISTS;
-    if (pipeline_epoch(log, m.at, from, &epoch) != NEAP_OK)
+    if (pipeline_identity(log, m.at, from, &identity) != NEAP_OK)
         return NEAP_NOTFOUND;
     uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
     m.arena = arena_new(64u << 10, MOVE_ARENA_SIZE_MAX);

@@ -1,5 +1,6 @@
 /* job_status.c - the node and its pipelines in figures; of a stopped directory: what its durable facts say. */
 #include "base/must.h"
+#include "flow/pipeline.h"
 #include "node/job.h"
 #include "node/node.h"
 #include <stdlib.h>
@@ -85,6 +86,8 @@ static bool add_ledger(void *ctx, struct bytes key, struct bytes value)
     if (pipeline == NULL)
         return true;
     ledger_add(&pipeline->ledger, &part);
+    if (key.at[key.size - 1] == 'd')
+        pipeline->door_dead = part.dead_lettered;
     if (key.at[key.size - 1] == 't' && look->partition.partition == 0)
         pipeline->start = part.start;
     pipeline->topic_id = look->partition.topic_id;
@@ -99,17 +102,24 @@ static bool count_fate(void *ctx, struct bytes key, struct bytes value)
     return true;
 }
 
-/* What lies in the topic beyond the commit point is in flight, but for what is known to be dead or parked already. */
+/* What lies in the topic beyond the commit point is in flight, but for what is known to be dead or parked already. Without
+ * a sink the topic is where it was to go. */
 static void add_lag(struct job *job, struct job_pipeline *pipeline, const struct log_topic *topic)
 {
     uint8_t prefix[LOG_NAME_SIZE_MAX + 1];
     size_t name_size = strlen(pipeline->name);
+    struct pipeline_identity identity = { .has_sink = true };
+    (void)pipeline_identity(job->context.log, (struct log_partition){ topic->id, 0 }, pipeline->name, &identity);
     memcpy(prefix, pipeline->name, name_size);
     prefix[name_size] = '\0';
+    uint64_t in_log = 0;
     for (uint32_t p = 0; p < topic->partition_count; p++) {
         struct log_partition partition = { topic->id, p };
         struct log_commit commit;
         uint64_t from = pipeline->start, end = job_partition_end(job, topic->id, p), fate_count = 0;
+        in_log += end > from ? end - from : 0;
+        if (!identity.has_sink)
+            continue;
         if (log_offset_get(job->context.log, pipeline->name, partition, NULL, &commit) == NEAP_OK)
             from = commit.offset.n;
         log_fact_each(job->context.log, LOG_VIEW_FATE, partition, (struct bytes){ prefix, name_size + 1 }, count_fate,
@@ -117,7 +127,12 @@ static void add_lag(struct job *job, struct job_pipeline *pipeline, const struct
         uint64_t lag = end > from ? end - from : 0;
         pipeline->lag += lag;
         pipeline->in_flight += lag > fate_count ? lag - fate_count : 0;
+        pipeline->ledger.dead_lettered += lag > fate_count ? fate_count : lag;
     }
+    if (!identity.has_sink)
+        pipeline->ledger.delivered = pipeline->ledger.produced = in_log;
+    in_log += pipeline->door_dead; /* the door's own count; what others appended came in beside it */
+    pipeline->ledger.accepted = pipeline->ledger.accepted > in_log ? pipeline->ledger.accepted : in_log;
 }
 
 static bool load_pipelines(struct job *job)
