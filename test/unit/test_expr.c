@@ -387,6 +387,21 @@ static void a_call_ends_whatever_its_text(void **state)
     fixture_end(&f);
 }
 
+/* What is freed at once still was work: 16 times the memory may be asked for in one call, and the next call has it anew. */
+static void a_call_copies_no_more_than_its_share(void **state)
+{
+    struct fixture f;
+    fixture_start(&f, &(struct expr_options){ .memory_size_max = 1u << 20 }, SAMPLE);
+    struct expr *expr =
+        fixture_expr(&f, "(function() local s, n = ('x'):rep(100000), 0 while true do n = #(s .. n) end end)()");
+    for (int turn = 0; turn < 3; turn++) {
+        assert_int_equal(fixture_eval(&f, expr), NEAP_BADINPUT);
+        assert_non_null(strstr(f.shown, "stopped: it takes more than 16777216 bytes of memory"));
+    }
+    expr_free(&expr);
+    fixture_end(&f);
+}
+
 static void values_have_a_size_and_a_depth(void **state)
 {
     static const struct pair tries[] = {
@@ -813,6 +828,7 @@ int main(void)
         cmocka_unit_test(nothing_outside_is_in_reach),
         cmocka_unit_test(nothing_lasts_from_call_to_call),
         cmocka_unit_test(a_call_ends_whatever_its_text),
+        cmocka_unit_test(a_call_copies_no_more_than_its_share),
         cmocka_unit_test(values_have_a_size_and_a_depth),
         cmocka_unit_test(text_outlives_the_document),
         cmocka_unit_test(an_arena_without_room_is_told_apart),
