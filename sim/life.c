@@ -6,6 +6,7 @@
 
 #define INFLIGHT_MAX   3u
 #define PATIENCE_NS    (600 * NS_PER_S) /* of virtual time */
+#define BAD_TIMES_NS   (60 * NS_PER_S)  /* after so long, faults are taken away */
 #define TOPICS_AT_ONCE 4u
 
 struct world;
@@ -83,6 +84,14 @@ static void count_end(struct world *world, struct unit *unit)
     }
 }
 
+static void unravel(struct world *world)
+{
+    if (world->unravelled || world->life->unravel == NULL)
+        return;
+    world->unravelled = true;
+    world->life->unravel(world->io, world->life->ctx);
+}
+
 static void unit_done(struct log_unit *log_unit, enum neap_status status)
 {
     struct worker *worker = log_unit->ctx;
@@ -97,10 +106,8 @@ static void unit_done(struct log_unit *log_unit, enum neap_status status)
     count_end(world, unit);
     if (worker->client == 0)
         topic_done(world, unit);
-    if (!world->unravelled && world->ended_count * 2 > world->life->unit_count && world->life->unravel != NULL) {
-        world->unravelled = true;
-        world->life->unravel(world->io, world->life->ctx);
-    }
+    if (world->ended_count * 2 > world->life->unit_count)
+        unravel(world);
 }
 
 /* ---- what is asked ---- */
@@ -204,8 +211,11 @@ static bool submit(struct worker *worker)
     if (worker->budget == 0 || worker->open_count >= INFLIGHT_MAX)
         return false;
     struct unit *unit = worker->client == 0 ? topic_change(worker) : some_work(worker);
-    if (unit == NULL)
+    if (unit == NULL) {
+        if (log_health(world->log, NULL) != NEAP_OK)
+            worker->budget = 0; /* what it waits for will never come */
         return false;
+    }
     unit->log.done = unit_done;
     unit->log.ctx = worker;
     uint32_t before = point(world);
@@ -366,8 +376,13 @@ static void work(struct world *world)
 {
     mono_time patience = mono_after(io_now(world->io), PATIENCE_NS);
     start(world);
-    while (!finished(world) && io_now(world->io).ns < patience.ns)
+    mono_time bad_times = mono_after(io_now(world->io), BAD_TIMES_NS);
+    while (!finished(world) && io_now(world->io).ns < patience.ns) {
         sim_run(world->io, 2 * NS_PER_MS);
+        if (io_now(world->io).ns > bad_times.ns)
+            unravel(world);
+    }
+    unravel(world);
     if (!finished(world)) {
         finding_set(&world->life->finding, VERDICT_CLOSED, "after %lld s of virtual time units are still under way",
                     PATIENCE_NS / NS_PER_S);
@@ -397,6 +412,7 @@ void life_run(struct life *life)
     } else if (life->prepare == NULL) {
         finding_set(&life->finding, VERDICT_CLOSED, "%s", err.text);
     }
+    unravel(&world);
     life->hash = sim_mix(sim_trace_hash(world.io) ^ sim_disk_hash(life->disk));
     life->virtual_ns = io_now(world.io).ns - begun;
     sim_close(&world.io);

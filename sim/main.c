@@ -1,6 +1,6 @@
 /* neap-sim: the engine in a world that can be replayed; see `neap-sim help`. */
 #include "base/must.h"
-#include "cuts.h"
+#include "faults.h"
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 static const char usage[] =
     "usage: neap-sim MODE [OPTIONS]\n"
     "  log     cut the power at every step of a life of the log; open what is left; compare with what was promised\n"
+    "  faults  a call that fails, a disk that fills up or stalls; then a kill or a cut; compare as well\n"
     "  same    live each seed twice; say where two runs differ\n"
     "options:\n"
     "  --seed N       the first seed (1)          --seeds N    how many (1, or as many as --seconds allow)\n"
@@ -115,29 +116,55 @@ static bool more_seeds(uint64_t done)
     return done < args.seeds || (args.seconds > 0 && !args.seeds_given);
 }
 
+static struct cut_options options_of(uint64_t seed, struct cut_figures *figures)
+{
+    return (struct cut_options){
+        .seed = seed,
+        .unit_count = args.units,
+        .states_max = args.states,
+        .only = args.only.depth > 0 ? &args.only : NULL,
+        .trace = args.trace ? trace : NULL,
+        .enough = still,
+        .ctx = figures,
+    };
+}
+
+static int verdict_of(bool good, const struct cut_figures *figures)
+{
+    summary(figures);
+    if (good)
+        return 0;
+    printf("%s: %s\n", verdict_name(figures->finding.verdict), figures->finding.text);
+    print_replay(stdout, &figures->place);
+    return 1;
+}
+
 static int run_log(void)
 {
     struct cut_figures figures = { 0 };
     bool good = true;
     for (uint64_t i = 0; more_seeds(i) && good; i++) {
         seed_now = args.seed + i;
-        struct cut_options options = {
-            .seed = seed_now,
-            .unit_count = args.units,
-            .states_max = args.states,
-            .only = args.only.depth > 0 ? &args.only : NULL,
-            .trace = args.trace ? trace : NULL,
-            .enough = still,
-            .ctx = &figures,
-        };
+        struct cut_options options = options_of(seed_now, &figures);
         good = cuts_run(&options, &figures);
     }
-    summary(&figures);
-    if (good)
-        return 0;
-    printf("%s: %s\n", verdict_name(figures.finding.verdict), figures.finding.text);
-    print_replay(stdout, &figures.place);
-    return 1;
+    return verdict_of(good, &figures);
+}
+
+static int run_faults(void)
+{
+    struct fault_figures figures = { .cuts = { 0 } };
+    bool good = true;
+    for (uint64_t i = 0; more_seeds(i) && good; i++) {
+        seed_now = args.seed + i;
+        struct cut_options options = options_of(seed_now, &figures.cuts);
+        good = faults_run(&options, &figures);
+        progress(&figures.cuts);
+    }
+    printf("faults: %llu met; %llu lives stopped, %llu never began, %llu units refused, %llu left open\n",
+           (unsigned long long)figures.hits, (unsigned long long)figures.stopped, (unsigned long long)figures.unopened,
+           (unsigned long long)figures.refused, (unsigned long long)figures.failed);
+    return verdict_of(good, &figures.cuts);
 }
 
 static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
@@ -265,6 +292,8 @@ int main(int argc, char **argv)
     cpu_start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     if (strcmp(args.mode, "log") == 0)
         return run_log();
+    if (strcmp(args.mode, "faults") == 0)
+        return run_faults();
     if (strcmp(args.mode, "same") == 0)
         return run_same();
     fputs(usage, stderr);

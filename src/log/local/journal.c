@@ -241,7 +241,8 @@ static void sync_done(struct io_sync *op, enum neap_status status)
     struct journal *j = op->ctx;
     CHECK_MAGIC(j, JOURNAL_MAGIC_OBJECT);
     j->sync_running = false;
-    synced(j, status);
+    if (!j->stopped) /* else its units have been told already */
+        synced(j, status);
 }
 
 /* ---- taking units from the clients --------------------------------------------------------------------------------------- */
@@ -631,6 +632,8 @@ static uint32_t journal_work(void *ctx, mono_time now)
     CHECK_MAGIC(j, JOURNAL_MAGIC_OBJECT);
     if (atomic_exchange(&j->log->clients_closing, false))
         free_closed_clients(j);
+    if (!j->stopped && atomic_load(&j->log->keeper_failed))
+        fail(j, NEAP_IO, "housekeeping for"); /* why is known already */
     if (j->stopped)
         return refuse_all(j, NEAP_CLOSED);
     uint32_t work = 0;

@@ -36,6 +36,7 @@ static void stop_log(struct keeper *k, struct error *err)
     }
     io_mutex_drop(s->mutex);
     logging_error(k->log->logging, "housekeeping stops the log", LOGGING_TEXT("error", err->text));
+    atomic_store(&k->log->keeper_failed, true);
     journal_wake(k->log->journal);
 }
 

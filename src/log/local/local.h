@@ -142,6 +142,7 @@ struct log {
     _Atomic(struct log_client *)
         clients[CLIENT_COUNT_MAX]; /* slots filled under the shared mutex, emptied by the journal */
     _Atomic bool clients_closing;
+    _Atomic bool keeper_failed; /* the journal stops at its next turn */
     uint64_t boot;
     bool started, keeping; /* the journal's agent, the keeper's */
 };
