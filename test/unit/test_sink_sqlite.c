@@ -1,6 +1,7 @@
 /* The SQLite sink: rows and commit point land together or not at all, whoever else is at the database. */
 #include "check.h"
 
+#include "io/vfs.h"
 #include "sink_world.h"
 #include <signal.h>
 #include <sqlite3.h>
@@ -22,16 +23,22 @@ struct shop { /* one database with one sink, as a node has them */
     struct sink *sink;
 };
 
+/* Every test runs twice: on SQLite's own files, and on those of the door. */
+#define DOOR_VFS "door"
+static const char *vfs;
+
 static int open_state(void **state)
 {
     struct sink_world *w = malloc(sizeof(*w));
     world_open(w);
     *state = w;
-    return 0;
+    return vfs == NULL ? 0 : (int)io_vfs_register(w->io, vfs, &w->err);
 }
 
 static int close_state(void **state)
 {
+    if (vfs != NULL)
+        io_vfs_unregister(vfs);
     world_close(*state);
     free(*state);
     return 0;
@@ -44,7 +51,8 @@ static void shop_init(struct shop *s, struct sink_world *w, const char *file)
     s->columns[0] = (struct sqlite_column){ "id", world_expr(w, "event.id") };
     s->columns[1] = (struct sqlite_column){ "author", world_expr(w, "event.author") };
     s->columns[2] = (struct sqlite_column){ "n", world_expr(w, "event.n") };
-    s->database_options = (struct sqlite_database_options){ .io = w->io, .path = s->path, .busy_ns = 50 * NS_PER_MS };
+    s->database_options =
+        (struct sqlite_database_options){ .io = w->io, .vfs = vfs, .path = s->path, .busy_ns = 50 * NS_PER_MS };
     s->options = (struct sqlite_sink_options){ .log_id = our_log,
                                                .pipeline = "commits",
                                                .name = "sink",
@@ -84,15 +92,22 @@ static void shop_close(struct shop *s)
     sqlite_database_close(&s->database);
 }
 
+/* As another program does: with the stock library's own files and locks. */
+static sqlite3 *open_beside(struct shop *s)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open_v2(s->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, "unix"), SQLITE_OK);
+    return db;
+}
+
 /* What another program sees: rows as "a|b", one line each. */
 static const char *seen(struct shop *s, const char *sql)
 {
     static char text[8192];
     size_t size = 0;
-    sqlite3 *db;
+    sqlite3 *db = open_beside(s);
     sqlite3_stmt *statement;
     text[0] = '\0';
-    assert_int_equal(sqlite3_open(s->path, &db), SQLITE_OK);
     sqlite3_busy_timeout(db, 5000);
     int code;
     for (const char *rest = sql; *rest != '\0'; sqlite3_finalize(statement)) {
@@ -707,8 +722,7 @@ static void another_program_reads_and_writes_beside_us(void **state)
     shop_open(&s);
     start_at(&s, source, 1, 0);
     struct landing *l = landing_new(w, s.sink, source);
-    sqlite3 *other;
-    assert_int_equal(sqlite3_open(s.path, &other), SQLITE_OK);
+    sqlite3 *other = open_beside(&s);
     assert_int_equal(sqlite3_exec(other, "BEGIN; SELECT count(*) FROM commits", NULL, NULL, NULL), SQLITE_OK);
     add_numbers(l, 0, 5);
     assert_int_equal(landing_land(l), NEAP_OK); /* a reader does not hold us up */
@@ -735,8 +749,7 @@ static void a_commit_that_a_reader_stopped_did_not_land(void **state)
     shop_open(&s);
     start_at(&s, source, 1, 0);
     struct landing *l = landing_new(w, s.sink, source);
-    sqlite3 *other;
-    assert_int_equal(sqlite3_open(s.path, &other), SQLITE_OK);
+    sqlite3 *other = open_beside(&s);
     assert_int_equal(sqlite3_exec(other, "BEGIN; SELECT count(*) FROM something", NULL, NULL, NULL), SQLITE_OK);
     add_numbers(l, 0, 5);
     assert_int_equal(landing_land(l), NEAP_TIMEOUT);
@@ -818,6 +831,10 @@ static _Noreturn void land_for_ever(const char *dir, const struct scratch *scrat
     world_open(&w);
     scratch_fini(&w.scratch);
     w.scratch = *scratch;
+    if (vfs != NULL) { /* the parent's goes through the parent's door */
+        io_vfs_unregister(vfs);
+        assert_int_equal(io_vfs_register(w.io, vfs, &w.err), NEAP_OK);
+    }
     struct shop s;
     shop_init(&s, &w, "a.db");
     s.database_options.checkpoint_size = 64 << 10; /* often, so that kills meet one */
@@ -894,5 +911,7 @@ int main(void)
         TEST_OF(a_full_disk_takes_nothing_and_goes_on_when_there_is_room),
         TEST_OF(rows_and_commit_point_agree_after_every_kill),
     };
-    return cmocka_run_group_tests_name("sink_sqlite", tests, NULL, NULL);
+    int failed_count = cmocka_run_group_tests_name("sink_sqlite", tests, NULL, NULL);
+    vfs = DOOR_VFS;
+    return failed_count + cmocka_run_group_tests_name("sink_sqlite on the door", tests, NULL, NULL);
 }
