@@ -104,6 +104,26 @@ static void no_wake_up_is_lost(void **state)
     io_agent_stop(&a.agent);
 }
 
+static uint32_t nothing_to_do(void *ctx, mono_time now)
+{
+    (void)ctx;
+    (void)now;
+    return 0;
+}
+
+/* A stop may come while the agent is between two looks at it: it must not sleep over it. */
+static void a_stop_is_heard_whenever_it_comes(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < 5000; i++) {
+        struct io_agent agent = { .name = "brief", .work = nothing_to_do };
+        assert_int_equal(io_agent_start(w->io, &agent, &w->err), NEAP_OK);
+        for (int spin = 0; spin < i % 50; spin++)
+            io_agent_wake(&agent);
+        io_agent_stop(&agent);
+    }
+}
+
 static void a_run_ends_at_its_deadline_and_rests_until_then(void **state)
 {
     struct world *w = *state;
@@ -677,6 +697,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(no_wake_up_is_lost),
+        TEST(a_stop_is_heard_whenever_it_comes),
         TEST(a_run_ends_at_its_deadline_and_rests_until_then),
         TEST(timers_fire_on_their_agent_and_never_early),
         TEST(syncs_are_done_in_order_on_their_agent),

@@ -103,9 +103,12 @@ static void *thread_main(void *ctx)
     struct real_agent *a = ctx;
     CHECK_MAGIC(a, REAL_AGENT_MAGIC);
     a->owner = pthread_self();
-    while (!atomic_load_explicit(&a->stopping, memory_order_acquire))
-        if (turn(a) == 0)
+    while (!atomic_load_explicit(&a->stopping, memory_order_acquire)) {
+        uint32_t work = turn(a);
+        /* Looked at once more: the turn's bell_awake() may have taken the ring that came with it. */
+        if (work == 0 && !atomic_load_explicit(&a->stopping, memory_order_acquire))
             rest(a, MONO_NEVER);
+    }
     return NULL;
 }
 
