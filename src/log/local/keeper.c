@@ -40,6 +40,17 @@ static void stop_log(struct keeper *k, struct error *err)
     journal_wake(k->log->journal);
 }
 
+/* While the disk is full, producers that need another file are told so. */
+static void set_full(struct keeper *k, bool full)
+{
+    struct shared *s = &k->log->shared;
+    io_mutex_take(s->mutex);
+    s->full = full;
+    io_mutex_drop(s->mutex);
+    if (k->log->journal != NULL)
+        journal_wake(k->log->journal);
+}
+
 /* What to do about a step that failed: wait where the disk is full, stop where a promise is at stake. */
 static void step_failed(struct keeper *k, struct error *err, mono_time now)
 {
@@ -48,18 +59,10 @@ static void step_failed(struct keeper *k, struct error *err, mono_time now)
         return;
     }
     logging_warn(k->log->logging, "housekeeping waits and tries again", LOGGING_TEXT("error", err->text));
+    if (err->status == NEAP_FULL)
+        set_full(k, true); /* whichever step it was, the next file cannot come */
     k->waiting = true;
     io_timer_set(&k->timer, mono_after(now, RETRY_NS));
-}
-
-/* Producers that need another file are told that the disk is full, until there is one. */
-static void no_spare(struct keeper *k)
-{
-    struct shared *s = &k->log->shared;
-    io_mutex_take(s->mutex);
-    s->full = true;
-    io_mutex_drop(s->mutex);
-    journal_wake(k->log->journal);
 }
 
 /* ---- spares ---------------------------------------------------------------------------------------------------------- */
@@ -208,7 +211,7 @@ static enum neap_status spare_step(struct keeper *k, struct error *err)
         status = name_spare(k, err);
     if (status != NEAP_OK) {
         drop_spare(k);
-        no_spare(k);
+        set_full(k, true);
     }
     return status;
 }
@@ -235,14 +238,24 @@ static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct e
     io_mutex_take(s->mutex);
     struct journal_file *file = file_by_sequence(s, sequence);
     must(file != NULL);
-    bool right = index_look(k->log, file);
+    struct journal_file look = *file; /* nobody but us touches it until its index is there */
+    io_mutex_drop(s->mutex);
+    look.index = NULL;
+    bool right = index_look(k->log, &look);
+    io_mutex_take(s->mutex);
     if (right) {
+        file = file_by_sequence(s, sequence);
+        file->index = look.index;
         file->index_ready = true;
         index_in_memory(s, sequence)->sequence = 0; /* from now on the file answers */
         s->indexes[sequence & 1].sealed = false;
     }
+    bool spare = s->file_count > s->open_index + 1;
     io_mutex_drop(s->mutex);
-    journal_wake(k->log->journal);
+    if (spare)
+        set_full(k, false);
+    else
+        journal_wake(k->log->journal);
     return right ? NEAP_OK
                  : error_set(err, NEAP_IO, "the index of journal file %llu does not read back",
                              (unsigned long long)sequence);
