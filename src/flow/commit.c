@@ -51,6 +51,8 @@ static enum neap_status insert_run(struct commit *c, uint32_t index, struct comm
 static void remove_runs(struct commit *c, uint32_t index, uint32_t count)
 {
     must(index + count <= c->run_count);
+    if (count == 0)
+        return; /* maybe there is no table yet */
     memmove(c->runs + index, c->runs + index + count, (c->run_count - index - count) * sizeof *c->runs);
     c->run_count -= count;
 }
