@@ -16,6 +16,7 @@
 #define CLI_WORD_COUNT_MAX 4u
 #define CLI_LINE_SIZE_MAX  (16u << 20)
 #define CLI_TIMEOUT_NS     (30 * NS_PER_S) /* of one question, where --timeout says nothing else */
+#define CLI_HELD_NS        (2 * NS_PER_S)  /* for a directory that somebody is just done with */
 #define CLI_VERSION        "0.1.0"
 
 enum cli_exit {
@@ -90,6 +91,7 @@ void        out_close(struct out **out);
 void        say(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* "neap: …" on stderr */
 void        say_raw(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int         say_error(struct cli *cli, const struct error *err);  /* answers its exit code */
+void        cli_rest(struct cli *cli, int64_t ns);
 int         cli_exit_of(enum neap_status status);
 const char *cli_number_text(char room[32], uint64_t n);           /* 4,000 */
 const char *cli_size_text(char room[32], uint64_t size);          /* 2.9 MiB */

@@ -135,6 +135,21 @@ int say_error(struct cli *cli, const struct error *err)
     return cli_exit_of(err->status);
 }
 
+static uint32_t rest_work(void *ctx, mono_time now)
+{
+    (void)ctx;
+    (void)now;
+    return 0;
+}
+
+void cli_rest(struct cli *cli, int64_t ns)
+{
+    struct io_agent agent = { .name = "rest", .work = rest_work };
+    enum neap_status status = io_agent_run(cli->io, &agent, mono_after(io_now(cli->io), ns), NULL);
+    must(status == NEAP_TIMEOUT); /* nobody wakes it */
+    io_agent_stop(&agent);
+}
+
 int cli_exit_of(enum neap_status status)
 {
     switch (status) {

@@ -4,6 +4,7 @@
 #include "cli/check.h"
 #include "cli/cli.h"
 #include "config/config.h"
+#include "node/control.h"
 #include "node/node.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,37 @@ static int outcome(struct run *run, enum neap_status status, const struct error 
     return dead && run->cli->flags[FLAG_FAIL_ON_DEAD_LETTERS] != NULL ? CLI_DEAD_LETTERS : CLI_OK;
 }
 
+static enum neap_status ignore_answer(void *ctx, struct bytes answer)
+{
+    (void)ctx;
+    (void)answer;
+    return NEAP_OK;
+}
+
+static bool somebody_listens(struct run *run)
+{
+    struct io *io = run->cli->io;
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/" CONTROL_SOCKET_NAME, run->config->data) >= sizeof path)
+        return false;
+    return control_ask(io, path, BYTES("{\"verb\":\"status\"}"), (struct bytes){ NULL, 0 }, ignore_answer, NULL,
+                       mono_after(io_now(io), CLI_HELD_NS), NULL) != NEAP_NOTFOUND;
+}
+
+/* Another node that holds the directory has the socket, too. Without one it is a listing, which is done in a moment. */
+static enum neap_status open_node(struct run *run, const struct node_options *options, struct error *err)
+{
+    struct io *io = run->cli->io;
+    mono_time patience = mono_after(io_now(io), CLI_HELD_NS);
+    for (;;) {
+        enum neap_status status = node_open(io, options, &run->node, err);
+        if (status != NEAP_HELD || io_now(io).ns >= patience.ns || somebody_listens(run))
+            return status;
+        *err = (struct error){ 0 };
+        cli_rest(run->cli, 20 * NS_PER_MS);
+    }
+}
+
 static int run_node(struct run *run)
 {
     struct cli *cli = run->cli;
@@ -267,7 +299,7 @@ static int run_node(struct run *run)
                                     .logging = run->logging,
                                     .until_idle = cli->flags[FLAG_UNTIL_IDLE] != NULL };
     log_memory(run);
-    if (node_open(cli->io, &options, &run->node, &error) != NEAP_OK)
+    if (open_node(run, &options, &error) != NEAP_OK)
         return say_error(cli, &error);
     enum neap_status status = node_run(run->node, tick, run, &error);
     wipe_progress(run);

@@ -201,63 +201,77 @@ static enum neap_status take_answer(void *ctx, struct bytes answer)
 
 /* ---- asking ---- */
 
-static int open_directory(struct session *s)
+static int open_directory(struct session *s, struct error *err)
 {
     struct io_file_info info;
-    struct error error = { 0 };
     char journal[SESSION_PATH_SIZE_MAX + 16];
     snprintf(journal, sizeof journal, "%s/journal", s->data);
     /* Who only looks makes no data directory. */
     if (!s->writes && io_path_info(s->cli->io, journal, &info) == NEAP_NOTFOUND) {
-        say(s->cli, "no data directory at %s: nothing has run there yet", s->data);
+        error_set(err, NEAP_NOTFOUND, "no data directory at %s: nothing has run there yet", s->data);
         return CLI_SURROUNDINGS;
     }
     struct log_options options = { .path = s->data, .disk_size = s->disk_size };
-    if (log_open(s->cli->io, &options, &s->log, &error) != NEAP_OK)
-        return say_error(s->cli, &error);
-    return CLI_OK;
+    return cli_exit_of(log_open(s->cli->io, &options, &s->log, err));
 }
 
-static enum neap_status ask_directory(struct session *s, struct bytes request, struct bytes body, mono_time deadline,
-                                      struct error *err)
+/* Asks whoever has the directory. CLI_OK and *ret_status, or the exit code of a place that cannot be asked. */
+static int ask_once(struct session *s, struct bytes request, struct bytes body, mono_time deadline,
+                    enum neap_status *ret_status, struct error *err)
 {
-    struct control_context context = { .io = s->cli->io, .log = s->log };
-    return control_execute(&context, s->writes, request, body, take_answer, s, deadline, err);
-}
-
-/* CLI_OK and *ret_status, or the exit code of a place that cannot be asked. */
-static int ask_once(struct session *s, struct bytes request, struct bytes body, enum neap_status *ret_status,
-                    struct error *err)
-{
-    mono_time deadline = mono_after(io_now(s->cli->io), s->timeout_ns);
+    struct control_context context = { .io = s->cli->io };
     if (s->log == NULL) {
         *ret_status = control_ask(s->cli->io, s->socket, request, body, take_answer, s, deadline, err);
         if (*ret_status != NEAP_NOTFOUND)
             return CLI_OK;
         if (s->data[0] == '\0' || s->running) {
-            say(s->cli, "no node listens at %s", s->socket);
+            error_set(err, NEAP_NOTFOUND, "no node listens at %s", s->socket);
             return CLI_SURROUNDINGS;
         }
         *err = (struct error){ 0 };
-        int code = open_directory(s);
+        int code = open_directory(s, err);
         if (code != CLI_OK)
             return code;
     }
-    *ret_status = ask_directory(s, request, body, deadline, err);
+    context.log = s->log;
+    *ret_status = control_execute(&context, s->writes, request, body, take_answer, s, deadline, err);
     return CLI_OK;
+}
+
+/* A directory that is held though nobody listens belongs to a node that starts or ends, or to a command such as this
+ * one: it is free, or answers, in a moment. So does a node that too many ask at once. */
+static int ask_patiently(struct session *s, struct bytes request, struct bytes body, enum neap_status *ret_status)
+{
+    mono_time start = io_now(s->cli->io), deadline = mono_after(start, s->timeout_ns);
+    mono_time patience = mono_min(mono_after(start, CLI_HELD_NS), deadline);
+    for (;;) {
+        struct error error = { 0 };
+        s->end = (struct error){ 0 };
+        s->ended = false;
+        int code = ask_once(s, request, body, deadline, ret_status, &error);
+        bool later = (code != CLI_OK && error.status == NEAP_HELD) || s->end.status == NEAP_AGAIN;
+        if (later && io_now(s->cli->io).ns < patience.ns) {
+            cli_rest(s->cli, 20 * NS_PER_MS);
+            continue;
+        }
+        if (code != CLI_OK || (*ret_status != NEAP_OK && *ret_status != NEAP_TIMEOUT && !out_is_closed(s->cli))) {
+            error.status = code != CLI_OK ? error.status : *ret_status;
+            int said = say_error(s->cli, &error);
+            return code != CLI_OK ? code : said;
+        }
+        return CLI_OK;
+    }
 }
 
 int session_ask(struct session *s, struct bytes request, struct bytes body,
                 void (*each)(struct session *s, void *ctx, struct bytes line), void *ctx)
 {
-    struct error error = { 0 };
     enum neap_status status = NEAP_OK;
     s->each = each;
     s->ctx = ctx;
-    s->ended = s->more = false;
+    s->more = false;
     s->line_size = 0;
-    s->end = (struct error){ 0 };
-    int code = ask_once(s, request, body, &status, &error);
+    int code = ask_patiently(s, request, body, &status);
     if (code != CLI_OK)
         return code;
     s->running = s->log == NULL;
@@ -266,10 +280,6 @@ int session_ask(struct session *s, struct bytes request, struct bytes body,
     if (status == NEAP_TIMEOUT) {
         say(s->cli, "no answer within the time given");
         return CLI_TIMEOUT;
-    }
-    if (status != NEAP_OK) {
-        error.status = status;
-        return say_error(s->cli, &error);
     }
     if (!s->ended) {
         say(s->cli, "the node hung up in the middle of its answer");

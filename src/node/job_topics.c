@@ -71,27 +71,21 @@ enum job_state job_topic_create(struct job *job, struct writer *w)
     return job_submit(job);
 }
 
-/* The pipeline of this node that commits in the topic, or NULL: such a topic is not deleted under its feet. */
-struct user_search {
-    struct job *job;
-    char group[LOG_NAME_SIZE_MAX + 1];
-};
-
-static bool see_offset(void *ctx, const char *group, struct log_partition partition, log_offset offset)
+/* The pipeline of this node that commits in the topic: such a topic is not deleted under its feet. */
+static bool pipeline_in_topic(struct job *job, struct node_pipeline_figures *figures)
 {
-    struct user_search *search = ctx;
-    (void)offset;
-    if (partition.topic_id != search->job->topic.id)
-        return true;
-    for (uint32_t i = 0; i < node_pipeline_count(search->job->context.node); i++) {
-        struct node_pipeline_figures figures;
-        node_pipeline_figures(search->job->context.node, i, &figures);
-        if (strcmp(figures.name, group) == 0) {
-            memcpy(search->group, figures.name, strnlen(figures.name, LOG_NAME_SIZE_MAX) + 1);
-            return false;
+    if (job->context.node == NULL)
+        return false;
+    for (uint32_t i = 0; i < node_pipeline_count(job->context.node); i++) {
+        node_pipeline_figures(job->context.node, i, figures);
+        for (uint32_t p = 0; p < job->topic.partition_count; p++) {
+            struct log_commit commit;
+            struct log_partition partition = { job->topic.id, p };
+            if (log_offset_get(job->context.log, figures->name, partition, NULL, &commit) == NEAP_OK)
+                return true;
         }
     }
-    return true;
+    return false;
 }
 
 enum job_state job_topic_delete(struct job *job, struct writer *w)
@@ -107,13 +101,10 @@ enum job_state job_topic_delete(struct job *job, struct writer *w)
     }
     if (log_topic_find(job->context.log, job->topic_name, &job->topic) != NEAP_OK)
         return no_topic(job);
-    if (job->context.node != NULL) {
-        struct user_search search = { .job = job };
-        log_offset_each(job->context.log, see_offset, &search);
-        if (search.group[0] != '\0')
-            return job_fail(job, NEAP_MISUSE, "pipeline '%s' works on topic '%s': stop it first", search.group,
-                            job->topic_name);
-    }
+    struct node_pipeline_figures figures;
+    if (pipeline_in_topic(job, &figures))
+        return job_fail(job, NEAP_MISUSE, "pipeline '%s' works on topic '%s': stop it first", figures.name,
+                        job->topic_name);
     job->op = (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = { job->topic.id, 0 } };
     return job_submit(job);
 }
@@ -161,6 +152,27 @@ static uint32_t choose_partition(const struct job *job)
     return (uint32_t)(io_random(job->context.io) % job->topic.partition_count);
 }
 
+static bool see_door(void *ctx, struct bytes key, struct bytes value)
+{
+    char *name = ctx;
+    (void)value;
+    if (key.size < 3 || key.size - 2 > LOG_NAME_SIZE_MAX || memcmp(key.at + key.size - 2, "\0d", 2) != 0)
+        return true;
+    memcpy(name, key.at, key.size - 2);
+    name[key.size - 2] = '\0';
+    return false;
+}
+
+/* A topic that a source fills counts its events where they come in. One that came in beside it would be delivered without
+ * ever having been accepted: the books would not balance. */
+static bool has_door(struct job *job, char name[LOG_NAME_SIZE_MAX + 1])
+{
+    name[0] = '\0';
+    log_fact_each(job->context.log, LOG_VIEW_LEDGER, (struct log_partition){ job->topic.id, 0 },
+                  (struct bytes){ NULL, 0 }, see_door, name);
+    return name[0] != '\0';
+}
+
 static enum job_state start_append(struct job *job)
 {
     struct bytes left = job->body, line;
@@ -172,6 +184,11 @@ static enum job_state start_append(struct job *job)
                         CONTROL_APPEND_COUNT_MAX);
     if (log_topic_find(job->context.log, job->topic_name, &job->topic) != NEAP_OK)
         return no_topic(job);
+    char owner[LOG_NAME_SIZE_MAX + 1];
+    if (has_door(job, owner))
+        return job_fail(job, NEAP_MISUSE,
+                        "topic '%s' is filled by the source of pipeline '%s', which counts what comes in: append there",
+                        job->topic_name, owner);
     if (job->has_partition && job->partition >= job->topic.partition_count)
         return job_fail(job, NEAP_NOTFOUND, "topic '%s' has no partition %llu: it has %u", job->topic_name,
                         (unsigned long long)job->partition, job->topic.partition_count);
