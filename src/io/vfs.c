@@ -248,6 +248,9 @@ static int vfs_last_error(sqlite3_vfs *base, int size, char *to)
 enum neap_status io_vfs_register(struct io *io, const char *name, struct error *err)
 {
     must(io != NULL && name != NULL);
+    /* Before SQLite wakes up; later it says no, and nothing is lost: its counts of memory, which nobody asks for, take a lock
+     * at every allocation. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_vfs_find(name) != NULL)
         return error_set(err, NEAP_EXISTS, "SQLite has a VFS named %s already", name);
     size_t name_size = strlen(name) + 1;
