@@ -2,7 +2,8 @@
 #include "base/must.h"
 #include <stdio.h>
 
-#define CHECK_POINTS 6u /* of a life, besides its end */
+#define CHECK_POINTS 6u  /* of a life, besides its end */
+#define NTH_MAX      80u /* later calls come after the faults have been taken away */
 
 /* What fails, how, and for how long. */
 static const struct kind {
@@ -47,7 +48,7 @@ static void prepare(struct io *io, void *ctx)
 {
     struct faulting *faulting = ctx;
     const struct kind *kind = kind_of(faulting->seed);
-    uint64_t nth = 1 + faulting->seed / COUNT_OF(kinds);
+    uint64_t nth = 1 + faulting->seed / COUNT_OF(kinds) % NTH_MAX;
     if (kind->call == SIM_CALL_COUNT) {
         sim_disk_size_set(faulting->disk, 65536 + nth * 8192);
         return;

@@ -2,7 +2,7 @@
  *
  * owner    the caller
  * memory   one life's history
- * promise  seed N meets fault kind N % FAULT_KIND_COUNT at call 1 + N / FAULT_KIND_COUNT: rising seeds sweep every call */
+ * promise  rising seeds go through the kinds of faults, and through the first 80 calls of each kind that fails once */
 #ifndef SIM_FAULTS_H
 #define SIM_FAULTS_H
 

@@ -9,6 +9,7 @@ struct looking {
     struct forger *forger;
     struct io *io;
     const char *path;
+    bool failed; /* which files are there is not known: then no salt is dead */
 };
 
 static bool look_at(void *ctx, const char *name)
@@ -21,12 +22,14 @@ static bool look_at(void *ctx, const char *name)
     struct file_header header;
     size_t size = 0;
     snprintf(path, sizeof(path), "%s/journal/%s", looking->path, name);
-    if (strncmp(name, "spare-", 6) == 0 || io_file_open(looking->io, path, IO_READ, &file, NULL) != NEAP_OK)
+    if (strncmp(name, "spare-", 6) == 0)
         return true;
+    if (io_file_open(looking->io, path, IO_READ, &file, NULL) != NEAP_OK)
+        return looking->failed = true, false;
     enum neap_status status = io_file_read(file, page, sizeof(page), 0, &size);
     io_file_close(&file);
     if (status != NEAP_OK || size != sizeof(page) || file_header_read(page, &header) != NEAP_OK)
-        return true;
+        return looking->failed = true, false;
     uint32_t i = 0;
     while (i < forger->count && forger->files[i].sequence != header.sequence)
         i++;
@@ -42,12 +45,13 @@ static bool look_at(void *ctx, const char *name)
 
 void forge_look(struct forger *forger, struct io *io, const char *path)
 {
-    struct looking looking = { forger, io, path };
+    struct looking looking = { forger, io, path, false };
     char folder[256];
     for (uint32_t i = 0; i < forger->count; i++)
         forger->files[i].there = false;
     snprintf(folder, sizeof(folder), "%s/journal", path);
-    io_dir_list(io, folder, look_at, &looking, NULL);
+    if (io_dir_list(io, folder, look_at, &looking, NULL) != NEAP_OK || looking.failed)
+        forger->count = 0;
 }
 
 static uint32_t dead_salts(const struct forger *forger, uint64_t *salts)
