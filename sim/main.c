@@ -1,6 +1,7 @@
 /* neap-sim: the engine in a world that can be replayed; see `neap-sim help`. */
 #include "base/must.h"
 #include "faults.h"
+#include "pipes.h"
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +14,12 @@ static const char usage[] =
     "usage: neap-sim MODE [OPTIONS]\n"
     "  log     cut the power at every step of a life of the log; open what is left; compare with what was promised\n"
     "  faults  a call that fails, a disk that fills up or stalls; then a kill or a cut; compare as well\n"
+    "  sqlite  the whole node, from lines of a file into SQLite; cut, run again: each line once\n"
     "  same    live each seed twice; say where two runs differ\n"
     "options:\n"
     "  --seed N       the first seed (1)          --seeds N    how many (1, or as many as --seconds allow)\n"
-    "  --states N     of each point at most (64)  --units N    handed to the log in each life (150)\n"
+    "  --states N     of each point at most (log 16, faults 4, sqlite 2)  --units N    handed to the log in each life "
+    "(150)\n"
     "  --seconds N    stop after so long          --trace      say everything that happens\n"
     "  --point K[,K] --state S[,S]                only this state\n";
 
@@ -28,7 +31,7 @@ struct args {
     struct place only;
 };
 
-static struct args args = { .seed = 1, .seeds = 1, .states = 64, .units = UNITS };
+static struct args args = { .seed = 1, .seeds = 1, .units = UNITS };
 static uint64_t seed_now;
 
 /* ---- time of this machine: for the figures alone ---- */
@@ -147,6 +150,18 @@ static int run_log(void)
         seed_now = args.seed + i;
         struct cut_options options = options_of(seed_now, &figures);
         good = cuts_run(&options, &figures);
+    }
+    return verdict_of(good, &figures);
+}
+
+static int run_sqlite(void)
+{
+    struct cut_figures figures = { 0 };
+    bool good = true;
+    for (uint64_t i = 0; more_seeds(i) && good; i++) {
+        seed_now = args.seed + i;
+        struct cut_options options = options_of(seed_now, &figures);
+        good = pipes_run(&options, &figures);
     }
     return verdict_of(good, &figures);
 }
@@ -290,10 +305,14 @@ int main(int argc, char **argv)
     must_last_words = last_words;
     wall_start = seconds_of(CLOCK_MONOTONIC);
     cpu_start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    if (args.states == 0)
+        args.states = strcmp(args.mode, "log") == 0 ? 16 : strcmp(args.mode, "faults") == 0 ? 4 : 2;
     if (strcmp(args.mode, "log") == 0)
         return run_log();
     if (strcmp(args.mode, "faults") == 0)
         return run_faults();
+    if (strcmp(args.mode, "sqlite") == 0)
+        return run_sqlite();
     if (strcmp(args.mode, "same") == 0)
         return run_same();
     fputs(usage, stderr);

@@ -227,6 +227,11 @@ static struct sim_page *page_own(struct sim_pool *pool, struct sim_page **ref, s
 
 /* ---- contents ---- */
 
+bool sim_is_zero(struct bytes bytes)
+{
+    return bytes.size == 0 || (bytes.at[0] == 0 && memcmp(bytes.at, bytes.at + 1, bytes.size - 1) == 0);
+}
+
 static struct sim_content *content_take(struct sim_pool *pool)
 {
     if (pool->free_contents == NULL) {
@@ -313,8 +318,13 @@ void sim_content_write(struct sim_pool *pool, struct sim_content **ref, uint64_t
     while (bytes.size > 0) {
         size_t from = position % SIM_PAGE_SIZE;
         size_t size = SIM_PAGE_SIZE - from < bytes.size ? SIM_PAGE_SIZE - from : bytes.size;
-        struct sim_page *page = page_own(pool, &content->pages[position / SIM_PAGE_SIZE], size);
-        memcpy(page->bytes + from, bytes.at, size);
+        struct sim_page **page = &content->pages[position / SIM_PAGE_SIZE];
+        if (size == SIM_PAGE_SIZE && sim_is_zero((struct bytes){ bytes.at, size })) {
+            page_release(pool, *page);
+            *page = NULL;
+        } else {
+            memcpy(page_own(pool, page, size)->bytes + from, bytes.at, size);
+        }
         bytes.at += size;
         bytes.size -= size;
         position += size;

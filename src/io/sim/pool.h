@@ -61,6 +61,8 @@ void sim_content_write(struct sim_pool *pool, struct sim_content **content, uint
 void sim_content_resize(struct sim_pool *pool, struct sim_content **content, uint64_t size);
 size_t sim_content_read(const struct sim_content *content, void *to, size_t size, uint64_t position);
 
+bool sim_is_zero(struct bytes bytes);
+
 void *sim_take(size_t size); /* zeroed; out of memory stops the program: nothing is being served here */
 void *sim_grow(void *at, size_t count, uint32_t *room, size_t size); /* room for count + 1 of this size */
 
