@@ -1,0 +1,261 @@
+/* A node on the simulated door: any turn order, any failing call, the power cut anywhere. Afterwards it runs to its end, and
+ * every line of the file is in exactly one place. The books are checked from the file, not from the node's figures alone. */
+#include "check.h"
+
+#include "base/must.h"
+#include "io/sim.h"
+#include "io/vfs.h"
+#include "log/batch.h"
+#include "node/node.h"
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_COUNT 400u
+
+enum place { ROW, NOWHERE, LETTER };
+
+/* Every tenth line is filtered out, every hundredth is no JSON, every fiftieth lacks what the filter asks for. */
+static enum place place_of(unsigned id)
+{
+    return id % 100 == 99 || id % 50 == 23 ? LETTER : id % 10 == 0 ? NOWHERE : ROW;
+}
+
+static unsigned count_of(enum place place)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < LINE_COUNT; i++)
+        count += place_of(i) == place;
+    return count;
+}
+
+static const char yaml[] = "node: {data: /w/data, memory: 64MiB}\n"
+                           "topics: {commits: {partitions: 2}}\n"
+                           "pipelines:\n"
+                           "  commits:\n"
+                           "    source: {file: {path: /w/lines.ndjson}, key: event.author, id: event.id}\n"
+                           "    stages: [{filter: event.n > 0}, {map: {twice: event.id * 2}}]\n"
+                           "    sink:\n"
+                           "      sqlite: {path: /w/out.db, table: rows, key: [id],\n"
+                           "               columns: {id: event.id, author: event.author, twice: event.twice}}\n";
+
+static void write_lines(struct io *io)
+{
+    struct io_file *file;
+    static char text[LINE_COUNT * 64];
+    size_t size = 0;
+    for (unsigned i = 0; i < LINE_COUNT; i++)
+        size += (size_t)snprintf(text + size, sizeof text - size, "{\"id\":%u,\"author\":\"a%u\",\"%s\":%u%s\n", i,
+                                 i % 5, i % 50 == 23 ? "m" : "n", i % 10, i % 100 == 99 ? "" : "}");
+    assert_int_equal(io_dir_make(io, "/w", NULL), NEAP_OK);
+    assert_int_equal(io_file_open(io, "/w/lines.ndjson", IO_READ | IO_WRITE | IO_CREATE, &file, NULL), NEAP_OK);
+    struct bytes part = { (const uint8_t *)text, size };
+    assert_int_equal(io_file_write(file, &part, 1, 0), NEAP_OK);
+    assert_int_equal(io_file_sync(file), NEAP_OK);
+    io_file_close(&file);
+    assert_int_equal(io_dir_sync(io, "/w", NULL), NEAP_OK);
+    assert_int_equal(io_dir_sync(io, "/", NULL), NEAP_OK);
+}
+
+static enum neap_status run(struct io *io, struct error *err)
+{
+    struct config *config;
+    struct config_messages *messages;
+    struct node *node;
+    enum neap_status status = config_parse(io, "/w/neap.yaml", bytes_of_text(yaml), &config, &messages, err);
+    if (status != NEAP_OK)
+        fail_msg("%s", messages->count > 0 ? messages->list[0].text : err->text);
+    config_messages_free(&messages);
+    config->disk_size = 32 << 20;
+    struct node_options options = { .config = config, .until_idle = true };
+    status = node_open(io, &options, &node, err);
+    if (status == NEAP_OK) {
+        status = node_run(node, NULL, NULL, err);
+        if (status == NEAP_OK) {
+            struct node_pipeline_figures f;
+            node_pipeline_figures(node, 0, &f);
+            assert_int_equal(f.total.accepted, LINE_COUNT);
+            assert_int_equal(f.total.filtered, count_of(NOWHERE));
+            assert_int_equal(f.total.delivered, count_of(ROW));
+            assert_int_equal(f.total.dead_lettered, count_of(LETTER));
+            assert_int_equal(f.in_flight, 0);
+        }
+        node_close(&node);
+    }
+    config_free(&config);
+    return status;
+}
+
+static int64_t ask(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s;
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    int64_t answer = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    sqlite3_finalize(s);
+    return answer;
+}
+
+static void check_rows(struct io *io)
+{
+    sqlite3 *db;
+    assert_int_equal(io_vfs_register(io, "look", NULL), NEAP_OK);
+    assert_int_equal(sqlite3_open_v2("/w/out.db", &db, SQLITE_OPEN_READWRITE, "look"), SQLITE_OK);
+    assert_int_equal(ask(db, "SELECT count(*) FROM rows"), count_of(ROW));
+    assert_int_equal(ask(db, "SELECT count(DISTINCT id) FROM rows"), count_of(ROW));
+    assert_int_equal(ask(db, "SELECT count(*) FROM rows WHERE twice <> 2 * id OR id % 10 = 0 OR id % 100 = 99 OR "
+                             "id % 50 = 23"),
+                     0);
+    assert_int_equal(ask(db, "SELECT count(*) FROM (SELECT id, lag(id) OVER (PARTITION BY author ORDER BY rowid) AS "
+                             "before FROM rows) WHERE before > id"),
+                     0);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    io_vfs_unregister("look");
+}
+
+static void look_at_letters(struct log *log, struct log_partition at, unsigned *seen)
+{
+    struct log_reader *reader;
+    struct log_batch from;
+    struct error err = { 0 };
+    assert_int_equal(log_reader_open(log, at, (log_offset){ 0 }, 65536, &reader, &err), NEAP_OK);
+    while (log_reader_next(reader, &from, &err) == NEAP_OK) {
+        struct batch batch;
+        struct record record;
+        uint32_t index = 0;
+        assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
+        struct reader left = reader_of(batch.records);
+        while (batch_next(&batch, &left, &index, &record) == NEAP_OK) {
+            char text[16] = { 0 };
+            must(record.value.size > 6);
+            memcpy(text, record.value.at + 6, record.value.size - 6 < 15 ? record.value.size - 6 : 15);
+            unsigned id = (unsigned)strtoul(text, NULL, 10);
+            assert_true(id < LINE_COUNT);
+            seen[id]++;
+        }
+    }
+    log_reader_close(&reader);
+}
+
+/* Every event that gave up has one letter, and nobody else has. */
+static void check_letters(struct io *io)
+{
+    struct log_options options = { .path = "/w/data", .disk_size = 32 << 20 };
+    struct log *log;
+    struct log_topic topic;
+    struct error err = { 0 };
+    unsigned seen[LINE_COUNT] = { 0 };
+    assert_int_equal(log_open(io, &options, &log, &err), NEAP_OK);
+    assert_int_equal(log_topic_find(log, "commits.dead", &topic), NEAP_OK);
+    look_at_letters(log, (struct log_partition){ topic.id, 0 }, seen);
+    for (unsigned id = 0; id < LINE_COUNT; id++) {
+        if (seen[id] != (place_of(id) == LETTER))
+            fail_msg("line %u has %u letters", id, seen[id]);
+    }
+    log_close(&log);
+}
+
+static void run_to_the_end(struct io *io)
+{
+    struct error err = { 0 };
+    if (run(io, &err) != NEAP_OK)
+        fail_msg("%s", err.text);
+    check_rows(io);
+    check_letters(io);
+}
+
+static struct io *open_sim(uint64_t seed, struct sim_disk *disk)
+{
+    struct io *io = sim_open(&(struct sim_options){ .seed = seed, .disk = disk });
+    assert_non_null(io);
+    return io;
+}
+
+static void any_order_of_turns(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct io *io = open_sim(seed, NULL);
+        write_lines(io);
+        run_to_the_end(io);
+        run_to_the_end(io);
+        sim_close(&io);
+    }
+}
+
+static void the_same_seed_is_the_same_run(void **state)
+{
+    uint64_t hashes[2];
+    for (int i = 0; i < 2; i++) {
+        struct io *io = open_sim(7, NULL);
+        write_lines(io);
+        run_to_the_end(io);
+        hashes[i] = sim_trace_hash(io);
+        sim_close(&io);
+    }
+    assert_true(hashes[0] == hashes[1]);
+}
+
+/* The n-th call of a kind fails, for every n until a run meets none. The node says so or goes on; it never lies. */
+static void sweep(enum sim_call call, enum neap_status failure, uint64_t stride)
+{
+    bool hit = true;
+    for (uint64_t n = 1; hit; n += stride) {
+        struct error err = { 0 };
+        struct io *io = open_sim(n, NULL);
+        write_lines(io);
+        sim_fault_add(io, &(struct sim_fault){ .call = call, .nth = n, .status = failure });
+        enum neap_status status = run(io, &err);
+        hit = sim_fault_hits(io) > 0;
+        assert_true(status == NEAP_OK || err.text[0] != '\0');
+        assert_true(hit || status == NEAP_OK);
+        sim_faults_clear(io);
+        run_to_the_end(io);
+        sim_close(&io);
+    }
+}
+
+static void a_failing_sync(void **state)
+{
+    sweep(SIM_SYNC, NEAP_IO, 1);
+}
+
+static void a_failing_write(void **state)
+{
+    sweep(SIM_WRITE, NEAP_IO, 5);
+}
+
+static void a_full_disk(void **state)
+{
+    sweep(SIM_WRITE, NEAP_FULL, 7);
+}
+
+static void the_power_cut_anywhere(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
+    struct io *io = open_sim(3, disk);
+    write_lines(io);
+    uint32_t first = sim_disk_point(disk);
+    run_to_the_end(io);
+    sim_close(&io);
+    uint32_t last = sim_disk_point(disk);
+    uint64_t seed = 99;
+    for (uint32_t point = first; point < last; point += 1 + (last - first) / 300) {
+        struct sim_disk *cut = sim_disk_state(disk, point, chance(&seed) >> 8, false);
+        io = open_sim(point, cut);
+        run_to_the_end(io);
+        sim_close(&io);
+        sim_disk_free(&cut);
+    }
+    sim_disk_free(&disk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_order_of_turns), cmocka_unit_test(the_same_seed_is_the_same_run),
+        cmocka_unit_test(a_failing_sync),     cmocka_unit_test(a_failing_write),
+        cmocka_unit_test(a_full_disk),        cmocka_unit_test(the_power_cut_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
