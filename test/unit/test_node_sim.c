@@ -230,24 +230,33 @@ static void a_full_disk(void **state)
     sweep(SIM_WRITE, NEAP_FULL, 7);
 }
 
-static void the_power_cut_anywhere(void **state)
+static uint32_t cut_one_run(uint64_t seed, uint32_t cut_count)
 {
     struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
-    struct io *io = open_sim(3, disk);
+    struct io *io = open_sim(seed, disk);
     write_lines(io);
-    uint32_t first = sim_disk_point(disk);
+    uint32_t first = sim_disk_point(disk), count = 0;
     run_to_the_end(io);
     sim_close(&io);
     uint32_t last = sim_disk_point(disk);
-    uint64_t seed = 99;
-    for (uint32_t point = first; point < last; point += 1 + (last - first) / 300) {
+    for (uint32_t point = first; point < last; point += 1 + (last - first) / cut_count) {
         struct sim_disk *cut = sim_disk_state(disk, point, chance(&seed) >> 8, false);
         io = open_sim(point, cut);
         run_to_the_end(io);
         sim_close(&io);
         sim_disk_free(&cut);
+        count++;
     }
     sim_disk_free(&disk);
+    return count;
+}
+
+static void the_power_cut_anywhere(void **state)
+{
+    uint32_t count = 0;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        count += cut_one_run(seed, 60);
+    assert_true(count > 300);
 }
 
 int main(void)
