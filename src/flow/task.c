@@ -1,6 +1,4 @@
-#include "flow/fate.h"
 #include "flow/task_parts.h"
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +15,6 @@ static void unit_init(struct task *t, struct task_unit *u)
     u->task = t;
     u->state = UNIT_IDLE;
     task_backoff_end(&u->backoff);
-}
-
-static void landed(struct sink_batch *batch)
-{
-    struct task *t = batch->ctx;
-    CHECK_MAGIC(t, TASK_MAGIC);
-    must(t->land_state == LAND_BUSY);
-    t->land_state = LAND_ENDED;
 }
 
 /* Until the sink has answered, the log's notes are the best that is known. */
@@ -141,7 +131,7 @@ void task_backoff_end(struct task_backoff *backoff)
     *backoff = (struct task_backoff){ .attempt = 0, .due = MONO_NEVER };
 }
 
-static struct ledger ledger_now(const struct task *t)
+struct ledger task_ledger(const struct task *t)
 {
     return (struct ledger){ .filtered = t->ledger.filtered,
                             .duplicates = t->ledger.duplicates,
@@ -153,7 +143,7 @@ static struct ledger ledger_now(const struct task *t)
 
 void task_publish(struct task *t)
 {
-    struct task_figures f = { .total = ledger_now(t), .point = t->done.point, .dead_beyond = t->done.count };
+    struct task_figures f = { .total = task_ledger(t), .point = t->done.point, .dead_beyond = t->done.count };
     f.running = t->state == TASK_RUN;
     f.run = (struct ledger){ .filtered = f.total.filtered - t->run_base.filtered,
                              .duplicates = f.total.duplicates - t->run_base.duplicates,
@@ -231,190 +221,6 @@ bool task_unit_take(struct task_unit *u)
     return true;
 }
 
-/* ---- landing and committing ------------------------------------------------------------------------------------------ */
-
-void task_land(struct task *t, log_offset point, struct sink_ledger ledger, struct bytes rows, uint32_t row_count)
-{
-    struct sink *sink = t->p->o.sink;
-    must(point.n >= t->done.point.n);
-    must(t->land_state == LAND_IDLE || t->land_state == LAND_WAITING);
-    t->refused_count = 0; /* the room is the sink's again */
-    struct sink_batch *b = &t->kit->landing;
-    b->agent = t->p->o.agent;
-    b->done = landed;
-    b->ctx = t;
-    b->source = t->source;
-    b->commit_point = point;
-    b->ledger = ledger;
-    b->rows = rows;
-    b->row_count = row_count;
-    b->status = NEAP_OK;
-    b->error = (struct error){ 0 };
-    b->refused = t->kit->refused;
-    b->ops = t->kit->commit_ops;
-    b->refused_count = b->op_count = 0;
-    t->land_backoff.due = MONO_NEVER;
-    if (row_count == 0 && !sink->verbs->own_offsets) {
-        t->land_state = LAND_ENDED; /* nothing for the sink, and no place of its own to move */
-        return;
-    }
-    t->land_state = LAND_BUSY;
-    sink->verbs->land(sink, b);
-}
-
-static uint32_t add_forgets(struct task *t, log_offset point, struct log_op *ops)
-{
-    uint32_t count = 0;
-    size_t key_size = fate_key_size(t->p->o.name);
-    for (log_offset at = t->done.point; commit_next(&t->done, at, &at) && at.n < point.n; at.n++) {
-        must(count < t->p->letter_count_max);
-        uint8_t *key = t->kit->commit_keys + count * key_size;
-        fate_key(key, t->p->o.name, at);
-        ops[count++] =
-            (struct log_op){ .kind = LOG_FACT, .view = LOG_VIEW_FATE, .target = t->source, .name = { key, key_size } };
-    }
-    return count;
-}
-
-static struct log_op ledger_op(struct task *t)
-{
-    struct ledger ledger = ledger_now(t);
-    ledger.dead_lettered = t->ledger.dead_lettered; /* those beyond the point are facts of their own */
-    size_t key_size = ledger_key(t->ledger_key, t->p->o.name, 't');
-    return (struct log_op){ .kind = LOG_FACT,
-                            .view = LOG_VIEW_LEDGER,
-                            .target = t->source,
-                            .name = { (const uint8_t *)t->ledger_key, key_size },
-                            .payload = ledger_encode(&ledger, t->ledger_room) };
-}
-
-void task_commit(struct task *t, log_offset point, uint32_t op_count)
-{
-    must(op_count <= SINK_OP_COUNT_MAX && point.n >= t->done.point.n);
-    struct log_op *ops = t->kit->commit_ops;
-    uint32_t count = op_count + 2; /* the two come last to be filled in: they tell of what holds afterwards */
-    count += add_forgets(t, point, ops + count);
-    if (t->was_pending) {
-        size_t size = pipeline_was_key(t->was_key, t->p->o.name);
-        ops[count++] = (struct log_op){
-            .kind = LOG_FACT, .view = LOG_VIEW_START, .target = t->source, .name = { t->was_key, size }
-        };
-    }
-    commit_move(&t->done, point);
-    ops[op_count] = (struct log_op){ .kind = LOG_OFFSET,
-                                     .target = t->source,
-                                     .offset = point,
-                                     .name = bytes_of_text(t->p->o.name),
-                                     .payload = commit_encode(&t->done, t->kit->done_set) };
-    ops[op_count + 1] = ledger_op(t);
-    task_unit_set(t, &t->commit_unit, ops, count, "commit");
-}
-
-/* Sorted by offset, as the log will be read again. */
-static int compare_refused(const void *a, const void *b)
-{
-    const struct sink_refused *x = a, *y = b;
-    return x->offset.n < y->offset.n ? -1 : x->offset.n > y->offset.n;
-}
-
-static uint32_t refused(struct task *t)
-{
-    struct task_batch *b = &t->batches[!t->filling];
-    if (t->letter_unit.state != UNIT_IDLE)
-        return 0; /* letters of the batch prepared beyond it are on their way: their fates are needed below */
-    must(t->kit->landing.refused_count > 0 && t->kit->landing.refused_count <= SINK_REFUSED_COUNT_MAX);
-    uint32_t count = t->kit->landing.refused_count;
-    qsort(t->kit->refused, count, sizeof *t->kit->refused, compare_refused);
-    must(t->kit->refused[0].offset.n >= b->from.n && t->kit->refused[count - 1].offset.n < b->to.n);
-    t->land_state = LAND_IDLE;
-    task_fill_again(t, b->from);
-    t->refused_count = count;
-    return 1;
-}
-
-static uint32_t landed_well(struct task *t)
-{
-    bool own_offsets = t->p->o.sink->verbs->own_offsets;
-    struct task_batch *b = &t->batches[!t->filling];
-    if (t->commit_unit.state != UNIT_IDLE)
-        return 0; /* one commit is on its way: this one comes next */
-    must(!own_offsets || t->kit->landing.op_count == 0);
-    task_backoff_end(&t->land_backoff);
-    t->ledger = t->kit->landing.ledger;
-    task_commit(t, b->to, t->kit->landing.op_count);
-    b->state = BATCH_EMPTY;
-    t->land_state = own_offsets ? LAND_IDLE : LAND_COMMIT;
-    if (own_offsets)
-        task_publish(t); /* its row says so already */
-    return 1;
-}
-
-static uint32_t finish_landing(struct task *t)
-{
-    if (t->land_state != LAND_ENDED)
-        return 0;
-    switch (t->kit->landing.status) {
-    case NEAP_OK:
-        return landed_well(t);
-    case NEAP_REFUSED:
-        return refused(t);
-    case NEAP_TIMEOUT:
-    case NEAP_FULL:
-    case NEAP_AGAIN:
-        t->land_state = LAND_WAITING;
-        task_backoff_start(t, &t->land_backoff);
-        logging_warn(t->p->o.logging, "the sink cannot take a batch now; it is handed over again later",
-                     LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
-                     LOGGING_UINT("attempt", t->land_backoff.attempt),
-                     LOGGING_TEXT("error", t->kit->landing.error.text));
-        return 1;
-    default:
-        t->land_state = LAND_IDLE;
-        task_stop(t, t->kit->landing.status, &t->kit->landing.error);
-        return 1;
-    }
-}
-
-static uint32_t finish_commit(struct task *t)
-{
-    if (!task_unit_take(&t->commit_unit))
-        return 0;
-    t->was_pending = false;
-    if (t->land_state == LAND_COMMIT) {
-        t->land_state = LAND_IDLE;
-        task_publish(t);
-    }
-    return 1;
-}
-
-static void land_batch(struct task *t, const struct task_batch *b)
-{
-    struct sink_ledger after = t->ledger;
-    after.filtered += b->counts.filtered;
-    after.duplicates += b->counts.duplicates;
-    after.delivered += b->counts.delivered;
-    after.dead_lettered += b->counts.dead_lettered;
-    after.produced += b->counts.produced;
-    must(b->from.n == t->done.point.n);
-    must(b->to.n - b->from.n == b->counts.filtered + b->counts.delivered + b->counts.dead_lettered); /* promise T1 */
-    task_land(t, b->to, after, writer_bytes(&b->rows), b->row_count);
-}
-
-static uint32_t start_landing(struct task *t, mono_time now)
-{
-    if (t->land_state == LAND_WAITING && task_backoff_over(&t->land_backoff, now)) {
-        land_batch(t, &t->batches[!t->filling]);
-        return 1;
-    }
-    struct task_batch *b = &t->batches[t->filling];
-    if (t->land_state != LAND_IDLE || b->state != BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE)
-        return 0; /* promise T2 */
-    t->filling = !t->filling;
-    must(t->batches[t->filling].state == BATCH_EMPTY);
-    land_batch(t, b);
-    return 1;
-}
-
 /* ---- the turn ------------------------------------------------------------------------------------------------------ */
 
 static bool nothing_prepared(const struct task *t)
@@ -468,10 +274,10 @@ static void give_up_unit(struct task_unit *u)
  * pipeline that was stopped: the sink's own row, or the next start, will tell. */
 static uint32_t wind_down(struct task *t, mono_time now)
 {
-    uint32_t work = finish_commit(t);
+    uint32_t work = task_finish_commit(t);
     bool commits = t->state == TASK_RUN && t->p->status == NEAP_OK;
     if (commits && t->land_state == LAND_ENDED && t->kit->landing.status == NEAP_OK)
-        work += landed_well(t);
+        work += task_landed_well(t);
     if (commits && t->commit_unit.state == UNIT_READY)
         work += task_unit_work(t, &t->commit_unit, now);
     if (!commits || t->commit_unit.state == UNIT_WAITING)
@@ -519,11 +325,11 @@ uint32_t task_work(struct task *t, mono_time now)
     if (t->state != TASK_RUN) {
         work += task_start_work(t, now);
     } else {
-        work += finish_commit(t);
-        work += finish_landing(t);
+        work += task_finish_commit(t);
+        work += task_finish_landing(t);
         if (t->p->status != NEAP_OK)
             return work;
-        work += start_landing(t, now);
+        work += task_start_landing(t, now);
         work += task_fill_work(t, now);
         work += task_unit_work(t, &t->letter_unit, now);
         work += task_unit_work(t, &t->commit_unit, now);

@@ -1,4 +1,4 @@
-/* task_parts.h - what a task is made of: for task.c, task_start.c and task_fill.c alone. */
+/* task_parts.h - what a task is made of: for task.c and the task_….c beside it alone. */
 #ifndef FLOW_TASK_PARTS_H
 #define FLOW_TASK_PARTS_H
 
@@ -96,7 +96,7 @@ struct task {
     uint32_t letter_count, refused_count;
     struct task_unit letter_unit;
 
-    /* landing and committing (task.c) */
+    /* landing and committing (task_land.c) */
     enum task_land_state land_state;
     struct task_backoff land_backoff;
     struct task_unit commit_unit;
@@ -121,10 +121,17 @@ void task_backoff_end(struct task_backoff *backoff);
 void task_unit_set(struct task *t, struct task_unit *u, struct log_op *ops, uint32_t count, const char *doing);
 uint32_t task_unit_work(struct task *t, struct task_unit *u, mono_time now); /* DONE stays until it is taken */
 bool task_unit_take(struct task_unit *u);                                    /* DONE becomes IDLE */
+struct ledger task_ledger(const struct task *t);                             /* with the dead beyond the commit point */
+
+/* ---- task_land.c */
 /* Moves the commit point and writes it down: `op_count` ops of the sink lie at the start of the kit's already. */
 void task_commit(struct task *t, log_offset point, uint32_t op_count);
 /* Hands rows to the sink, with what holds after them. */
 void task_land(struct task *t, log_offset point, struct sink_ledger ledger, struct bytes rows, uint32_t row_count);
+uint32_t task_start_landing(struct task *t, mono_time now); /* of what is closed, or is to be handed over again */
+uint32_t task_finish_landing(struct task *t);               /* whatever the sink has answered */
+uint32_t task_landed_well(struct task *t);
+uint32_t task_finish_commit(struct task *t);
 
 /* ---- task_start.c */
 uint32_t task_start_work(struct task *t, mono_time now);

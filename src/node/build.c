@@ -1,4 +1,4 @@
-/* build.c - from a checked pipeline file to topics, chains, sinks, tasks and gates. */
+/* build.c - from a checked pipeline file to topics, chains, tasks and gates. */
 #include "io/vfs.h"
 #include "node/node_parts.h"
 #include "stage/stages.h"
@@ -8,7 +8,7 @@ static mono_time soon(struct node *n)
     return mono_after(io_now(n->io), NODE_WAIT_NS);
 }
 
-static enum neap_status no_memory(const struct node_pipeline *np, struct error *err)
+enum neap_status build_no_memory(const struct node_pipeline *np, struct error *err)
 {
     return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory", np->config->name);
 }
@@ -24,7 +24,7 @@ static uint32_t partitions_of(const struct config *config, const char *topic)
     return 0;
 }
 
-static enum neap_status ensure_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err)
+enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err)
 {
     return log_topic_ensure(n->client, name, partitions_of(n->config, name), soon(n), ret_topic, err);
 }
@@ -94,24 +94,24 @@ enum neap_status build_topics(struct node *n, struct error *err)
     struct log_topic topic;
     for (uint32_t i = 0; i < n->pipeline_count && status == NEAP_OK; i++) { /* before any topic of a new name is made */
         struct node_pipeline *np = &n->pipelines[i];
-        status = ensure_topic(n, source_topic(np, &topic), &np->topic, err);
+        status = build_topic(n, source_topic(np, &topic), &np->topic, err);
         if (status == NEAP_OK)
             status = carry_over(np, err);
         if (status == NEAP_OK)
-            status = ensure_topic(n, np->config->dead_letter, &np->dead, err);
+            status = build_topic(n, np->config->dead_letter, &np->dead, err);
         if (status != NEAP_OK)
             return error_while(err, "pipeline %s", np->config->name);
         np->end_at_open = events_in(n, &np->topic);
     }
     for (uint32_t i = 0; i < n->config->topic_count && status == NEAP_OK; i++)
-        status = ensure_topic(n, n->config->topics[i].name, &topic, err);
+        status = build_topic(n, n->config->topics[i].name, &topic, err);
     return status;
 }
 
 /* ---- expressions and stages ---------------------------------------------------------------------------------------- */
 
-static enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
-                                   struct expr **ret_expr, struct error *err)
+enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
+                            struct expr **ret_expr, struct error *err)
 {
     struct expr_place *place = arena_zero(n->arena, sizeof *place); /* kept as long as the expression */
     if (place == NULL)
@@ -189,160 +189,20 @@ static enum neap_status build_chain(struct node_pipeline *np, struct error *err)
     struct node *n = np->node;
     uint32_t count = 0, wanted = np->config->stage_count;
     struct chain_step *steps = arena_zero(n->arena, (wanted + 1) * sizeof *steps);
-    enum neap_status status = steps != NULL ? NEAP_OK : no_memory(np, err);
+    enum neap_status status = steps != NULL ? NEAP_OK : build_no_memory(np, err);
     while (count < wanted && status == NEAP_OK) {
         status = build_step(n, &np->config->stages[count], &steps[count], err);
         count += status == NEAP_OK;
     }
     if (status == NEAP_OK) {
         np->chain = chain_new(steps, count, n->shard.parser);
-        status = np->chain != NULL ? NEAP_OK : no_memory(np, err);
+        status = np->chain != NULL ? NEAP_OK : build_no_memory(np, err);
     }
     for (uint32_t i = 0; status != NEAP_OK && i < count; i++) {
         steps[i].stage->verbs->free(steps[i].stage);
         expr_free(&steps[i].condition);
     }
     return status;
-}
-
-/* ---- sinks --------------------------------------------------------------------------------------------------------- */
-
-static enum neap_status find_database(struct node *n, const char *path, struct sqlite_database **ret_database,
-                                      struct error *err)
-{
-    for (uint32_t i = 0; i < n->database_count; i++) {
-        if (strcmp(n->databases[i].path, path) == 0) {
-            *ret_database = n->databases[i].database;
-            return NEAP_OK;
-        }
-    }
-    if (!n->vfs_registered) {
-        enum neap_status status = io_vfs_register(n->io, NODE_VFS, err);
-        if (status != NEAP_OK)
-            return error_while(err, "set SQLite up");
-        n->vfs_registered = true;
-    }
-    struct sqlite_database_options options = { .io = n->io,
-                                               .vfs = NODE_VFS,
-                                               .path = path,
-                                               .cache_size = n->budget.database_cache_size,
-                                               .logging = n->options.logging };
-    struct node_database *d = &n->databases[n->database_count];
-    enum neap_status status = sqlite_database_open(&options, &d->database, err);
-    if (status != NEAP_OK)
-        return status;
-    d->path = path;
-    n->database_count++;
-    *ret_database = d->database;
-    return NEAP_OK;
-}
-
-/* The expressions are the pipeline's: the sink under the former name has none of its own. */
-static enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err)
-{
-    const struct config_sink *c = &np->config->sink;
-    np->exprs = arena_zero(np->node->arena, (c->column_count + 1) * sizeof *np->exprs);
-    if (np->exprs == NULL)
-        return no_memory(np, err);
-    enum neap_status status = NEAP_OK;
-    for (uint32_t i = 0; i < c->column_count && status == NEAP_OK; i++) {
-        status = build_expr(np->node, &c->columns[i].expr, "column", c->columns[i].name, &np->exprs[i], err);
-        np->expr_count += status == NEAP_OK;
-    }
-    if (status == NEAP_OK && c->topic_key.text != NULL) {
-        status = build_expr(np->node, &c->topic_key, c->name, "key", &np->exprs[0], err);
-        np->expr_count += status == NEAP_OK;
-    }
-    return status;
-}
-
-static enum neap_status open_sqlite(struct node_pipeline *np, const char *pipeline, struct sink **ret_sink,
-                                    struct error *err)
-{
-    struct node *n = np->node;
-    const struct config_sink *c = &np->config->sink;
-    static const enum sqlite_mode modes[] = {
-        [CONFIG_INSERT] = SQLITE_INSERT, [CONFIG_UPSERT] = SQLITE_UPSERT, [CONFIG_IGNORE] = SQLITE_IGNORE
-    };
-    struct sqlite_column *columns = arena_zero(n->arena, (c->column_count + 1) * sizeof *columns);
-    if (columns == NULL)
-        return no_memory(np, err);
-    for (uint32_t i = 0; i < c->column_count; i++)
-        columns[i] = (struct sqlite_column){ c->columns[i].name, np->exprs[i] };
-    struct sqlite_sink_options options = { .log_id = log_identity(n->log),
-                                           .pipeline = pipeline,
-                                           .name = c->name,
-                                           .table = c->table,
-                                           .columns = columns,
-                                           .column_count = c->column_count,
-                                           .key = c->key,
-                                           .key_count = c->key_count,
-                                           .mode = modes[c->mode],
-                                           .batch_size = budget_batch_size(&n->budget, c) };
-    enum neap_status status = find_database(n, c->path, &options.database, err);
-    return status == NEAP_OK ? sqlite_sink_open(&options, ret_sink, err) : status;
-}
-
-static enum neap_status open_file(struct node_pipeline *np, struct sink **ret_sink, struct error *err)
-{
-    const struct config_sink *c = &np->config->sink;
-    struct file_sink_options options = { .io = np->node->io,
-                                         .log = np->node->log,
-                                         .pipeline = np->config->name,
-                                         .name = c->name,
-                                         .path = c->path,
-                                         .source_partition_count = np->topic.partition_count,
-                                         .batch_size = budget_batch_size(&np->node->budget, c),
-                                         .logging = np->node->options.logging };
-    return file_sink_open(&options, ret_sink, err);
-}
-
-static enum neap_status open_topic(struct node_pipeline *np, struct sink **ret_sink, struct error *err)
-{
-    const struct config_sink *c = &np->config->sink;
-    struct log_topic target;
-    enum neap_status status = ensure_topic(np->node, c->topic, &target, err);
-    if (status != NEAP_OK)
-        return status;
-    struct topic_sink_options options = { .name = c->name,
-                                          .topic_id = target.id,
-                                          .partition_count = target.partition_count,
-                                          .key = np->exprs[0],
-                                          .batch_size = budget_batch_size(&np->node->budget, c) };
-    return topic_sink_open(&options, ret_sink, err);
-}
-
-static enum neap_status open_sink(struct node_pipeline *np, struct error *err)
-{
-    const struct config_sink *c = &np->config->sink;
-    struct stdout_sink_options out = { .io = np->node->io,
-                                       .name = c->name,
-                                       .batch_size = budget_batch_size(&np->node->budget, c) };
-    switch (c->kind) {
-    case CONFIG_SINK_SQLITE:
-        return open_sqlite(np, np->config->name, &np->sink, err);
-    case CONFIG_SINK_FILE:
-        return open_file(np, &np->sink, err);
-    case CONFIG_SINK_STDOUT:
-        return stdout_sink_open(&out, &np->sink, err);
-    case CONFIG_SINK_TOPIC:
-        return open_topic(np, &np->sink, err);
-    case CONFIG_SINK_NONE:
-        break;
-    }
-    return NEAP_OK;
-}
-
-/* Only where the sink keeps its row under the pipeline's name, and that row has not been taken over yet. */
-static enum neap_status open_was_sink(struct node_pipeline *np, struct error *err)
-{
-    struct node *n = np->node;
-    struct bytes was;
-    if (np->config->sink.kind != CONFIG_SINK_SQLITE || rename_pending(n->log, np->topic.id, np->topic.partition_count,
-                                                                      np->config->name, n->fact_room, &was) != NEAP_OK)
-        return NEAP_OK;
-    was = arena_copy(n->arena, was);
-    return was.at != NULL ? open_sqlite(np, (const char *)was.at, &np->was_sink, err) : no_memory(np, err);
 }
 
 /* ---- pipelines and tasks -------------------------------------------------------------------------------------------- */
@@ -377,7 +237,7 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                         .read_size = n->budget.reader_size };
     np->tasks = arena_zero(n->arena, count * sizeof(struct task *));
     if (np->tasks == NULL)
-        return no_memory(np, err);
+        return build_no_memory(np, err);
     struct pipeline *pipeline;
     enum neap_status status = pipeline_open(&options, &pipeline, err);
     if (status != NEAP_OK)
@@ -402,9 +262,9 @@ static enum neap_status build_pipeline(struct node_pipeline *np, struct error *e
     if (status == NEAP_OK)
         status = build_sink_exprs(np, err);
     if (status == NEAP_OK)
-        status = open_sink(np, err);
+        status = build_sink(np, err);
     if (status == NEAP_OK)
-        status = open_was_sink(np, err);
+        status = build_was_sink(np, err);
     return status == NEAP_OK ? build_tasks(np, owner_epoch, err) : status;
 }
 

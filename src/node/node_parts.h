@@ -1,4 +1,4 @@
-/* node_parts.h - what a node is made of: for node.c, build.c, shard.c and figures.c alone.
+/* node_parts.h - what a node is made of: for node.c, build.c, build_sinks.c, shard.c and figures.c alone.
  *
  *     main agent    the caller's thread in node_run(): signals, the tick, when to leave
  *     shard agent   owns the tasks of all pipelines, and all that they use: chains, sinks' task side, one log client
@@ -98,6 +98,15 @@ enum neap_status build_topics(struct node *n, struct error *err);
 enum neap_status build_shard(struct node *n, struct error *err); /* all but the gates */
 enum neap_status build_gates(struct node *n, struct error *err);
 void build_free(struct node *n); /* in reverse; half-built is fine; the shard does not run any more */
+
+/* what build.c and build_sinks.c ask of each other */
+enum neap_status build_no_memory(const struct node_pipeline *np, struct error *err);
+enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err);
+enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
+                            struct expr **ret_expr, struct error *err);
+enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err);
+enum neap_status build_sink(struct node_pipeline *np, struct error *err);
+enum neap_status build_was_sink(struct node_pipeline *np, struct error *err);
 
 /* ---- shard.c */
 enum neap_status shard_start(struct node *n, struct error *err);
