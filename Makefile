@@ -33,9 +33,8 @@ bench: build
 	@scripts/bench
 
 install: build
-	@DESTDIR= meson configure build -Dprefix=$(abspath $(PREFIX))
-	@DESTDIR=$(DESTDIR) meson install -C build --strip --quiet
-	@echo "install  $(DESTDIR)$(abspath $(PREFIX))/bin/neap"
+	@install -D -m 755 build/neap.stripped "$(DESTDIR)$(PREFIX)/bin/neap"
+	@echo "install  $(DESTDIR)$(PREFIX)/bin/neap"
 
 clean:
 	@rm -rf build build-*
