@@ -11,8 +11,8 @@ static const struct log_partition source = { 7, 0 };
 
 static struct {
     sqlite3_vfs vfs, *below;
-    uint32_t count, fail_at; /* changes so far; the one that fails, 0: none */
-    bool for_good;           /* and all after it */
+    _Atomic uint32_t count, fail_at; /* changes so far; the one that fails, 0: none */
+    bool for_good;                   /* and all after it */
     int code;
 } faults;
 
@@ -265,9 +265,9 @@ static bool run_once(uint32_t fail_at, int code, bool for_good, bool log)
     faults.for_good = for_good;
     bool met = false;
     uint64_t said = land_batches(&r, 0, &met);
+    close_sink(&r); /* the last checkpoint may meet the fault as well */
     bool reached = faults.count >= fail_at;
     faults.fail_at = 0;
-    close_sink(&r);
     check_truth(&r, said);
 
     open_sink(&r, NULL); /* and a restart goes on where it really is */
