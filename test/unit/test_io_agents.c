@@ -638,6 +638,37 @@ static void signals_arrive_on_a_turn(void **state)
     raise(SIGPIPE); /* ignored: the test lives on */
 }
 
+struct caller {
+    struct post post;
+    bool raised;
+};
+
+static uint32_t raise_once_and_leave_when_it_came(void *ctx, mono_time now)
+{
+    struct caller *c = ctx;
+    if (!c->raised) {
+        c->raised = true;
+        raise(SIGHUP); /* it is there before the agent rests, and after its loop's turn */
+    }
+    if (c->post.count > 0)
+        io_agent_leave(&c->post.world->self);
+    return 0;
+}
+
+static void after_a_callback_comes_a_turn(void **state)
+{
+    struct world *w = *state;
+    struct caller c = { .post = { .world = w } };
+    w->self.work = raise_once_and_leave_when_it_came;
+    w->self.ctx = &c;
+    for (int i = 0; i < 20; i++, c.raised = false, c.post.count = 0) {
+        assert_int_equal(io_signals_watch(&w->self, note_signal, &c.post, &w->err), NEAP_OK);
+        run(w);
+        io_signals_unwatch(&w->self);
+    }
+    w->self.ctx = NULL;
+}
+
 static void *raise_later(void *ctx)
 {
     struct world *w = ctx;
@@ -708,6 +739,7 @@ int main(void)
         TEST(a_name_is_taken_over_only_from_the_dead),
         TEST(a_long_path_is_reached_too),
         TEST(signals_arrive_on_a_turn),
+        TEST(after_a_callback_comes_a_turn),
         TEST(a_signal_ends_a_rest),
         TEST(a_wake_up_reaches_an_agent_in_its_loop),
     };

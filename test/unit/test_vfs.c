@@ -514,6 +514,28 @@ static void either_side_recovers_what_either_left(void **state)
     }
 }
 
+/* The shared memory of the dead describes a WAL that somebody has since taken away. */
+static void what_the_dead_left_in_shared_memory_is_not_believed(void **state)
+{
+    struct world *w = *state;
+    char path[640];
+    snprintf(path, sizeof(path), "%s", scratch_path(&w->scratch, "db"));
+    sqlite3 *db = open_database(path);
+    run_sql(db, set_mode("wal"));
+    run_sql(db, "CREATE TABLE t (a INTEGER PRIMARY KEY, b);"
+                "WITH n (a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n WHERE a < 400)"
+                "INSERT INTO t SELECT a, hex(randomblob(150)) FROM n");
+    close_database(&db);
+    kill_in_half_ours(path);
+    assert_int_equal(io_unlink(w->io, scratch_path(&w->scratch, "db-wal"), NULL), NEAP_OK);
+    struct io_file_info info;
+    assert_int_equal(io_path_info(w->io, scratch_path(&w->scratch, "db-shm"), &info), NEAP_OK);
+    db = open_database(path);
+    assert_string_equal(ask(db, "SELECT count(*) FROM t WHERE b NOT LIKE 'first%'"), "400");
+    assert_string_equal(ask(db, "PRAGMA integrity_check"), "ok");
+    close_database(&db);
+}
+
 /* ---- in the simulated door ---- */
 
 static int try_step(sqlite3 *db, uint32_t row)
@@ -675,6 +697,7 @@ int main(void)
         TEST(nobody_overwrites_anybody),
         TEST(each_side_sees_the_others_locks),
         TEST(either_side_recovers_what_either_left),
+        TEST(what_the_dead_left_in_shared_memory_is_not_believed),
         cmocka_unit_test(one_seed_is_one_life),
         cmocka_unit_test(a_commit_survives_a_power_cut),
         cmocka_unit_test(a_failed_sync_is_never_tried_again),
