@@ -182,6 +182,8 @@ static void log_memory(struct run *run)
     static struct logging_site site;
     uint32_t count = node_memory(run->config, terms, MEMORY_TERM_COUNT), used = 2;
     uint64_t sum = 0;
+    if (!logging_enabled(run->logging, LOGGING_INFO))
+        return;
     count = count < MEMORY_TERM_COUNT ? count : MEMORY_TERM_COUNT;
     for (uint32_t i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "%s", terms[i].what);
