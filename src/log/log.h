@@ -60,6 +60,9 @@ struct log_options {
 enum neap_status log_open(struct io *io, const struct log_options *options, struct log **ret_log, struct error *err);
 /* Clients and readers are closed. Submitted units are written and synced first. Accepts NULL inside. */
 void log_close(struct log **log);
+/* Whoever leaves does not wait for a full disk: a write that waits for room fails instead, and the log stops as after
+ * any failed write. Any thread. */
+void log_give_up(struct log *log);
 size_t log_memory_size(const struct log_options *options);
 struct log_id log_identity(const struct log *log);
 /* What stopped it: OK while it works; IO after a failed write or sync. `err` gets the trail. Any thread. */

@@ -47,6 +47,7 @@ static enum neap_status run_job(struct execution *e, const struct control_contex
     if (job_is_busy(e->job)) {
         /* Out of time with a unit on its way: the log ends it, durable or not, before the job may go. */
         e->status = status;
+        log_give_up(context->log);
         io_agent_run(context->io, &e->agent, MONO_NEVER, NULL);
     }
     job_free(&e->job);

@@ -260,6 +260,8 @@ static void come_to_rest(struct node *n)
 {
     if (!n->shard.started || !atomic_load(&n->shard.ready))
         return;
+    if (n->main.status == NEAP_TIMEOUT)
+        log_give_up(n->log);
     n->main.agent.work = rest_work;
     atomic_store(&n->shard.drain_asked, true);
     io_agent_wake(&n->shard.agent);

@@ -512,12 +512,13 @@ static enum neap_status write_group(struct journal *j, const struct group *g)
     return io_file_write(j->file.file, parts, count, g->from - j->file.base);
 }
 
-/* Nothing was refused and nothing is forgotten: the group's offsets are given, so it is written when there is room. */
+/* Nothing was refused and nothing is forgotten: the group's offsets are given, so it is written when there is room; or
+ * never, where somebody leaves meanwhile. */
 static bool try_write(struct journal *j, mono_time now)
 {
     enum neap_status status = write_group(j, &j->written);
-    j->write_stuck = status == NEAP_FULL;
-    if (status == NEAP_FULL)
+    j->write_stuck = status == NEAP_FULL && !atomic_load(&j->log->given_up);
+    if (j->write_stuck)
         io_timer_set(&j->timer, mono_after(now, FULL_RETRY_NS));
     else if (status != NEAP_OK)
         fail(j, status, "write");

@@ -190,6 +190,12 @@ enum neap_status log_open(struct io *io, const struct log_options *options, stru
     return NEAP_OK;
 }
 
+void log_give_up(struct log *log)
+{
+    CHECK_MAGIC(log, LOG_MAGIC);
+    atomic_store(&log->given_up, true); /* seen when the write is tried again */
+}
+
 void log_close(struct log **ret_log)
 {
     struct log *log = *ret_log;
