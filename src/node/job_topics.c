@@ -11,6 +11,16 @@ static enum job_state no_topic(struct job *job)
     return job_fail(job, NEAP_NOTFOUND, "no topic '%s'", job->topic_name);
 }
 
+/* A log that has stopped says why; the unit may only know that it is closed. */
+static enum job_state unit_failed(struct job *job, const char *what)
+{
+    struct error health = { 0 };
+    must(job->unit_status != NEAP_OK);
+    if (log_health(job->context.log, &health) != NEAP_OK)
+        return job_fail(job, health.status, "%s '%s': %s", what, job->topic_name, health.text);
+    return job_fail(job, job->unit_status, "%s '%s': %s", what, job->topic_name, status_text(job->unit_status));
+}
+
 static void write_topic(struct job *job, struct writer *w, const struct log_topic *topic)
 {
     uint64_t event_count = 0;
@@ -53,8 +63,7 @@ enum job_state job_topic_create(struct job *job, struct writer *w)
     struct log_topic topic;
     if (job->unit_done) {
         if (job->unit_status != NEAP_OK)
-            return job_fail(job, job->unit_status, "create topic '%s': %s", job->topic_name,
-                            status_text(job->unit_status));
+            return unit_failed(job, "create topic");
         if (log_topic_find(job->context.log, job->topic_name, &topic) != NEAP_OK)
             return no_topic(job);
         write_topic(job, w, &topic);
@@ -94,8 +103,7 @@ enum job_state job_topic_delete(struct job *job, struct writer *w)
         return JOB_WAIT;
     if (job->unit_done) {
         if (job->unit_status != NEAP_OK)
-            return job_fail(job, job->unit_status, "delete topic '%s': %s", job->topic_name,
-                            status_text(job->unit_status));
+            return unit_failed(job, "delete topic");
         job_print(w, "{\"topic\":\"%s\",\"id\":%u,\"deleted\":true}\n", job->topic.name, job->topic.id);
         return job_end(job);
     }
@@ -212,8 +220,7 @@ enum job_state job_topic_append(struct job *job, struct writer *w)
         return JOB_WAIT;
     if (job->unit_done) {
         if (job->unit_status != NEAP_OK)
-            return job_fail(job, job->unit_status, "append to '%s': %s", job->topic_name,
-                            status_text(job->unit_status));
+            return unit_failed(job, "append to");
         job_print(w, "{\"topic\":\"%s\",\"partition\":%u,\"offset\":%llu,\"count\":%u}\n", job->topic.name,
                   job->op.target.partition, (unsigned long long)job->op.offset.n, job->op.count);
         return job_end(job);
