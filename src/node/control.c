@@ -12,7 +12,6 @@
 #define CONTROL_MAGIC 0x4354524cu
 #define REQUEST_NS    (10 * NS_PER_S) /* for a client to say what it wants */
 #define OPEN_NS       (10 * NS_PER_S)
-#define CLOSE_NS      (30 * NS_PER_S)
 
 struct connection {
     struct control *control;
@@ -377,8 +376,9 @@ void control_close(struct control **control)
         return;
     CHECK_MAGIC(c, CONTROL_MAGIC);
     atomic_store(&c->closing, true);
-    enum neap_status status = wait_for(c, &c->closed, CLOSE_NS, NULL);
-    must(status == NEAP_OK); /* it waits for nobody but the log, which answers or has stopped */
+    /* It waits for nobody but the log, which answers, or has stopped, or hangs in a sync as closing it would. */
+    enum neap_status status = wait_for(c, &c->closed, INT64_MAX, NULL);
+    must(status == NEAP_OK);
     io_agent_stop(&c->agent);
     io_mutex_free(&c->mutex);
     c->magic = 0;
