@@ -188,15 +188,19 @@ static struct unit *some_work(struct worker *worker)
         uint32_t topic = some_topic(model, chance);
         if (topic == 0)
             break;
-        bool large = sim_one_in(chance, 40);
-        unit_append(model, unit, topic, sim_below(chance, model->topics[topic].partition_count),
-                    large ? 1 : 1 + sim_below(chance, 3), 5 + sim_below(chance, large ? 3000 : 300), chance);
+        bool large = sim_one_in(chance, 40); /* one draw per statement: compilers order arguments as they like */
+        uint32_t partition = sim_below(chance, model->topics[topic].partition_count);
+        uint32_t count = large ? 1 : 1 + sim_below(chance, 3);
+        uint32_t value_size = 5 + sim_below(chance, large ? 3000 : 300);
+        unit_append(model, unit, topic, partition, count, value_size, chance);
         if (large)
             break;
     }
-    for (uint32_t i = sim_below(chance, 3); i > 0; i--)
-        unit_fact(model, unit, sim_below(chance, KEY_COUNT), sim_one_in(chance, 4) ? 0 : 4 + sim_below(chance, 60),
-                  chance);
+    for (uint32_t i = sim_below(chance, 3); i > 0; i--) {
+        uint32_t key = sim_below(chance, KEY_COUNT);
+        uint32_t value_size = sim_one_in(chance, 4) ? 0 : 4 + sim_below(chance, 60);
+        unit_fact(model, unit, key, value_size, chance);
+    }
     if (sim_one_in(chance, 3))
         unit_offset(model, unit, sim_one_in(chance, 2) ? 0 : 4 + sim_below(chance, 24), chance);
     return unit;
