@@ -126,7 +126,7 @@ static bool one_state(struct cutting *cutting, struct sim_disk *disk, const stru
     cutting->figures->states++;
     bool good = report(cutting, &finding);
     const struct place *only = cutting->options->only;
-    bool deeper = only != NULL ? only->depth > depth + 1 : sim_mix(seed + 9) % DEEPER_ONE_IN == 0;
+    bool deeper = (only != NULL && only->depth > depth + 1) || sim_mix(seed + 9) % DEEPER_ONE_IN == 0;
     if (good && deeper && depth + 1 < CUT_DEPTH_MAX)
         good = live_on(cutting, disk, point, state, model, finding.reached, seed);
     cut_place.depth = depth;
