@@ -323,9 +323,11 @@ static enum neap_status open_place(struct log_reader *r, const struct index_entr
     enum neap_status status =
         r->from_file ? op_read(bytes, r->salt, position, ret_op) : op_header_read(bytes, r->salt, position, ret_op);
     if (status != NEAP_OK || ret_op->kind != OP_APPEND || ret_op->target.topic_id != r->partition.topic_id ||
-        ret_op->target.partition != r->partition.partition || ret_op->offset != e->base ||
+        ret_op->target.partition != r->partition.partition || ret_op->offset != e->base || ret_op->count != e->count ||
         ret_op->payload.size != e->size)
         return damaged(r, position, "its checksum does not match", err);
+    if (e->base > r->next || r->next - e->base >= e->count) /* right where it lies, but not what was asked for */
+        return damaged(r, position, "the index leads past it,", err);
     ret_op->payload.at = bytes.at + OP_HEADER_SIZE;
     return NEAP_OK;
 }
@@ -350,7 +352,6 @@ enum neap_status log_reader_next(struct log_reader *r, struct log_batch *ret_bat
         r->from = r->to = 0;
         return status;
     }
-    must(e->base <= r->next && r->next < e->base + e->count);
     r->place_at++;
     r->next = e->base + e->count;
     *ret_batch = (struct log_batch){
