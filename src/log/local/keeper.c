@@ -288,7 +288,7 @@ static bool holds_live_batches(struct log *log, struct io_file *index)
 }
 
 /* The first sealed file from slot `*at` on that the older snapshot has passed and that may be dead; pinned for us. */
-static bool pin_candidate(struct shared *s, uint32_t *at, struct journal_file *ret_file)
+static bool pin_candidate(struct shared *s, uint32_t *at, struct journal_file *ret_file, uint64_t *ret_deleted)
 {
     bool found = false;
     io_mutex_take(s->mutex);
@@ -299,6 +299,7 @@ static bool pin_candidate(struct shared *s, uint32_t *at, struct journal_file *r
             continue;
         f->pin_count++;
         *ret_file = *f;
+        *ret_deleted = s->views.topic_delete_count;
         found = true;
     }
     io_mutex_drop(s->mutex);
@@ -310,9 +311,9 @@ static uint32_t find_dead(struct keeper *k, struct journal_file *ret_file)
 {
     struct shared *s = &k->log->shared;
     struct journal_file candidate;
+    uint64_t deleted;
     uint32_t count = 0;
-    for (uint32_t at = 0; pin_candidate(s, &at, &candidate);) {
-        uint64_t deleted = k->log->shared.views.topic_delete_count;
+    for (uint32_t at = 0; pin_candidate(s, &at, &candidate, &deleted);) {
         bool live = holds_live_batches(k->log, candidate.index);
         io_mutex_take(s->mutex);
         struct journal_file *f = file_by_sequence(s, candidate.sequence);
@@ -327,25 +328,34 @@ static uint32_t find_dead(struct keeper *k, struct journal_file *ret_file)
     return count;
 }
 
-static void forget_file(struct shared *s, uint64_t sequence)
+/* Takes the oldest dead file out of the log's sight. A reader that looks for its place may pin any file for a moment, also
+ * since it was found dead: false, and it is looked for again. */
+static bool take_dead(struct keeper *k, uint32_t more_than, struct journal_file *ret_file)
 {
+    struct shared *s = &k->log->shared;
+    if (find_dead(k, ret_file) <= more_than)
+        return false;
     io_mutex_take(s->mutex);
-    struct journal_file *f = file_by_sequence(s, sequence);
+    struct journal_file *f = file_by_sequence(s, ret_file->sequence);
     uint32_t slot = (uint32_t)(f - s->files);
-    must(slot < s->open_index && f->pin_count == 0);
-    memmove(f, f + 1, (s->file_count - slot - 1) * sizeof(*f));
-    s->file_count--;
-    s->open_index--;
-    s->change_count++;
+    must(slot < s->open_index);
+    bool free = f->pin_count == 0;
+    if (free) {
+        memmove(f, f + 1, (s->file_count - slot - 1) * sizeof(*f));
+        s->file_count--;
+        s->open_index--;
+        s->change_count++;
+    }
+    s->recycle_due = true; /* there may be more */
     io_mutex_drop(s->mutex);
+    return free;
 }
 
-/* Out of the log's sight first, on disk too; then a new header with a new salt; then the name of the next spare. */
+/* It is out of the log's sight; on disk too, first; then a new header with a new salt; then the name of the next spare. */
 static enum neap_status recycle_step(struct keeper *k, struct journal_file *dead, struct error *err)
 {
     struct log *log = k->log;
     char from[PATH_SIZE_MAX], folder[PATH_SIZE_MAX];
-    forget_file(&log->shared, dead->sequence);
     io_file_close(&dead->index);
     io_file_close(&dead->file);
     enum neap_status status = next_header(k, dead->size, false, &k->spare.header, err);
@@ -370,7 +380,6 @@ static enum neap_status unlink_dead(struct keeper *k, struct journal_file *dead,
 {
     struct log *log = k->log;
     char path[PATH_SIZE_MAX];
-    forget_file(&log->shared, dead->sequence);
     io_file_close(&dead->index);
     io_file_close(&dead->file);
     log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)dead->sequence);
@@ -386,13 +395,6 @@ static bool take_recycle_due(struct shared *s)
     s->recycle_due = false;
     io_mutex_drop(s->mutex);
     return due;
-}
-
-static void set_recycle_due(struct shared *s)
-{
-    io_mutex_take(s->mutex);
-    s->recycle_due = true;
-    io_mutex_drop(s->mutex);
 }
 
 /* ---- snapshots ----------------------------------------------------------------------------------------------------------- */
@@ -420,7 +422,7 @@ static bool log_failed(struct shared *s)
 static bool recycle(struct keeper *k, struct error *err)
 {
     struct journal_file dead;
-    if (k->spare.file != NULL || find_dead(k, &dead) == 0)
+    if (k->spare.file != NULL || !take_dead(k, 0, &dead))
         return false;
     recycle_step(k, &dead, err);
     return true;
@@ -430,9 +432,8 @@ static bool recycle(struct keeper *k, struct error *err)
 static bool release(struct keeper *k, struct error *err)
 {
     struct journal_file dead;
-    if (k->spare.file != NULL || !take_recycle_due(&k->log->shared) || find_dead(k, &dead) <= DEAD_FILE_COUNT_MAX)
+    if (k->spare.file != NULL || !take_recycle_due(&k->log->shared) || !take_dead(k, DEAD_FILE_COUNT_MAX, &dead))
         return false;
-    set_recycle_due(&k->log->shared); /* there may be more */
     unlink_dead(k, &dead, err);
     return true;
 }
