@@ -58,13 +58,14 @@ static void end(struct gate *g)
     io_mutex_drop(g->mutex);
 }
 
-/* Told to stop: what came on standard input cannot be read again, so its whole lines are taken; a file's can. */
+/* Told to stop: what came on standard input cannot be read again, so its whole lines are taken; a file's can. Where the log
+ * is full nothing more is taken of either. */
 static uint32_t heed_stop(struct gate *g)
 {
-    bool from_stdin = g->options.path == NULL;
-    if (g->input_over || (from_stdin && g->load_count == g->options.unit_count_max))
+    bool takes = g->options.path == NULL && !g->flight.waits;
+    if (g->input_over || (takes && g->load_count == g->options.unit_count_max))
         return 0;
-    uint32_t count = from_stdin ? gate_take_rest(g) : 0;
+    uint32_t count = takes ? gate_take_rest(g) : 0;
     g->input_over = count == 0;
     return count;
 }

@@ -545,6 +545,37 @@ static void a_stop_ends_the_wait_for_room(void **state)
     bench_fini(&b);
 }
 
+/* Standard input cannot be read again, but what the log has no room for is not accepted: a stop does not wait for it. */
+static void a_stop_ends_the_wait_of_standard_input(void **state)
+{
+    (void)state;
+    static char text[40 * (900u << 10)];
+    bench_init(&b, 1);
+    b.options.key.text = b.options.id.text = NULL;
+    log_close(&b.log);
+    b.log_disk_size = 24u << 20;
+    bench_log(&b);
+    for (uint32_t i = 0; i < 40; i++) {
+        char *line = text + i * (900u << 10);
+        memset(line, 'a', 900u << 10);
+        line[0] = line[(900u << 10) - 2] = '"';
+        line[(900u << 10) - 1] = '\n';
+    }
+    b.options.path = NULL;
+    b.options.unit_count_max = 2;
+    sim_input(b.io, (struct bytes){ (uint8_t *)text, sizeof(text) }, false);
+    bench_gate(&b);
+    sim_run(b.io, 30 * NS_PER_S);
+    assert_non_null(strstr(b.said, "the log is full"));
+    uint64_t accepted = figures_of(&b).run.accepted;
+    gate_close(&b.gate);
+    assert_int_equal(b.ended_count, 1);
+    bench_look(&b);
+    assert_true(accepted > 0 && accepted < 40);
+    assert_int_equal(b.seen_count, accepted);
+    bench_fini(&b);
+}
+
 static void a_failed_sync_ends_the_source(void **state)
 {
     (void)state;
@@ -705,6 +736,7 @@ int main(void)
         cmocka_unit_test(standard_input_to_its_end),
         cmocka_unit_test(stopped_standard_input_keeps_whole_lines),
         cmocka_unit_test(a_full_log_is_waited_for),
+        cmocka_unit_test(a_stop_ends_the_wait_of_standard_input),
         cmocka_unit_test(a_stop_ends_the_wait_for_room),
         cmocka_unit_test(a_failed_sync_ends_the_source),
         cmocka_unit_test(a_deleted_topic_ends_the_source),
