@@ -92,6 +92,9 @@ struct sink_verbs {
     /* Calls `done` of whatever has ended; answers how many. On every turn of the tasks' agent, which is woken when there
      * is something; `done` runs here and nowhere else. Never NULL. */
     uint32_t (*work)(struct sink *sink);
+    /* What a task has landed will not be committed in this life: the pipeline stops or drains. Batches that would come behind
+     * it are answered AGAIN. NULL: no batch waits for another one's commit. */
+    void (*give_up)(struct sink *sink);
     void (*close)(struct sink *sink); /* nothing in flight; frees it */
 };
 

@@ -285,6 +285,9 @@ static uint32_t wind_down(struct task *t, mono_time now)
     give_up_unit(&t->letter_unit);
     bool landing_over = t->land_state == LAND_ENDED && (!commits || t->kit->landing.status != NEAP_OK);
     bool commit_over = t->land_state == LAND_COMMIT && t->commit_unit.state == UNIT_IDLE;
+    const struct sink_verbs *verbs = t->p->o.sink->verbs;
+    if (verbs->give_up != NULL && (commit_over || (landing_over && t->kit->landing.status == NEAP_OK)))
+        verbs->give_up(t->p->o.sink);
     if (t->land_state == LAND_WAITING || landing_over || commit_over)
         t->land_state = LAND_IDLE;
     return work;

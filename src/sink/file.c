@@ -51,19 +51,44 @@ static void landed(struct sink_batch *batch)
     batch->done(batch);
 }
 
-static uint32_t start_next(struct file_sink *s)
+static struct sink_batch *take_waiting(struct file_sink *s)
 {
     struct sink_batch *batch = s->task.waiting;
-    if (batch == NULL || s->task.landing != NULL || !is_settled(s))
-        return 0;
     s->task.waiting = batch->next_;
     if (s->task.waiting == NULL)
         s->task.waiting_end = &s->task.waiting;
+    return batch;
+}
+
+static uint32_t start_next(struct file_sink *s)
+{
+    if (s->task.waiting == NULL || s->task.landing != NULL || s->task.given_up || !is_settled(s))
+        return 0;
+    struct sink_batch *batch = take_waiting(s);
     s->task.landing = batch;
     s->task.landing_done = batch->done;
     batch->done = landed;
     worker_land(s->worker, &s->sink, batch);
     return 1;
+}
+
+/* Those that wait behind a batch that will not be committed: rule F3 would let them wait for ever. */
+static uint32_t send_back(struct file_sink *s)
+{
+    uint32_t count = 0;
+    for (; s->task.given_up && s->task.waiting != NULL; count++) {
+        struct sink_batch *batch = take_waiting(s);
+        batch->op_count = batch->refused_count = 0;
+        batch->status =
+            error_set(&batch->error, NEAP_AGAIN, "%s: the batch before it was not committed", s->options.path);
+        batch->done(batch);
+    }
+    return count;
+}
+
+static void give_up(struct sink *sink)
+{
+    sink_of(sink)->task.given_up = true;
 }
 
 static void land(struct sink *sink, struct sink_batch *batch)
@@ -85,7 +110,7 @@ static uint32_t work(struct sink *sink)
 {
     struct file_sink *s = sink_of(sink);
     uint32_t count = worker_work(s->worker, sink);
-    return count + start_next(s);
+    return count + start_next(s) + send_back(s);
 }
 
 /* ---- the worker's turn ---- */
@@ -212,9 +237,9 @@ static void close_sink(struct sink *sink)
 {
     struct file_sink *s = sink_of(sink);
     must(s->task.landing == NULL);
+    log_client_close(&s->client); /* first, so that the log wakes nobody who is gone */
     worker_close(&s->worker);
     file_close(s);
-    log_client_close(&s->client);
     s->magic = 0;
     free(s);
 }
@@ -225,6 +250,7 @@ static const struct sink_verbs verbs = { .kind = "file",
                                          .recover = recover,
                                          .land = land,
                                          .work = work,
+                                         .give_up = give_up,
                                          .close = close_sink };
 
 static bool make_key(struct file_sink *s)

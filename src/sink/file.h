@@ -67,6 +67,7 @@ struct file_sink {
         struct sink_batch *landing;
         void (*landing_done)(struct sink_batch *batch);
         bool unsettled; /* landed, and its fact is not yet durable */
+        bool given_up;  /* nor will it ever be: nothing more is written before the next start */
         struct log_partition source;
         uint64_t sequence;
         uint8_t fact_room[LOG_VALUE_SIZE_MAX];

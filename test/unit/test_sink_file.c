@@ -388,6 +388,33 @@ static void the_next_batch_waits_until_the_one_before_is_committed(void **state)
     shop_close(&s);
 }
 
+static void who_waits_behind_a_batch_that_is_given_up_is_sent_back(void **state)
+{
+    struct sink_world *w = *state;
+    struct shop s;
+    shop_init(&s, w, "out.ndjson");
+    start(&s);
+    assert_int_equal(world_recover(w, s.sink, source(&s, 1), 1, false).status, NEAP_OK);
+    struct landing *a = landing_new(w, s.sink, source(&s, 0)), *b = landing_new(w, s.sink, source(&s, 1));
+    add_numbers(a, 0, 5);
+    add_numbers(b, 5, 8);
+    assert_int_equal(landing_land(a), NEAP_OK);
+    landing_start(b);
+    s.sink->verbs->give_up(s.sink); /* a will not be committed */
+    world_settle(w);
+    assert_int_equal(b->batch.status, NEAP_AGAIN);
+    assert_int_equal(landing_land(b), NEAP_AGAIN);
+    check_numbers(s.path, "", 0, 5);
+    landing_free(&a);
+    landing_free(&b);
+    shop_close(&s);
+    shop_open(&s);
+    start(&s);
+    land_and_commit(&s, 0, 2);
+    check_numbers(s.path, "", 0, 2);
+    shop_close(&s);
+}
+
 /* ---- full ---- */
 
 static void a_full_disk_leaves_no_half_batch(void **state)
@@ -437,6 +464,7 @@ int main(void)
         TEST_OF(somebody_else_writing_into_it_stops_us),
         TEST_OF(two_sinks_do_not_share_a_file),
         TEST_OF(the_next_batch_waits_until_the_one_before_is_committed),
+        TEST_OF(who_waits_behind_a_batch_that_is_given_up_is_sent_back),
         TEST_OF(a_full_disk_leaves_no_half_batch),
     };
     return cmocka_run_group_tests_name("sink_file", tests, NULL, NULL);
