@@ -5,7 +5,8 @@
  * gets a transaction of its own, so that the others land and the refusal is told against what is really there.
  *
  * Of a COMMIT that failed nobody knows at first whether it landed: a new connection is asked (the row's landings tell).
- * After a failed write or sync even a row that can be read back may not be on the disk: NEAP_IO, whatever it says.
+ * After a failed write or sync even a row that can be read back may not be on the disk: NEAP_IO, whatever it says, to all
+ * pipelines, until the next start: what would come behind it in the write-ahead log is no safer.
  *
  * The write-ahead log is folded into the database after the answers have gone out, and by us, because SQLite's own
  * automatic checkpoint keeps its failures to itself. */
@@ -32,7 +33,7 @@ struct sqlite_database {
         sqlite3_stmt *begin, *commit;
         sqlite3_stmt *inserts[SQLITE_SINK_COUNT_MAX];
         uint64_t log_size, page_size;
-        struct error failed; /* a checkpoint that failed: later batches are told */
+        struct error failed; /* of a write, sync or checkpoint: later batches are told */
     } turn;
 };
 
@@ -280,6 +281,8 @@ static enum neap_status give_up(struct sqlite_database *d, int code, struct erro
     take_back(d);
     if (d->turn.db != NULL && (status == NEAP_IO || status == NEAP_CORRUPT))
         disconnect(d);
+    if (status == NEAP_IO)
+        d->turn.failed = *err;
     return status;
 }
 
@@ -488,9 +491,11 @@ static enum neap_status commit(struct sqlite_database *d, const struct sink_batc
     take_back(d);
     if (status == NEAP_TIMEOUT && d->turn.db != NULL)
         return status; /* a reader held its lock all the time; taken back, so it did not land */
-    if (d->turn.db == NULL)
-        return status;
-    return read_back(d, first, code, status, err);
+    if (d->turn.db != NULL)
+        status = read_back(d, first, code, status, err);
+    if (status == NEAP_IO)
+        d->turn.failed = *err;
+    return status;
 }
 
 /* What the whole transaction's failure means to a batch: land() has no word for "out of memory", it may be tried again. */

@@ -222,8 +222,10 @@ static uint64_t land_batches(struct run *r, uint64_t from, bool *ret_met)
             continue;
         }
         assert_string_not_equal(l->batch.error.text, "");
-        if (status == NEAP_IO)
+        if (status == NEAP_IO) {
+            assert_int_equal(landing_land(l), NEAP_IO); /* nothing comes behind it */
             break;
+        }
         assert_true(status == NEAP_FULL || status == NEAP_AGAIN || status == NEAP_TIMEOUT);
         assert_int_equal(look(r, "SELECT count(*) FROM t"), at); /* nothing landed */
         if (faults.for_good)
