@@ -1,6 +1,8 @@
 /* What the log has acknowledged is there, once, in order, after every kind of reopening; damage is named, never served. */
 #include "log_bench.h"
 
+#include "io/sim.h"
+
 #define FILE_SIZE (64u << 10)
 
 static void appended_is_read_back(void **state)
@@ -318,6 +320,33 @@ static void a_full_disk_refuses_and_goes_on(void **state)
     bench_end(&b);
 }
 
+/* Nine tenths of what is free, said of a disk that the log itself has half filled. */
+static void a_log_does_not_shrink_when_it_is_opened_again(void **state)
+{
+    static uint8_t room[256 << 10];
+    struct bench b = { .path = "data", .options = { .file_size = 1u << 20, .tail_size = 1u << 20 } };
+    (void)state;
+    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+    b.io = sim_open(&(struct sim_options){ .seed = 1, .disk = disk });
+    must(b.io != NULL);
+    sim_disk_size_set(disk, 64u << 20);
+    bench_open(&b);
+    struct log_partition p = { topic(&b, "t", 1), 0 };
+    for (uint64_t i = 0; i < 200; i++) {
+        if (i == 180)
+            bench_reopen(&b);
+        struct log_op op = { .kind = LOG_APPEND,
+                             .target = p,
+                             .count = 60,
+                             .payload = make_batch(room, sizeof room, "v", 60 * i, 60, 3500) };
+        struct log_unit unit = { .ops = &op, .count = 1 };
+        assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+    }
+    bench_close(&b);
+    sim_close(&b.io);
+    sim_disk_free(&disk);
+}
+
 static void one_process_holds_a_directory(void **state)
 {
     struct bench b = bench_new(FILE_SIZE), other;
@@ -418,6 +447,7 @@ int main(void)
         cmocka_unit_test(a_wrong_index_skips_nothing),
         cmocka_unit_test(dead_files_are_used_again),
         cmocka_unit_test(a_full_disk_refuses_and_goes_on),
+        cmocka_unit_test(a_log_does_not_shrink_when_it_is_opened_again),
         cmocka_unit_test(one_process_holds_a_directory),
         cmocka_unit_test(a_burst_keeps_its_order),
     };

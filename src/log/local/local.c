@@ -31,14 +31,40 @@ static struct log_options with_defaults(const struct log_options *given)
     return o;
 }
 
+struct folder_size {
+    struct log *log;
+    uint64_t size;
+};
+
+static bool add_file_size(void *ctx, const char *name)
+{
+    struct folder_size *sum = ctx;
+    char path[PATH_SIZE_MAX];
+    struct io_file_info info;
+    uint64_t sequence;
+    if (name_number(name, ".npj", &sequence) &&
+        io_path_info(sum->log->io, log_path(sum->log, path, JOURNAL_FOLDER, "%s", name), &info) == NEAP_OK)
+        sum->size += info.size;
+    return true;
+}
+
+/* What is free, and what is ours already: so a log does not shrink because it was opened again. */
+static uint64_t room_on_disk(struct log *log)
+{
+    struct folder_size sum = { .log = log };
+    char path[PATH_SIZE_MAX];
+    (void)io_dir_list(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), add_file_size, &sum, NULL);
+    uint64_t free_size = io_dir_free_size(log->io, log->path);
+    return free_size != 0 || sum.size != 0 ? free_size + sum.size : 0;
+}
+
 static enum neap_status fill_disk_options(struct log *log, struct error *err)
 {
     struct log_options *o = &log->options;
     if (o->disk_size == 0) {
-        uint64_t free_size = io_dir_free_size(log->io, log->path);
-        o->disk_size = free_size != 0 ? free_size / 10 * 9 : 16ull << 30;
-        if (o->disk_size <
-            JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN) /* what is there already is ours too */
+        uint64_t room = room_on_disk(log);
+        o->disk_size = room != 0 ? room / 10 * 9 : 16ull << 30;
+        if (o->disk_size < JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN)
             o->disk_size = JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN;
     }
     if (o->file_size == 0) {
