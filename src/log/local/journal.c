@@ -34,12 +34,13 @@ struct journal {
     int64_t time_ms;
     struct group syncing, written; /* in this order on their way */
     struct io_sync sync;
-    bool sync_running;
-    bool write_stuck;       /* `written` met a full disk and waits to be tried again */
-    bool marked;            /* the durable mark is on disk */
-    struct log_unit *held;  /* taken from its client, waiting for the next file */
-    uint32_t index_count;   /* batches in the open file, durable or not */
-    uint64_t fact_reserved; /* bytes of facts on their way into the views */
+    _Atomic bool sync_running;
+    struct io_agent *closer; /* under the mutex: waits for the end of the sync */
+    bool write_stuck;        /* `written` met a full disk and waits to be tried again */
+    bool marked;             /* the durable mark is on disk */
+    struct log_unit *held;   /* taken from its client, waiting for the next file */
+    uint32_t index_count;    /* batches in the open file, durable or not */
+    uint64_t fact_reserved;  /* bytes of facts on their way into the views */
     uint32_t client_next;
     uint64_t last_header_at; /* of the group under construction: its last entry */
     struct entry_header last_header;
@@ -243,6 +244,10 @@ static void sync_done(struct io_sync *op, enum neap_status status)
     j->sync_running = false;
     if (!j->stopped) /* else its units have been told already */
         synced(j, status);
+    io_mutex_take(j->log->shared.mutex);
+    if (j->closer != NULL)
+        io_agent_wake(j->closer);
+    io_mutex_drop(j->log->shared.mutex);
 }
 
 /* ---- taking units from the clients --------------------------------------------------------------------------------------- */
@@ -752,8 +757,36 @@ enum neap_status journal_start(struct journal *j, struct error *err)
     return io_agent_start(j->log->io, &j->agent, err);
 }
 
+/* An agent on the closing thread, for as long as it waits. A journal that failed while a sync ran has told its units, and
+ * nobody else knows that the sync goes on. */
+struct closer {
+    struct io_agent agent;
+    struct journal *journal;
+};
+
+static uint32_t closer_work(void *ctx, mono_time now)
+{
+    struct closer *closer = ctx;
+    struct journal *j = closer->journal;
+    (void)now;
+    io_mutex_take(j->log->shared.mutex);
+    bool running = j->sync_running;
+    j->closer = running ? &closer->agent : NULL; /* whoever wakes it holds the mutex: nobody does after this */
+    io_mutex_drop(j->log->shared.mutex);
+    if (!running)
+        io_agent_leave(&closer->agent);
+    return 0;
+}
+
 void journal_stop(struct journal *j)
 {
+    if (j->sync_running) {
+        struct closer closer = { .journal = j };
+        closer.agent = (struct io_agent){ .name = "journal closer", .work = closer_work, .ctx = &closer };
+        enum neap_status status = io_agent_run(j->log->io, &closer.agent, MONO_NEVER, NULL);
+        must(status == NEAP_OK);
+        io_agent_stop(&closer.agent);
+    }
     io_agent_stop(&j->agent);
 }
 
