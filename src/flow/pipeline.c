@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define START_VERSION        1u
+#define EPOCH_CHANCE_BITS    20
 #define READ_SIZE_DEFAULT    (256u << 10)
 #define EVENT_COUNT_DEFAULT  65536u
 #define UNIT_FACT_FRAME_SIZE 64u /* what a fact takes in a unit beside its key and value, at most */
@@ -78,6 +79,11 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
     p->o.read_size = options->read_size != 0 ? options->read_size : READ_SIZE_DEFAULT;
     p->o.event_count_max = options->event_count_max != 0 ? options->event_count_max : EVENT_COUNT_DEFAULT;
     p->letter_count_max = letter_count_max(options->name);
+    struct pipeline_identity identity = { 0 };
+    if (pipeline_identity(p->o.log, (struct log_partition){ p->o.topic_id, 0 }, p->o.name, &identity) == NEAP_OK) {
+        memcpy(p->epochs, identity.epochs, sizeof p->epochs);
+        p->epoch_count = identity.epoch_count;
+    }
     uint32_t kit_count = options->kit_count != 0 ? options->kit_count : 1;
     for (uint32_t i = 0; i < kit_count && i < options->partition_count; i++) {
         struct pipeline_kit *kit = kit_new(options->sink->batch_size);
@@ -157,6 +163,9 @@ enum neap_status pipeline_identity(struct log *log, struct log_partition source,
         uint8_t version = read_u8(&r);
         struct pipeline_identity identity = { .owner_epoch = read_uvarint(&r) };
         identity.has_sink = read_u8(&r) != 0;
+        identity.epochs[identity.epoch_count++] = identity.owner_epoch;
+        while (reader_left(&r) > 0 && identity.epoch_count < SINK_EPOCH_COUNT_MAX)
+            identity.epochs[identity.epoch_count++] = read_uvarint(&r);
         if (r.spent || reader_left(&r) != 0 || version != START_VERSION)
             status = version > START_VERSION ? NEAP_VERSION : NEAP_CORRUPT;
         else
@@ -166,20 +175,23 @@ enum neap_status pipeline_identity(struct log *log, struct log_partition source,
     return status;
 }
 
-enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client, struct log_partition source,
-                                      const char *name, bool has_sink, mono_time deadline, uint64_t *ret_epoch,
-                                      struct error *err)
+enum neap_status pipeline_raise_epoch(struct io *io, struct log *log, struct log_client *client,
+                                      struct log_partition source, const char *name, bool has_sink, mono_time deadline,
+                                      uint64_t *ret_epoch, struct error *err)
 {
     struct pipeline_identity identity = { 0 };
     enum neap_status status = pipeline_identity(log, source, name, &identity);
     if (status != NEAP_OK && status != NEAP_NOTFOUND)
         return error_set(err, status, "pipeline %s: its owner epoch: %s", name, status_text(status));
-    uint64_t epoch = identity.owner_epoch + 1;
-    uint8_t room[16];
+    uint64_t chance = io_random(io) & ((1u << EPOCH_CHANCE_BITS) - 1);
+    uint64_t epoch = ((identity.owner_epoch >> EPOCH_CHANCE_BITS) + 1) << EPOCH_CHANCE_BITS | chance;
+    uint8_t room[2 + SINK_EPOCH_COUNT_MAX * 10];
     struct writer w = writer_of(room, sizeof room);
     write_u8(&w, START_VERSION);
     write_uvarint(&w, epoch);
     write_u8(&w, has_sink);
+    for (uint32_t i = 0; i < identity.epoch_count && i + 1 < SINK_EPOCH_COUNT_MAX; i++)
+        write_uvarint(&w, identity.epochs[i]);
     must(!w.full);
     struct log_op op = { .kind = LOG_FACT,
                          .view = LOG_VIEW_START,

@@ -9,9 +9,14 @@
  *
  * FORMAT of the facts in LOG_VIEW_START
  *     partition (source topic, 0), key = pipeline name:               version 1, uvarint owner epoch,
- *                                                                     1 (0: it has no sink, events stay in the topic)
+ *                                                                     1 (0: it has no sink, events stay in the topic),
+ *                                                                     uvarint epochs of earlier starts, newest first
  *     partition (source topic, p), key = pipeline name, '\0', "was":  the name whose row in the sink is to be taken over;
- *                                                                     forgotten in the unit that took it over (rename.h) */
+ *                                                                     forgotten in the unit that took it over (rename.h)
+ *
+ * An owner epoch is the number of the start, and below it 20 bits of chance: a log that was put back to an older state,
+ * or a copy at work elsewhere, gives the same numbers, but not the same epochs. So a row of the sink tells whether the
+ * log that it is met by is the one that it was written by. */
 #ifndef FLOW_PIPELINE_H
 #define FLOW_PIPELINE_H
 
@@ -73,6 +78,8 @@ struct pipeline {
     bool asked, rows_there;    /* the first answer of the sink: it held data before any task of ours landed some */
     enum neap_status status;   /* OK; else stopped */
     struct error error;
+    uint64_t epochs[SINK_EPOCH_COUNT_MAX]; /* of the starts that the log knows of, newest first */
+    uint32_t epoch_count;
 };
 
 enum neap_status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
@@ -85,13 +92,15 @@ void pipeline_kit_release(struct pipeline *p, struct pipeline_kit **kit);
 /* The first reason stays. */
 void pipeline_stop(struct pipeline *p, enum neap_status status, const struct error *error);
 
-/* Reads, raises and makes durable; waits. For a pipeline that never ran it answers 1. */
-enum neap_status pipeline_raise_epoch(struct log *log, struct log_client *client, struct log_partition source,
-                                      const char *name, bool has_sink, mono_time deadline, uint64_t *ret_epoch,
-                                      struct error *err);
+/* Reads, raises and makes durable; waits. */
+enum neap_status pipeline_raise_epoch(struct io *io, struct log *log, struct log_client *client,
+                                      struct log_partition source, const char *name, bool has_sink, mono_time deadline,
+                                      uint64_t *ret_epoch, struct error *err);
 struct pipeline_identity {
     uint64_t owner_epoch;
     bool has_sink;
+    uint64_t epochs[SINK_EPOCH_COUNT_MAX]; /* newest first: the first one is owner_epoch */
+    uint32_t epoch_count;
 };
 /* NEAP_NOTFOUND: this pipeline never ran on this topic. */
 enum neap_status pipeline_identity(struct log *log, struct log_partition source, const char *name,

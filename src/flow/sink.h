@@ -14,6 +14,7 @@
 
 #define SINK_REFUSED_COUNT_MAX 1024u
 #define SINK_OP_COUNT_MAX      1024u
+#define SINK_EPOCH_COUNT_MAX   64u
 
 struct sink;
 struct sink_batch;
@@ -68,12 +69,16 @@ struct sink_recover {             /* asked once per source partition, before its
     void *ctx;
     struct log_partition source;
     uint64_t owner_epoch;         /* ours; the sink's row is locked and raised to it: an older owner is fenced */
-    bool take_over;               /* `start:` is written: a row written for another table, or by a higher epoch of this log,
-                                     is taken over. Otherwise either one is CONFLICT */
+    const uint64_t *epochs;       /* of the starts that this log knows of, newest first; SINK_EPOCH_COUNT_MAX: there were */
+    uint32_t epoch_count;         /* more, all lower. 0: nobody knows */
+    bool take_over;               /* `start:` is written: a foreign row is taken over, by the first batch that lands: one
+                                     written for another table, by a higher epoch of this log, or by a start that the log
+                                     does not know of. Otherwise it is CONFLICT */
     /* filled in: */
     enum neap_status status;
     struct error error;
     struct sink_row row;          /* of this log */
+    bool foreign;                 /* the row is, and it waits to be taken over */
     struct sink_row stranger;     /* a row of the same pipeline, sink, topic and partition that another log wrote */
     bool rows_there;              /* the output holds something already (a table with rows, a file with bytes) */
     struct sink *sink_;           /* the sink's */

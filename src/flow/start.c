@@ -129,11 +129,30 @@ static struct start_plan decide_row_behind(const struct start_facts *f)
     return plan;
 }
 
+/* Even where the numbers agree: they may count different events, or rows that lie elsewhere. */
+static struct start_plan decide_foreign(const struct start_facts *f)
+{
+    must(f->rule != START_DEFAULT); /* the sink has said that it is in conflict */
+    if (f->rule == START_COMMITTED && f->commit_found)
+        return plan_committed(f);
+    if (f->rule != START_SINK)
+        return plan_earliest(f);
+    struct start_plan plan = plan_from(f->row.commit_point, START_LEDGER_ROW);
+    plan.settle = true;
+    plan.notice = "goes on where the sink is, as `start` says";
+    return plan;
+}
+
 static enum neap_status decide_row(const struct start_facts *f, struct start_plan *plan, struct error *err)
 {
+    bool behind = f->commit_found && f->row.commit_point.n < f->commit_point.n;
+    if (f->row_foreign && f->row.commit_point.n <= f->end.n && !(behind && f->rule == START_SINK)) {
+        *plan = decide_foreign(f);
+        return NEAP_OK;
+    }
     if (f->row.commit_point.n > f->end.n)
         return decide_beyond_end(f, plan, err);
-    if (f->commit_found && f->row.commit_point.n < f->commit_point.n) {
+    if (behind) {
         *plan = decide_row_behind(f);
         return NEAP_OK;
     }

@@ -21,6 +21,7 @@ enum start_rule { START_DEFAULT, START_SINK, START_EARLIEST, START_COMMITTED };
 struct start_facts {
     bool own_offsets;
     struct sink_row row, stranger; /* as the sink answered */
+    bool row_foreign; /* written for another table, or by a start that the log does not know of: only with a rule */
     bool rows_there;
     bool commit_found; /* the log's notes */
     log_offset commit_point;

@@ -72,6 +72,7 @@ struct task {
     /* starting (task_start.c) */
     struct sink_recover recover;
     struct sink_row row; /* as the sink answered, under today's name */
+    bool row_foreign;
     struct sink_row stranger;
     struct task_backoff ask_backoff;
     bool was_pending, was_taken, settle_sink, settle_log;

@@ -23,9 +23,24 @@ static uint32_t ask(struct task *t, struct sink *sink, enum task_state then)
                                         .ctx = t,
                                         .source = t->source,
                                         .owner_epoch = t->p->o.owner_epoch,
+                                        .epochs = t->p->epochs,
+                                        .epoch_count = t->p->epoch_count,
                                         .take_over = t->p->o.start != START_DEFAULT };
     sink->verbs->recover(sink, &t->recover);
     return 1;
+}
+
+/* Whoever has to settle it wants both numbers, and the sink has said only its own. */
+static void stop_unsettled(struct task *t)
+{
+    struct log_commit commit = { 0 };
+    log_offset end = { 0 };
+    (void)log_offset_get(t->p->o.log, t->p->o.name, t->source, t->kit->done_set, &commit);
+    (void)log_partition_end(t->p->o.log, t->source, &end);
+    struct error error;
+    error_set(&error, NEAP_CONFLICT, "%s. The log has noted deliveries up to offset %" PRIu64 ", and ends at %" PRIu64,
+              t->recover.error.text, commit.offset.n, end.n);
+    task_stop(t, NEAP_CONFLICT, &error);
 }
 
 /* OK: it is an answer. Anything else has been seen to. */
@@ -42,6 +57,9 @@ static bool is_answer(struct task *t)
         logging_warn(t->p->o.logging, "the sink does not answer; it is asked again later",
                      LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
                      LOGGING_TEXT("error", t->recover.error.text));
+        return false;
+    case NEAP_CONFLICT:
+        stop_unsettled(t);
         return false;
     default:
         task_stop(t, t->recover.status, &t->recover.error);
@@ -112,6 +130,7 @@ static uint32_t decide(struct task *t)
 {
     struct start_facts facts = { .own_offsets = t->p->o.sink->verbs->own_offsets,
                                  .row = t->row,
+                                 .row_foreign = t->row_foreign,
                                  .stranger = t->stranger,
                                  .rows_there = t->p->rows_there,
                                  .rule = t->p->o.start };
@@ -174,6 +193,7 @@ static uint32_t asked(struct task *t)
         return 1;
     task_backoff_end(&t->ask_backoff);
     t->row = t->recover.row;
+    t->row_foreign = t->recover.foreign;
     t->stranger = t->recover.stranger;
     if (!t->p->asked)
         t->p->rows_there = t->recover.rows_there && !ever_committed(t);
@@ -196,8 +216,10 @@ static uint32_t asked_was(struct task *t)
         return 1;
     const struct sink_row *was = &t->recover.row;
     t->was_taken = was->found && (!t->row.found || was->commit_point.n > t->row.commit_point.n);
-    if (t->was_taken)
+    if (t->was_taken) {
         t->row = *was;
+        t->row_foreign = t->recover.foreign;
+    }
     return decide(t);
 }
 

@@ -255,7 +255,7 @@ static enum neap_status build_pipeline(struct node_pipeline *np, struct error *e
     struct log_partition source = { np->topic.id, 0 };
     bool has_sink = np->config->sink.kind != CONFIG_SINK_NONE;
     enum neap_status status =
-        pipeline_raise_epoch(n->log, n->client, source, np->config->name, has_sink, soon(n), &owner_epoch, err);
+        pipeline_raise_epoch(n->io, n->log, n->client, source, np->config->name, has_sink, soon(n), &owner_epoch, err);
     if (status != NEAP_OK || !has_sink)
         return status;
     status = build_chain(np, err);

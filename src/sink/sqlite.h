@@ -15,7 +15,8 @@
 /* What this process knows of one source partition. The row in the database says the same or somebody else was there. */
 struct sqlite_source {
     struct log_partition partition;
-    uint64_t owner_epoch, landings; /* landings 0: there is no row yet */
+    uint64_t owner_epoch, landings; /* as they are there; landings 0: there is no row yet */
+    uint64_t our_epoch;             /* what the next landing writes; another one: the row is to be taken over */
     log_offset commit_point;
 };
 

@@ -198,28 +198,41 @@ static struct sqlite_sink *sink_of(struct sink *sink)
     return s;
 }
 
+/* Epochs have chance in them: what a log did after a copy of it was made, the copy does not know. */
+static bool is_known(const struct sink_recover *r, uint64_t epoch)
+{
+    for (uint32_t i = 0; i < r->epoch_count; i++) {
+        if (r->epochs[i] == epoch)
+            return true;
+    }
+    return r->epoch_count == 0 || (r->epoch_count == SINK_EPOCH_COUNT_MAX && epoch < r->epochs[r->epoch_count - 1]);
+}
+
 static enum neap_status judge_offset(const struct sqlite_database *d, const struct sqlite_sink *sink,
-                                     const struct sink_recover *r, const struct sqlite_offset *o, struct error *err)
+                                     struct sink_recover *r, const struct sqlite_offset *o, struct error *err)
 {
     if (o->format > SQLITE_OFFSETS_FORMAT)
         return error_set(err, NEAP_VERSION,
                          "%s: row of " SQLITE_OFFSETS_TABLE " has format %lld; this version knows %d", d->options.path,
                          (long long)o->format, SQLITE_OFFSETS_FORMAT);
+    bool stranger = o->source.owner_epoch > r->owner_epoch || !is_known(r, o->source.owner_epoch);
+    r->foreign = r->take_over && (stranger || !o->same_table);
     if (r->take_over)
         return NEAP_OK;
+    unsigned long long point = o->source.commit_point.n;
     if (!o->same_table)
         return error_set(
             err, NEAP_CONFLICT,
             "%s: partition %u was delivered into table %s up to offset %llu; the pipeline now names table %s. "
-            "Say start: sink to go on from there, or start: earliest to begin anew",
-            d->options.path, r->source.partition, o->table, (unsigned long long)o->source.commit_point.n,
-            sink->options.table);
-    if (o->source.owner_epoch > r->owner_epoch)
-        return error_set(err, NEAP_CONFLICT,
-                         "%s: partition %u belongs to a later start of pipeline %s (owner epoch %llu, ours is %llu). "
-                         "Say start: sink to take it over",
-                         d->options.path, r->source.partition, sink->options.pipeline,
-                         (unsigned long long)o->source.owner_epoch, (unsigned long long)r->owner_epoch);
+            "Set `start: sink` to go on at offset %llu, or `start: earliest` to deliver everything into the new table",
+            d->options.path, r->source.partition, o->table, point, sink->options.table, point);
+    if (stranger)
+        return error_set(
+            err, NEAP_CONFLICT,
+            "%s: partition %u was brought to offset %llu by a start of pipeline %s that the log does not know of. Was "
+            "the data directory put back to an older state, or is a copy of it at work? Set `start: sink` to go on at "
+            "offset %llu, `start: committed` at the log's own commit point, or `start: earliest` at the first event",
+            d->options.path, r->source.partition, point, sink->options.pipeline, point);
     return NEAP_OK;
 }
 
@@ -263,14 +276,16 @@ static int recover_one(struct sqlite_database *d, struct sink_recover *r, struct
         return code;
     fill_row(sink, &o, &r->row);
     *ret_source = o.source;
-    ret_source->owner_epoch = r->owner_epoch;
+    ret_source->owner_epoch = ret_source->our_epoch = r->owner_epoch;
     if (!o.found)
         return SQLITE_OK; /* the first batch writes the row, and fences whoever thinks there is none */
     r->status = judge_offset(d, sink, r, &o, &r->error);
     if (r->status != NEAP_OK)
         return SQLITE_OK;
-    if (o.source.owner_epoch > r->owner_epoch)
-        ret_source->owner_epoch = o.source.owner_epoch + 1;
+    if (r->foreign) { /* not before it is decided what it is worth: a crash in between must find it as it is */
+        ret_source->owner_epoch = o.source.owner_epoch;
+        return SQLITE_OK;
+    }
     return sqlite_offsets_raise(&d->turn.offsets, sink, ret_source, io_wall(d->options.io));
 }
 
@@ -431,6 +446,7 @@ static struct sqlite_source after_landing(const struct sqlite_source *known, con
 {
     struct sqlite_source next = *known;
     next.landings++;
+    next.owner_epoch = known->our_epoch;
     next.commit_point = b->commit_point;
     return next;
 }
@@ -471,7 +487,7 @@ static enum neap_status read_back(struct sqlite_database *d, const struct sink_b
     struct sqlite_offset there;
     int code = sqlite_offsets_get(&d->turn.offsets, sink, first->source, &there);
     bool landed = code == SQLITE_OK && there.found && there.source.landings == known->landings + 1 &&
-                  there.source.owner_epoch == known->owner_epoch;
+                  there.source.owner_epoch == known->our_epoch;
     bool trusted = (commit_code & 0xff) != SQLITE_IOERR;
     if (landed && trusted)
         return NEAP_OK;

@@ -289,7 +289,9 @@ static inline void bench_open(struct bench *b)
                                   .kit_count = b->kit_count };
     struct log_partition source = { b->topic.id, 0 };
     b->fake.sink.verbs = b->fake.own_offsets ? &fake_verbs : &fake_verbs_log;
-    assert_int_equal(pipeline_raise_epoch(b->log, b->client, source, b->name, true, soon(b), &o.owner_epoch, &err), NEAP_OK);
+    assert_int_equal(pipeline_raise_epoch(b->io, b->log, b->client, source, b->name, true, soon(b), &o.owner_epoch,
+                                          &err),
+                     NEAP_OK);
     assert_int_equal(pipeline_open(&o, &b->pipeline, &err), NEAP_OK);
     for (uint32_t i = 0; i < b->partition_count; i++)
         assert_int_equal(task_new(b->pipeline, i, &b->tasks[i], &err), NEAP_OK);

@@ -40,9 +40,65 @@ static void an_older_owner_is_fenced(void **state)
     r = world_recover(w, old.sink, source, 1, true);
     assert_int_equal(r.status, NEAP_OK);
     assert_int_equal(r.row.commit_point.n, 8);
-    assert_string_equal(seen(&new, OFFSETS), "8|3|2|0|3|commits|1\n");
+    assert_true(r.foreign);
+    assert_string_equal(seen(&new, OFFSETS), "8|2|2|0|3|commits|1\n"); /* not before something lands */
+    first = landing_new(w, old.sink, source);
+    add_numbers(first, 8, 9);
+    assert_int_equal(landing_land(first), NEAP_OK);
+    assert_string_equal(seen(&new, OFFSETS), "9|1|3|0|1|commits|1\n");
+    second = landing_new(w, new.sink, source);
+    add_numbers(second, 8, 10);
+    assert_int_equal(landing_land(second), NEAP_CONFLICT);
+    landing_free(&first);
+    landing_free(&second);
     shop_close(&old);
     shop_close(&new);
+}
+
+static struct sink_recover recover_knowing(struct shop *s, const uint64_t *epochs, uint32_t count, bool take_over)
+{
+    struct sink_recover r = { .agent = &s->world->agent,
+                              .done = recover_answered,
+                              .ctx = s->world,
+                              .source = source,
+                              .owner_epoch = epochs[0],
+                              .epochs = epochs,
+                              .epoch_count = count,
+                              .take_over = take_over };
+    s->world->waiting++;
+    s->sink->verbs->recover(s->sink, &r);
+    world_settle(s->world);
+    return r;
+}
+
+/* The data directory was put back, and has come as far again: only the epoch tells. */
+static void a_row_of_a_start_that_the_log_has_forgotten_is_said(void **state)
+{
+    struct shop s;
+    uint64_t epochs[SINK_EPOCH_COUNT_MAX] = { 0x300007, 0x200005, 0x100001 };
+    shop_init(&s, *state, "a.db");
+    shop_open(&s);
+    start_at(&s, source, 0x200003, 0);
+    struct landing *l = landing_new(*state, s.sink, source);
+    add_numbers(l, 0, 5);
+    assert_int_equal(landing_land(l), NEAP_OK);
+    struct sink_recover r = recover_knowing(&s, epochs, 3, false);
+    assert_int_equal(r.status, NEAP_CONFLICT);
+    assert_non_null(strstr(r.error.text, "to offset 5 by a start of pipeline"));
+    assert_string_equal(seen(&s, OFFSETS), "5|2097155|1|0|5|commits|1\n"); /* and left as it is */
+    r = recover_knowing(&s, epochs, 3, true);
+    assert_true(r.status == NEAP_OK && r.foreign);
+    epochs[1] = 0x200003; /* a start that it knows */
+    r = recover_knowing(&s, epochs, 3, false);
+    assert_true(r.status == NEAP_OK && !r.foreign);
+    assert_string_equal(seen(&s, OFFSETS), "5|3145735|1|0|5|commits|1\n");
+    seen(&s, "UPDATE neap_offsets SET owner_epoch = 5"); /* older than all that are remembered: nobody knows */
+    for (uint32_t i = 0; i < COUNT_OF(epochs); i++)
+        epochs[i] = 0x500000 - i;
+    r = recover_knowing(&s, epochs, COUNT_OF(epochs), false);
+    assert_int_equal(r.status, NEAP_OK);
+    landing_free(&l);
+    shop_close(&s);
 }
 
 static void two_who_found_no_row_do_not_both_write_one(void **state)
@@ -324,6 +380,7 @@ int main(void)
 #define TEST_OF(name) cmocka_unit_test_setup_teardown(name, open_state, close_state)
     const struct CMUnitTest tests[] = {
         TEST_OF(an_older_owner_is_fenced),
+        TEST_OF(a_row_of_a_start_that_the_log_has_forgotten_is_said),
         TEST_OF(two_who_found_no_row_do_not_both_write_one),
         TEST_OF(a_row_that_changed_or_went_away_stops_the_landing),
         TEST_OF(a_row_of_another_log_is_shown_and_left_alone),

@@ -123,6 +123,39 @@ static const struct row rows[] = {
       .notice = true },
     { "… sink", { OWN, .row = ROW(3967), LOG(90, 100), .rule = START_SINK }, GOES_ON(3967, ROW), .notice = true },
 
+    { "the data directory back to yesterday, and come as far again with other events",
+      { OWN, .row = ROW(50), .row_foreign = true, LOG(40, 100), .rule = START_COMMITTED },
+      GOES_ON(40, FACT),
+      .settle = true,
+      .notice = true },
+    { "… sink",
+      { OWN, .row = ROW(50), .row_foreign = true, LOG(40, 100), .rule = START_SINK },
+      GOES_ON(50, ROW),
+      .settle = true,
+      .notice = true },
+    { "… sink, and it is behind",
+      { OWN, .row = ROW(30), .row_foreign = true, LOG(40, 100), .rule = START_SINK },
+      GOES_ON(30, ROW),
+      .letters_until = 40,
+      .settle = true,
+      .notice = true },
+    { "… sink, and it is further than the log",
+      { OWN, .row = ROW(150), .row_foreign = true, LOG(40, 100), .rule = START_SINK },
+      GOES_ON(150, ROW),
+      .notice = true },
+    { "another table, the numbers agree: earliest",
+      { OWN, .row = ROW(40), .row_foreign = true, LOG(40, 100), .rule = START_EARLIEST },
+      GOES_ON(0, ZERO),
+      .letters_until = 100,
+      .settle = true,
+      .notice = true },
+    { "… committed without notes",
+      { OWN, .row = ROW(40), .row_foreign = true, NO_NOTES(100), .rule = START_COMMITTED },
+      GOES_ON(0, ZERO),
+      .letters_until = 100,
+      .settle = true,
+      .notice = true },
+
     { "no offsets of its own: a first start", { NO_NOTES(10) }, GOES_ON(0, ZERO) },
     { "no offsets of its own: the log is the truth",
       { LOG(7, 10), .rule = START_EARLIEST, .rows_there = true },
@@ -176,6 +209,7 @@ static void a_setting_is_applied_once(void **state)
         facts.commit_found = true;
         facts.commit_point = plan.from;
         facts.row = (struct sink_row){ .found = facts.own_offsets, .commit_point = plan.from };
+        facts.row_foreign = false; /* what landed is ours */
         facts.end.n = facts.end.n < plan.from.n ? plan.from.n : facts.end.n;
         assert_int_equal(start_decide(&facts, &again, NULL), NEAP_OK);
         assert_int_equal(again.from.n, plan.from.n);
