@@ -214,8 +214,21 @@ static int check_word_count(struct cli *cli)
     return CLI_USAGE;
 }
 
+static bool are_short(struct cli *cli, int count, char **words)
+{
+    for (int i = 0; i < count; i++) {
+        if (strlen(words[i]) > CLI_WORD_SIZE_MAX) {
+            say(cli, "'%.20s...' is longer than %u bytes", words[i], CLI_WORD_SIZE_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
 int cli_parse(struct cli *cli, int count, char **words)
 {
+    if (!are_short(cli, count, words))
+        return CLI_USAGE;
     if (count == 0) {
         cli_help(cli);
         return CLI_USAGE;

@@ -2,7 +2,7 @@
  *
  * owner    main(); one thread
  * memory   struct cli; tables and lines as they are printed
- * limits   CLI_WORD_COUNT_MAX words beside flags; an answer line of CLI_LINE_SIZE_MAX
+ * limits   CLI_WORD_COUNT_MAX words beside flags, each of CLI_WORD_SIZE_MAX; an answer line of CLI_LINE_SIZE_MAX
  * errors   become exit codes by cli_exit_of(), and one line "neap: ..." on standard error
  * promise  standard output is the answer, standard error the talk; colour and progress only on a terminal */
 #ifndef CLI_CLI_H
@@ -14,6 +14,7 @@
 #include "io/io.h"
 
 #define CLI_WORD_COUNT_MAX 4u
+#define CLI_WORD_SIZE_MAX  4096u         /* of a word or a flag's value; paths are no longer, either */
 #define CLI_LINE_SIZE_MAX  (16u << 20)
 #define CLI_TIMEOUT_NS     (30 * NS_PER_S) /* of one question, where --timeout says nothing else */
 #define CLI_HELD_NS        (2 * NS_PER_S)  /* for a directory that somebody is just done with */

@@ -1,6 +1,7 @@
 /* main.c - the neap command. */
 #include "cli/cli.h"
 #include "io/real.h"
+#include <stdio.h>
 
 static int run_verb(struct cli *cli, int count, char **words)
 {
@@ -19,11 +20,11 @@ int main(int count, char **words)
     struct error error = { 0 };
     struct cli cli = { 0 };
     cli.io = io_real_open(&error);
-    if (cli.io == NULL)
+    cli.out = cli.io != NULL ? out_open(cli.io) : NULL;
+    if (cli.out == NULL) {
+        fprintf(stderr, "neap: %s\n", error.status != NEAP_OK ? error.text : "out of memory");
         return CLI_SURROUNDINGS;
-    cli.out = out_open(cli.io);
-    if (cli.out == NULL)
-        return CLI_SURROUNDINGS;
+    }
     const char *no_colour = io_environment(cli.io, "NO_COLOR");
     bool colour = no_colour == NULL || no_colour[0] == '\0';
     cli.colour_out = colour && io_is_terminal(io_standard(cli.io, 1));

@@ -321,6 +321,7 @@ void request_number(struct request *r, const char *name, uint64_t number)
 struct bytes request_end(struct request *r)
 {
     write_u8(&r->w, '}');
+    must(!r->w.full);
     return writer_bytes(&r->w);
 }
 

@@ -37,9 +37,9 @@ void session_close(struct session *s);
 int  session_ask(struct session *s, struct bytes request, struct bytes body,
                  void (*each)(struct session *s, void *ctx, struct bytes line), void *ctx);
 
-/* A request under construction. */
+/* A request under construction. Two words of CLI_WORD_SIZE_MAX fit, though each byte of them became six. */
 struct request {
-    uint8_t room[4096];
+    uint8_t room[12u * CLI_WORD_SIZE_MAX + 1024u];
     struct writer w;
 };
 void         request_begin(struct request *r, const char *verb);

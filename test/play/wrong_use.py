@@ -23,6 +23,7 @@ cases = [
     (["topic", "create", "x", "--partitions", "many"], "'many' is no number"),
     (["topic", "read", "x", "--limit", "99999999999999999999999"], "is no number"),
     (["doctor"], "something is missing"),
+    (["topic", "create", "x" * 5000], "longer than"),
     (["help", "nonsense"], "no help for 'nonsense'"),
     (["version", "-v"], "unknown flag '-v'"),
 ]
