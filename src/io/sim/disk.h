@@ -18,6 +18,7 @@ struct sim_entry { /* a name and what it stands for */
 struct sim_inode {
     uint32_t ino, link_count, open_count;
     struct sim_content *content; /* NULL: a directory */
+    bool shared;                 /* others may read it; told until the next crash, which keeps bytes and names */
 };
 
 /* All names and files at one moment. Inodes lie in the order of their numbers, which are never used twice. */

@@ -135,7 +135,10 @@ enum neap_status sim_file_open(struct io *io, const char *path, unsigned flags, 
         return status;
     struct sim_file *file = sim_take(sizeof(*file));
     *file = (struct sim_file){ .file = { io, text }, .next = sim->files, .name = name, .flags = flags, .standard = -1 };
-    file->ino = sim_disk_lookup(sim->disk, name)->ino;
+    bool made = inode == NULL;
+    inode = sim_disk_lookup(sim->disk, name);
+    inode->shared |= made && (flags & IO_SHARED) != 0;
+    file->ino = inode->ino;
     sim_disk_hold(sim->disk, file->ino);
     sim->files = file;
     *ret_file = &file->file;
@@ -279,6 +282,7 @@ static void fill_info(struct sim *sim, const struct sim_inode *inode, struct io_
         .size = directory ? 0 : inode->content->size,
         .device = 1,
         .inode = inode->ino,
+        .shared = inode->shared,
         .modified = io_wall(&sim->io),
         .kind = directory ? IO_KIND_DIRECTORY : IO_KIND_FILE,
     };

@@ -196,11 +196,19 @@ bool sim_step(struct sim *sim, mono_time until)
     return true;
 }
 
+static bool any_started(const struct sim *sim)
+{
+    const struct sim_agent *agent = sim->agents;
+    while (agent != NULL && !agent->started)
+        agent = agent->next;
+    return agent != NULL;
+}
+
 void sim_wait(struct sim *sim, int64_t ns, uint32_t others_one_in)
 {
+    must(sim->held_count == 0 || !any_started(sim)); /* whoever holds a lock that others want waits for nothing else */
     mono_time due = mono_after(sim_now(sim), ns);
-    bool alone = sim->held_count > 0; /* whoever ran would only wait for the lock */
-    if (!sim->calm && !alone && sim->depth < DEPTH_MAX && sim_one_in(&sim->order_chance, others_one_in)) {
+    if (!sim->calm && sim->depth < DEPTH_MAX && sim_one_in(&sim->order_chance, others_one_in)) {
         sim->depth++;
         for (uint32_t i = 0; i < OTHERS_PER_WAIT_MAX && sim->now_ns < due.ns; i++)
             sim_step(sim, due);
