@@ -30,6 +30,7 @@ struct sink_row {
     uint8_t log_id[16];
     log_offset commit_point;
     uint64_t owner_epoch;
+    uint32_t topic_id; /* of a stranger that this log wrote: the topic its events came from; 0: of another log */
     struct sink_ledger ledger;
 };
 
@@ -79,7 +80,7 @@ struct sink_recover {             /* asked once per source partition, before its
     struct error error;
     struct sink_row row;          /* of this log */
     bool foreign;                 /* the row is, and it waits to be taken over */
-    struct sink_row stranger;     /* a row of the same pipeline, sink, topic and partition that another log wrote */
+    struct sink_row stranger;     /* of the same pipeline, sink and partition, from another log or another topic */
     bool rows_there;              /* the output holds something already (a table with rows, a file with bytes) */
     struct sink *sink_;           /* the sink's */
     struct sink_recover *next_;

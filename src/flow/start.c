@@ -25,7 +25,7 @@ static struct start_plan plan_committed(const struct start_facts *f)
     return plan;
 }
 
-/* The notes of a log with no trace of this pipeline, and a sink that another log has filled. */
+/* The notes of a log with no trace of this pipeline, and a sink that another log, or a topic now deleted, has filled. */
 static enum neap_status decide_stranger(const struct start_facts *f, struct start_plan *plan, struct error *err)
 {
     switch (f->rule) {
@@ -36,11 +36,19 @@ static enum neap_status decide_stranger(const struct start_facts *f, struct star
     case START_SINK:
         *plan = plan_from(f->stranger.commit_point, START_LEDGER_STRANGER);
         plan->settle = plan->from.n <= f->end.n; /* an offset that is not there yet cannot be noted */
-        plan->notice = "goes on where another log left this sink, as `start` says";
+        plan->notice = f->stranger.topic_id != 0 ? "goes on where the deleted topic left this sink, as `start` says"
+                                                 : "goes on where another log left this sink, as `start` says";
         return NEAP_OK;
     case START_DEFAULT:
         break;
     }
+    if (f->stranger.topic_id != 0)
+        return error_set(err, NEAP_CONFLICT,
+                         "the sink was filled up to offset %" PRIu64
+                         " from a topic that is deleted; the topic now in its "
+                         "place ends at offset %" PRIu64 ". Set `start: earliest` to deliver everything in it, or "
+                         "`start: sink` to go on at offset %" PRIu64,
+                         f->stranger.commit_point.n, f->end.n, f->stranger.commit_point.n);
     return error_set(err, NEAP_CONFLICT,
                      "the sink was filled up to offset %" PRIu64 " by another log; this log ends at offset %" PRIu64
                      " and has delivered none of it. Was the data directory replaced? Set `start: earliest` to deliver "

@@ -185,6 +185,19 @@ static bool ever_committed(const struct task *t)
     return at.partition < t->p->o.partition_count;
 }
 
+/* Of a topic that is still there it says nothing about this one: the pipeline reads another one now. */
+static bool is_of_living_topic(struct task *t, const struct sink_row *stranger)
+{
+    struct log_topic topic;
+    if (!stranger->found || stranger->topic_id == 0)
+        return false;
+    for (uint32_t i = 0; log_topic_at(t->p->o.log, i, &topic); i++) {
+        if (topic.id == stranger->topic_id)
+            return true;
+    }
+    return false;
+}
+
 static uint32_t asked(struct task *t)
 {
     if (!t->ask_ended)
@@ -195,6 +208,8 @@ static uint32_t asked(struct task *t)
     t->row = t->recover.row;
     t->row_foreign = t->recover.foreign;
     t->stranger = t->recover.stranger;
+    if (is_of_living_topic(t, &t->stranger))
+        t->stranger = (struct sink_row){ 0 };
     if (!t->p->asked)
         t->p->rows_there = t->recover.rows_there && !ever_committed(t);
     t->p->asked = true;

@@ -83,6 +83,8 @@ int sqlite_offsets_prepare(sqlite3 *db, struct sqlite_offsets *offsets);
 void sqlite_offsets_finalize(struct sqlite_offsets *offsets);
 int sqlite_offsets_get(struct sqlite_offsets *offsets, const struct sqlite_sink *sink, struct log_partition partition,
                        struct sqlite_offset *ret_offset);
+/* Within the transaction that makes the sink's table: an empty one holds nothing that was delivered (rule O3). */
+int sqlite_offsets_forget(sqlite3 *db, const struct sqlite_sink *sink);
 int sqlite_offsets_put(struct sqlite_offsets *offsets, const struct sqlite_sink *sink,
                        const struct sqlite_source *source, const struct sink_ledger *ledger, wall_time now);
 int sqlite_offsets_raise(struct sqlite_offsets *offsets, const struct sqlite_sink *sink,

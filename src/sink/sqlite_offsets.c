@@ -13,7 +13,8 @@
  *
  * O1  Rows and their commit point are one transaction.
  * O2  A row is written only by who last saw it: same epoch, same landings. Anything else is another owner, or another
- *     database in the old one's place. */
+ *     database in the old one's place.
+ * O3  A table that is made has no row here: what says that it was filled, of this log, goes in the same transaction. */
 #include "base/must.h"
 #include "sink/sqlite.h"
 #include <stdio.h>
@@ -35,12 +36,13 @@ static const char get_sql[] =
     "SELECT commit_point, owner_epoch, landings, filtered, duplicates, delivered, dead_lettered, produced, "
     "table_name, format, log_id FROM main." SQLITE_OFFSETS_TABLE " WHERE " KEY_WHERE;
 
-/* Of the same pipeline, sink and partition; a topic's number is another one in another log. */
+/* Of the same pipeline, sink and partition: what another log wrote (a topic's number is another one there), else what this
+ * log wrote for another topic. */
 static const char stranger_sql[] =
     "SELECT commit_point, owner_epoch, landings, filtered, duplicates, delivered, dead_lettered, produced, "
-    "table_name, format, log_id FROM main." SQLITE_OFFSETS_TABLE
-    " WHERE log_id <> ?1 AND pipeline = ?2 AND sink = ?3 AND ?4 >= 0 AND partition = ?5"
-    " ORDER BY updated_at DESC, log_id LIMIT 1";
+    "table_name, format, log_id, topic_id FROM main." SQLITE_OFFSETS_TABLE
+    " WHERE (log_id <> ?1 OR topic_id <> ?4) AND pipeline = ?2 AND sink = ?3 AND partition = ?5"
+    " ORDER BY log_id = ?1, updated_at DESC, log_id, topic_id LIMIT 1";
 
 static const char put_sql[] =
     "INSERT INTO main." SQLITE_OFFSETS_TABLE " (log_id, pipeline, sink, topic_id, partition, updated_at, table_name, "
@@ -215,6 +217,19 @@ int sqlite_offsets_raise(struct sqlite_offsets *o, const struct sqlite_sink *sin
     return finish_write(o->raise, code);
 }
 
+int sqlite_offsets_forget(sqlite3 *db, const struct sqlite_sink *sink)
+{
+    static const char sql[] =
+        "DELETE FROM main." SQLITE_OFFSETS_TABLE " WHERE log_id = ?1 AND table_name = ?2 COLLATE NOCASE";
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
+    code = code != SQLITE_OK ? code : sqlite3_bind_text(s, 1, sink->log_id, 32, SQLITE_STATIC);
+    code = code != SQLITE_OK ? code : sqlite3_bind_text(s, 2, sink->options.table, -1, SQLITE_STATIC);
+    code = code != SQLITE_OK ? code : sqlite3_step(s);
+    sqlite3_finalize(s);
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 static bool read_log_id(const unsigned char *text, uint8_t *ret_id)
 {
     if (text == NULL || strlen((const char *)text) != 32)
@@ -242,6 +257,8 @@ int sqlite_offsets_stranger(struct sqlite_offsets *o, const struct sqlite_sink *
         row.commit_point = (log_offset){ number(o->stranger, 0) };
         row.owner_epoch = number(o->stranger, 1);
         row.ledger = read_ledger(o->stranger);
+        if (memcmp(row.log_id, sink->options.log_id.bytes, sizeof row.log_id) == 0)
+            row.topic_id = (uint32_t)sqlite3_column_int64(o->stranger, 11);
     }
     code = finish_read(o->stranger, code);
     if (code == SQLITE_OK)

@@ -215,11 +215,19 @@ static int find_table(sqlite3 *db, const char *table, char *ret_type)
 static enum neap_status create_table(sqlite3 *db, const char *path, const struct sqlite_sink *sink, struct error *err)
 {
     char *sql = create_sql(&sink->options);
-    int code = sql == NULL ? SQLITE_NOMEM : sqlite_run(db, sql);
+    int code = sql == NULL ? SQLITE_NOMEM : sqlite_run(db, "BEGIN IMMEDIATE");
+    if (code == SQLITE_OK)
+        code = sqlite_run(db, sql);
+    if (code == SQLITE_OK)
+        code = sqlite_offsets_forget(db, sink);
+    if (code == SQLITE_OK)
+        code = sqlite_run(db, "COMMIT");
     free(sql);
     if (code == SQLITE_OK)
         return NEAP_OK;
     sqlite_error(db, path, code, err);
+    if (sqlite3_get_autocommit(db) == 0)
+        sqlite_run(db, "ROLLBACK");
     return error_while(err, "create table %s", sink->options.table);
 }
 

@@ -177,6 +177,56 @@ static void a_row_of_another_log_is_shown_and_left_alone(void **state)
     shop_close(&s);
 }
 
+static void a_row_of_another_topic_of_this_log_is_shown_behind_another_logs(void **state)
+{
+    struct shop s;
+    shop_init(&s, *state, "a.db");
+    shop_open(&s);
+    start_at(&s, source, 4, 0);
+    struct landing *l = landing_new(*state, s.sink, source);
+    add_numbers(l, 0, 5);
+    assert_int_equal(landing_land(l), NEAP_OK);
+    landing_free(&l);
+
+    struct log_partition made_again = { source.topic_id + 7, source.partition };
+    struct sink_recover r = start_at(&s, made_again, 5, 0);
+    assert_false(r.row.found);
+    assert_true(r.stranger.found);
+    assert_int_equal(r.stranger.topic_id, source.topic_id);
+    assert_int_equal(r.stranger.commit_point.n, 5);
+    seen(&s, "CREATE TABLE copy AS SELECT * FROM neap_offsets; UPDATE copy SET log_id = replace(log_id, '0', '1'), "
+             "commit_point = 3, updated_at = '2020'; INSERT INTO neap_offsets SELECT * FROM copy");
+    r = start_at(&s, made_again, 6, 0);
+    assert_int_equal(r.stranger.topic_id, 0);
+    assert_int_equal(r.stranger.commit_point.n, 3);
+    shop_close(&s);
+}
+
+static void a_table_dropped_while_we_were_away_holds_nothing_of_ours(void **state)
+{
+    struct shop s;
+    shop_init(&s, *state, "a.db");
+    shop_open(&s);
+    start_at(&s, source, 1, 0);
+    struct landing *l = landing_new(*state, s.sink, source);
+    add_numbers(l, 0, 5);
+    assert_int_equal(landing_land(l), NEAP_OK);
+    landing_free(&l);
+    shop_close(&s);
+
+    seen(&s, "DELETE FROM commits"); /* emptied: the user's business */
+    shop_open(&s);
+    assert_true(start_at(&s, source, 2, 5).row.found);
+    shop_close(&s);
+
+    seen(&s, "DROP TABLE commits");
+    for (uint64_t epoch = 3; epoch < 5; epoch++) { /* still so when the table is there again */
+        shop_open(&s);
+        assert_false(start_at(&s, source, epoch, 0).row.found);
+        shop_close(&s);
+    }
+}
+
 static void another_table_is_said_until_a_start_is_written(void **state)
 {
     struct shop s;
@@ -384,6 +434,8 @@ int main(void)
         TEST_OF(two_who_found_no_row_do_not_both_write_one),
         TEST_OF(a_row_that_changed_or_went_away_stops_the_landing),
         TEST_OF(a_row_of_another_log_is_shown_and_left_alone),
+        TEST_OF(a_row_of_another_topic_of_this_log_is_shown_behind_another_logs),
+        TEST_OF(a_table_dropped_while_we_were_away_holds_nothing_of_ours),
         TEST_OF(another_table_is_said_until_a_start_is_written),
         TEST_OF(another_program_reads_and_writes_beside_us),
         TEST_OF(a_commit_that_a_reader_stopped_did_not_land),

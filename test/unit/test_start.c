@@ -60,6 +60,10 @@ static const struct row rows[] = {
       GOES_ON(3967, STRANGER),
       .notice = true },
 
+    { "the topic deleted",
+      { OWN, .stranger = { .found = true, .commit_point = { 3967 }, .topic_id = 1 }, NO_NOTES(10) },
+      STOPS("3967 from a topic that is deleted", "offset 10", "start: earliest", "start: sink") },
+
     { "the database deleted",
       { OWN, LOG(3967, 4000) },
       STOPS("3967", "offset 0", "start: earliest", "start: committed") },
