@@ -227,6 +227,10 @@ int cli_bench(struct cli *cli)
     const char *folder = cli->word_count > 0 ? cli->words[0] : BENCH_FOLDER;
     if (!cli_number(cli, FLAG_SECONDS, 3600, &seconds))
         return CLI_USAGE;
+    if (seconds == 0) {
+        say(cli, "--seconds: nothing can be measured in 0 seconds");
+        return CLI_USAGE;
+    }
     if ((size_t)snprintf(b.folder, sizeof b.folder, "%s", folder) >= sizeof b.folder) {
         say(cli, "bench: the path is too long");
         return CLI_USAGE;

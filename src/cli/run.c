@@ -180,6 +180,8 @@ static void log_memory(struct run *run)
     struct logging_field fields[MEMORY_TERM_COUNT + 2];
     char names[MEMORY_TERM_COUNT][48];
     static struct logging_site site;
+    if (!logging_enabled(run->logging, LOGGING_INFO))
+        return;
     uint32_t count = node_memory(run->config, terms, MEMORY_TERM_COUNT), used = 2;
     uint64_t sum = 0;
     if (!logging_enabled(run->logging, LOGGING_INFO))

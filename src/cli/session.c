@@ -74,6 +74,10 @@ static int use_environment(struct session *s, const char *node)
 static int find_node(struct session *s, const char *file)
 {
     const char *data = s->cli->flags[FLAG_DATA], *node = s->cli->flags[FLAG_NODE];
+    if ((data != NULL && data[0] == '\0') || (node != NULL && node[0] == '\0')) {
+        say(s->cli, "%s is empty", data != NULL && data[0] == '\0' ? "--data" : "--node");
+        return CLI_USAGE;
+    }
     if ((data != NULL) + (node != NULL) + (file != NULL) > 1) {
         say(s->cli, "FILE, --data and --node each name a node: give one of them");
         return CLI_USAGE;

@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 
-from lib import SCRATCH, Running, done, neap, numbers, ok, on_terminal, pipeline, write
+from lib import SCRATCH, Running, done, folder, neap, numbers, ok, on_terminal, pipeline, write
 
 KEYS = ["accepted", "filtered", "duplicates", "delivered", "dead_lettered", "in_flight", "produced"]
 
@@ -54,6 +54,26 @@ ok(r.lines() == [{"topic": "p.dead", "events": 1}], "dlq list knows the topic an
 r = neap("dlq", "show", "p.dead", "dead.yaml", "--json")
 one = r.lines()[0]
 ok(one["reason"] == "not_json" and one["line"] == 2 and one["file"].endswith("in2.ndjson") and one.get("text") == '{"n":', "dlq show --json has reason, place and the text as it came", r)
+
+home = folder("gone")
+write("neap.yaml", pipeline(), cwd=home)
+write("in.ndjson", numbers(0, 20), cwd=home)
+r = neap("run", "--until-idle", "--log", "error", cwd=home)
+ok(r.code == 0 and r.err == "", "--log error: nothing is said where all goes well", r)
+db = sqlite3.connect(os.path.join(home, "out.db"))
+db.execute("DROP TABLE t")
+db.commit()
+r = neap("run", "--until-idle", cwd=home)
+again = neap("run", "--until-idle", cwd=home)
+ok(r.code == 1 and again.code == 1 and "offset 20" in again.err and "start: committed" in again.err, "a table dropped between two runs: stopped until told how to go on", (r, again))
+write("neap.yaml", pipeline(more="    start: earliest\n"), cwd=home)
+r = neap("run", "--until-idle", cwd=home)
+ok(r.code == 0 and db.execute("SELECT count(*) FROM t").fetchone() == (20,), "start: earliest fills it again", r)
+write("neap.yaml", pipeline(), cwd=home)
+neap("topic", "delete", "p", "--yes", cwd=home)
+r = neap("run", "--until-idle", cwd=home)
+ok(r.code == 1 and "deleted" in r.err and "offset 20" in r.err and db.execute("SELECT count(*) FROM t").fetchone() == (20,),
+   "a topic deleted under a filled table: stopped, nothing is delivered twice", r)
 
 write("out.yaml", pipeline(sink="stdout: {}", more="node: {data: d3}\n"))
 r = neap("run", "out.yaml", "--until-idle")

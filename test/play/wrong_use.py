@@ -16,6 +16,8 @@ cases = [
     (["run", "--log", "loud"], "'loud'"),
     (["run", "a.yaml", "b.yaml"], "too many words"),
     (["status", "--data"], "--data wants DIR"),
+    (["status", "--data", ""], "--data is empty"),
+    (["bench", "--seconds", "0"], "--seconds"),
     (["status", "--json", "--json"], "given twice"),
     (["status", "--json=yes"], "takes no value"),
     (["status", "--data", "d", "--node", "n"], "give one of them"),
