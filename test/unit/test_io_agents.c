@@ -121,22 +121,6 @@ static void a_stop_is_heard_whenever_it_comes(void **state)
         for (int spin = 0; spin < i % 50; spin++)
             io_agent_wake(&agent);
         io_agent_stop(&agent);
-    }
-}
-
-/* A stop meets the agent anywhere: before its first turn, inside one, lying down, at rest. */
-static void a_stop_is_always_heard(void **state)
-{
-    struct world *w = *state;
-    uint64_t seed = 9;
-    for (int i = 0; i < 500; i++) {
-        struct world other = { .turn_count = 0 };
-        struct io_agent agent = { .name = "short", .work = count_turn, .ctx = &other };
-        assert_int_equal(io_agent_start(w->io, &agent, &w->err), NEAP_OK);
-        for (uint64_t wake = chance_below(&seed, 4); wake > 0; wake--)
-            io_agent_wake(&agent);
-        io_sleep(w->io, (int64_t)chance_below(&seed, 60 * NS_PER_US));
-        io_agent_stop(&agent);
         io_agent_wake(&agent); /* too late, and harmless */
     }
 }
@@ -745,7 +729,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(no_wake_up_is_lost),
-        TEST(a_stop_is_always_heard),
         TEST(a_stop_is_heard_whenever_it_comes),
         TEST(a_run_ends_at_its_deadline_and_rests_until_then),
         TEST(timers_fire_on_their_agent_and_never_early),
