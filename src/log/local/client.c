@@ -102,11 +102,22 @@ static uint64_t unit_size_max(const struct log *log)
     return max < LOG_UNIT_SIZE_MAX ? max : LOG_UNIT_SIZE_MAX;
 }
 
+/* What else a unit says of a topic that it deletes would be said of nothing. */
+static bool deletes_its_own(const struct log_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->count; i++)
+        for (uint32_t n = 0; unit->ops[i].kind == LOG_TOPIC_DELETE && n < unit->count; n++)
+            if (n != i && unit->ops[n].kind != LOG_TOPIC_CREATE &&
+                unit->ops[n].target.topic_id == unit->ops[i].target.topic_id)
+                return true;
+    return false;
+}
+
 static enum neap_status measure(struct log *log, struct log_unit *unit)
 {
     uint64_t size = ENTRY_HEADER_SIZE;
     unit->append_count_ = 0;
-    if (unit->count == 0 || unit->count > LOG_UNIT_OP_COUNT_MAX)
+    if (unit->count == 0 || unit->count > LOG_UNIT_OP_COUNT_MAX || deletes_its_own(unit))
         return NEAP_MISUSE;
     for (uint32_t i = 0; i < unit->count; i++) {
         const struct log_op *op = &unit->ops[i];
@@ -158,17 +169,14 @@ uint32_t log_client_work(struct log_client *c)
 struct waiter {
     struct io_agent agent;
     struct log_client *client;
-    bool done;
 };
 
 static void waited(struct log_unit *unit, enum neap_status status)
 {
     struct waiter *w = unit->client_->waiter;
+    must(w != NULL);
     unit->status_ = status;
-    if (w != NULL) { /* else it came after its deadline: to a later wait, which has its own unit */
-        w->done = true;
-        io_agent_leave(&w->agent);
-    }
+    io_agent_leave(&w->agent);
 }
 
 static uint32_t waiter_work(void *ctx, mono_time now)
@@ -200,6 +208,12 @@ enum neap_status log_submit_wait(struct log_client *c, struct log_unit *unit, mo
     status = log_submit(c, unit);
     if (status == NEAP_OK)
         status = io_agent_run(c->log->io, &w.agent, deadline, &err);
+    if (status ==
+        NEAP_TIMEOUT) { /* the unit is the caller's memory: a disk that is full is given up, one that stalls is waited for */
+        logging_warn(c->log->logging, "the log has not answered in time; a write that waits for room is given up");
+        log_give_up(c->log);
+        status = io_agent_run(c->log->io, &w.agent, MONO_NEVER, &err);
+    }
     c->waiter = NULL;
     exchange_agent(c, before);
     io_agent_stop(&w.agent);

@@ -1,5 +1,6 @@
 #include "log/local/index.h"
 #include "base/crc32c.h"
+#include "log/local/snapshot.h"
 #include "log/local/views.h"
 #include <stdlib.h>
 
@@ -321,24 +322,17 @@ free_room:
 bool index_look(struct log *log, struct journal_file *file)
 {
     char path[PATH_SIZE_MAX];
-    uint8_t room[INDEX_HEADER_SIZE];
-    struct io_file *index = NULL;
-    size_t size = 0;
     struct index_header h;
+    struct io_file *index = NULL;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
     log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)file->sequence);
-    if (io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)
+    bool right = snapshot_read_file(log->io, path, &bytes, &size, NULL) == NEAP_OK && /* a few MiB: index_count_max */
+                 index_check((struct bytes){ bytes, size }, &h, NULL) == NEAP_OK && h.sequence == file->sequence &&
+                 h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
+    free(bytes);
+    if (!right || io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)
         return false;
-    struct io_file_info info;
-    bool right = io_file_read(index, room, sizeof(room), 0, &size) == NEAP_OK &&
-                 index_header_read((struct bytes){ room, size }, &h) == NEAP_OK && h.sequence == file->sequence &&
-                 h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0 &&
-                 io_file_info(index, &info) == NEAP_OK &&
-                 info.size == INDEX_HEADER_SIZE + (uint64_t)h.row_count * INDEX_ROW_SIZE +
-                                  (uint64_t)h.entry_count * INDEX_ENTRY_SIZE;
-    if (!right) {
-        io_file_close(&index);
-        return false;
-    }
     io_file_close(&file->index);
     file->index = index;
     return true;

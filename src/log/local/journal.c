@@ -312,7 +312,7 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)
         return NEAP_OK;
     uint64_t cost = fact_cost(op->name.size + 9, op->payload.size);
-    if (op->payload.size > 0 && v->fact_size + j->fact_reserved + cost > v->fact_size_max)
+    if ((op->kind == LOG_OFFSET || op->payload.size > 0) && v->fact_size + j->fact_reserved + cost > v->fact_size_max)
         return NEAP_FULL;
     j->fact_reserved += cost;
     return NEAP_OK;

@@ -143,7 +143,7 @@ struct log {
         clients[CLIENT_COUNT_MAX]; /* slots filled under the shared mutex, emptied by the journal */
     _Atomic bool clients_closing;
     _Atomic bool keeper_failed; /* the journal stops at its next turn */
-    _Atomic bool given_up; /* the journal waits no longer for a full disk */
+    _Atomic bool given_up;      /* the journal waits no longer for a full disk */
     uint64_t boot;
     bool started, keeping; /* the journal's agent, the keeper's */
 };

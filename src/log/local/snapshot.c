@@ -385,6 +385,8 @@ enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot
             return NEAP_OK;
         if (status == NEAP_VERSION || status == NEAP_NOMEM)
             return error_while(err, "%s", path);
+        if (status == NEAP_IO || status == NEAP_DENIED)
+            return error_while(err, "%s", path); /* it may be good: another start may read it */
         logging_warn(log->logging, "a snapshot is damaged; the older one serves", LOGGING_TEXT("file", path),
                      LOGGING_TEXT("error", err != NULL ? err->text : status_text(status)));
         char bad[PATH_SIZE_MAX + 4]; /* every byte is kept, but it is no snapshot any more */
