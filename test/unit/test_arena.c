@@ -1,3 +1,4 @@
+/* An arena gives aligned memory within its limit and takes it all back at once. */
 #include "check.h"
 
 #include "base/arena.h"

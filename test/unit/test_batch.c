@@ -1,3 +1,4 @@
+/* Kafka's record batches are written, read back, and refused when cut or flipped anywhere. */
 #include "check.h"
 
 #include "base/crc32c.h"

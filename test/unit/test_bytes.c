@@ -1,3 +1,4 @@
+/* Readers and writers never leave their bytes, whatever the bytes say. */
 #include "check.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* CRC32C by the processor, by tables and by the RFC are one and the same. */
 #include "check.h"
 
 #include "base/crc32c.h"

@@ -1,3 +1,4 @@
+/* An error keeps its cause and the trail of what was being done. */
 #include "check.h"
 
 #include "base/error.h"

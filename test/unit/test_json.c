@@ -1,3 +1,4 @@
+/* The fast reader of JSON and the one that explains agree on every text; what is written reads back. */
 #include "check.h"
 
 #include "base/json.h"

@@ -1,3 +1,4 @@
+/* A line of logging is one line, escaped, rate-limited and countable, in logfmt and in JSON. */
 #include "check.h"
 
 #include "base/json.h"

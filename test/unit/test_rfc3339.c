@@ -1,3 +1,4 @@
+/* RFC 3339 times are read and written exactly, and what is no time is refused. */
 #include "check.h"
 
 #include "base/rfc3339.h"

@@ -1,3 +1,4 @@
+/* What one thread pushes another pops, whole and in order. */
 #include "check.h"
 
 #include "base/ring.h"
