@@ -9,6 +9,8 @@
 #define JOURNAL_FILE_SIZE_MAX     (256u << 20)
 #define JOURNAL_FILE_COUNT_MIN    4u     /* a disk budget of fewer files is refused at start */
 #define TOPIC_PARTITION_COUNT_MAX 10000u /* of one topic */
+#define ARCHIVE_COUNT_MAX         1024u  /* a drain that would make more waits until others have been joined */
+#define DRAIN_TOPIC_COUNT_MAX     256u   /* a journal file with more living topics is not drained */
 #define CLIENT_COUNT_MAX          64u    /* agents that write at one time */
 
 static_assert(4u * RECORD_SIZE_MAX <= JOURNAL_FILE_SIZE_MIN, "a unit with one record fits in a fresh file");

@@ -72,11 +72,40 @@ enum neap_status log_health(struct log *log, struct error *err);
 
 enum log_op_kind {
     LOG_APPEND,       /* payload: one record batch (log/batch.h), base offset 0 */
-    LOG_OFFSET,       /* name: the group; payload: the done set beyond the commit point, may be empty */
+    LOG_OFFSET,       /* name: the group; payload: the done set beyond the commit point, may be empty; view: flags below */
     LOG_FACT,         /* name: the key; payload: the value; empty value: forget it */
-    LOG_TOPIC_CREATE, /* name: the topic; count: partitions */
+    LOG_TOPIC_CREATE, /* name: the topic; count: partitions; payload: settings, or nothing for the defaults */
     LOG_TOPIC_DELETE, /* target.topic_id */
+    LOG_BOOT_,        /* the log's own */
+    LOG_TOPIC_ALTER,  /* target.topic_id; count: partitions, at least as many as there are, 0: as it is; payload: settings,
+                         or nothing: as they are */
+    LOG_TRIM,         /* offset: the partition starts here from now on; never back, never past its end */
+    LOG_REPLACE_,     /* the log's own: archives stand for a journal file, or for older archives */
 };
+
+/* In `view` of LOG_OFFSET. */
+enum {
+    LOG_OFFSET_HOLD = 1,   /* retention waits for this group on this partition, from now on until it is forgotten */
+    LOG_OFFSET_FORGET = 2, /* the group's commit point on this partition is no more; offset and payload mean nothing */
+};
+
+/* What a topic keeps and for how long. Numbers are on disk. */
+enum log_retention { LOG_RETAIN_LIMITS = 0, LOG_RETAIN_DONE = 1 };
+enum log_cleanup { LOG_CLEANUP_DELETE = 0, LOG_CLEANUP_COMPACT = 1 };
+struct log_topic_settings {
+    enum log_retention retention; /* LIMITS: by time and size, as in Kafka; DONE: what every holding group has passed */
+    enum log_cleanup cleanup;     /* COMPACT: the newest record of a key is kept, older ones need not be */
+    int64_t retention_ms;         /* since the append; -1: no limit */
+    int64_t retention_size;       /* bytes of batches in one partition; -1: no limit */
+    int64_t tombstone_ms;         /* COMPACT: how long a record without a value is kept; -1: a day */
+    uint32_t interval_ms;         /* 0: answered after the sync; else a sync comes within so many ms of the answer */
+    uint32_t record_size_max;     /* 0: RECORD_SIZE_MAX; gates look at it */
+};
+#define LOG_SETTINGS_DEFAULT ((struct log_topic_settings){ .retention_ms = -1, .retention_size = -1, .tombstone_ms = -1 })
+#define LOG_SETTINGS_SIZE    40u
+struct bytes log_settings_encode(const struct log_topic_settings *settings, uint8_t room[LOG_SETTINGS_SIZE]);
+/* BADINPUT: not settings; VERSION: of a newer format. */
+enum neap_status log_settings_decode(struct bytes bytes, struct log_topic_settings *ret_settings);
 
 /* Views of facts. The numbers are on disk. */
 enum log_view {
@@ -89,10 +118,10 @@ enum log_view {
 
 struct log_op {
     enum log_op_kind kind;
-    uint8_t view;                /* LOG_FACT */
+    uint8_t view;                /* LOG_FACT: of which; LOG_OFFSET: flags */
     struct log_partition target; /* APPEND: where to; OFFSET and FACT: whose; TOPIC_CREATE: ret topic_id */
-    uint32_t count;              /* APPEND: records in the batch; TOPIC_CREATE: partitions */
-    log_offset offset;           /* APPEND: ret base offset, valid at done(OK); OFFSET: the commit point */
+    uint32_t count;              /* APPEND: records in the batch; TOPIC_CREATE, TOPIC_ALTER: partitions */
+    log_offset offset;           /* APPEND: ret base offset, valid at done(OK); OFFSET: the commit point; TRIM: the start */
     struct bytes name, payload;  /* kept until done */
     /* the log's: */
     log_position position_;
@@ -115,7 +144,15 @@ struct log_unit {
 #define LOG_UNIT_SIZE_MAX \
     (4u << 20) /* header, names, payloads; less where the first journal file or the tail is smaller */
 
+/* Whose units these are, and so how far into a full disk they may go. */
+enum log_rank {
+    LOG_RANK_PRODUCER, /* new events: stop before the last 10 % of the disk */
+    LOG_RANK_PIPELINE, /* commits, dead letters, outputs of pipelines: stop before the last 2 % */
+    LOG_RANK_HOUSE,    /* deletes, trims, cleaning: to the end */
+};
+
 struct log_client_options {
+    enum log_rank rank;
     uint32_t inflight_count_max; /* units; 0: 256 */
     size_t inflight_size_max;    /* bytes; 0: 8 MiB; one unit larger than this alone is let through */
     struct io_agent *agent;      /* woken when something is done; may be NULL with log_client_wait() */
@@ -140,7 +177,8 @@ enum neap_status log_submit_wait(struct log_client *client, struct log_unit *uni
 struct log_topic {
     char name[LOG_NAME_SIZE_MAX + 1];
     uint32_t id, partition_count;
-    uint64_t batch_count, size; /* of what is durable */
+    uint64_t batch_count, size; /* of what is durable and kept */
+    struct log_topic_settings settings;
 };
 /* NEAP_OK or what is wrong with the name. */
 enum neap_status log_name_check(const char *name, struct error *err);
@@ -150,14 +188,22 @@ bool log_topic_at(struct log *log, uint32_t index, struct log_topic *ret_topic);
 /* Creates it when missing, waits. NEAP_MISUSE where it is there with another number of partitions (count 0: any; 1 new). */
 enum neap_status log_topic_ensure(struct log_client *client, const char *name, uint32_t partition_count,
                                   mono_time deadline, struct log_topic *ret_topic, struct error *err);
+/* The same with settings for the case that it is new; NULL: the defaults. Settings of one that is there are left alone. */
+enum neap_status log_topic_ensure_with(struct log_client *client, const char *name, uint32_t partition_count,
+                                       const struct log_topic_settings *settings, mono_time deadline,
+                                       struct log_topic *ret_topic, struct error *err);
 /* First offset not yet durable: one past the last record a reader may see. NOTFOUND. */
 enum neap_status log_partition_end(struct log *log, struct log_partition partition, log_offset *ret_end);
+/* The offsets that are kept: [start, end). NOTFOUND. */
+enum neap_status log_partition_range(struct log *log, struct log_partition partition, log_offset *ret_start,
+                                     log_offset *ret_end);
 
 /* ---- offsets and facts: durable ones only ---------------------------------------------------------------------------- */
 
 struct log_commit {
     log_offset offset;     /* the commit point: the lowest offset not yet done */
     struct bytes done_set; /* in the caller's room */
+    bool hold;             /* retention waits for it */
 };
 /* room: LOG_VALUE_SIZE_MAX bytes, or NULL for the offset alone. NEAP_NOTFOUND. */
 enum neap_status log_offset_get(struct log *log, const char *group, struct log_partition partition, uint8_t *room,
@@ -185,7 +231,8 @@ struct log_batch {
 enum neap_status log_reader_open(struct log *log, struct log_partition partition, log_offset from, size_t read_size,
                                  struct log_reader **ret_reader, struct error *err);
 void log_reader_close(struct log_reader **reader);
-/* The batch that holds the next offset (it may begin before it). AGAIN: nothing durable there yet. CORRUPT, with file
+/* The batch that holds the next offset (it may begin before it); where that is no longer kept, the first one after it, so
+ * that what was passed over can be told from its base. AGAIN: nothing durable there yet. CORRUPT, with file
  * and position in `err`: this partition ends here until it is settled. NOTFOUND: the topic was deleted. */
 enum neap_status log_reader_next(struct log_reader *reader, struct log_batch *ret_batch, struct error *err);
 void log_reader_seek(struct log_reader *reader, log_offset to);

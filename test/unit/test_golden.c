@@ -45,11 +45,11 @@ static void a_newer_version_is_refused(void **state)
     uint8_t page[60]; /* the version, and a checksum that is right */
     FILE *f = fopen(path, "r+b");
     must(f != NULL && fread(page, 1, sizeof page, f) == sizeof page);
-    put_le32(page + 4, 2);
+    put_le32(page + 4, 3);
     put_le32(page + 56, crc32c(0, page, 56));
     must(fseek(f, 0, SEEK_SET) == 0 && fwrite(page, 1, sizeof page, f) == sizeof page && fclose(f) == 0);
     assert_int_equal(bench_try_open(&b), NEAP_VERSION);
-    assert_non_null(strstr(b.err.text, "format 2"));
+    assert_non_null(strstr(b.err.text, "format 3"));
     snprintf(command, sizeof command, "rm -rf '%s'", b.path);
     must(system(command) == 0);
     io_real_close(&b.io);

@@ -1,6 +1,7 @@
 /* client.c - handing units over: room first, so that the hand-over cannot fail. */
 #include "log/batch.h"
 #include "log/local/journal.h"
+#include "log/local/views.h"
 #include <stdlib.h>
 
 enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
@@ -68,6 +69,12 @@ static enum neap_status check_append(const struct log_op *op)
     return NEAP_OK;
 }
 
+static enum neap_status check_settings(struct bytes payload)
+{
+    struct log_topic_settings settings;
+    return payload.size == 0 || log_settings_decode(payload, &settings) == NEAP_OK ? NEAP_OK : NEAP_MISUSE;
+}
+
 static enum neap_status check_op(const struct log_op *op)
 {
     char name[LOG_NAME_SIZE_MAX + 1];
@@ -78,11 +85,20 @@ static enum neap_status check_op(const struct log_op *op)
         return op->name.size > 0 && op->name.size <= LOG_KEY_SIZE_MAX && op->payload.size <= LOG_VALUE_SIZE_MAX
                    ? NEAP_OK
                    : NEAP_TOOLARGE;
+    case LOG_TOPIC_ALTER:
+        return op->name.size == 0 && op->count <= TOPIC_PARTITION_COUNT_MAX ? check_settings(op->payload) : NEAP_MISUSE;
+    case LOG_TRIM:
+        return op->name.size == 0 && (op->payload.size == 0 || op->payload.size == TRIM_PAYLOAD_SIZE) ? NEAP_OK
+                                                                                                      : NEAP_MISUSE;
+    case LOG_REPLACE_:
+        return NEAP_OK; /* the keeper's own */
+    case LOG_BOOT_:
+        return NEAP_MISUSE;
     case LOG_FACT:
         return op->name.size <= LOG_KEY_SIZE_MAX && op->payload.size <= LOG_VALUE_SIZE_MAX ? NEAP_OK : NEAP_TOOLARGE;
     case LOG_TOPIC_CREATE:
         if (op->name.size > LOG_NAME_SIZE_MAX || op->count == 0 || op->count > TOPIC_PARTITION_COUNT_MAX ||
-            op->payload.size > 0)
+            check_settings(op->payload) != NEAP_OK)
             return NEAP_MISUSE;
         memcpy(name, op->name.at, op->name.size);
         name[op->name.size] = 0;

@@ -117,7 +117,7 @@ enum neap_status op_header_read(struct bytes bytes, uint64_t salt, uint64_t posi
     const uint8_t *at = bytes.at;
     if (get_le32(at) != crc32c(op_seed(salt, position), at + 4, OP_HEADER_SIZE - 4))
         return NEAP_CORRUPT;
-    if (at[4] < OP_APPEND || at[4] > OP_BOOT)
+    if (at[4] < OP_APPEND || at[4] > OP_KIND_MAX)
         return NEAP_VERSION;
     *ret_op = (struct op){
         .kind = (enum op_kind)at[4],

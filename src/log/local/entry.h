@@ -10,7 +10,7 @@
  *
  *   file header                                        entry header (64 bytes)
  *     0  4  magic "NPJ1"                                 0  4  magic "NPE1"
- *     4  4  format version (1)                           4  4  CRC32C of bytes 8..63
+ *     4  4  format version (2)                           4  4  CRC32C of bytes 8..63
  *     8 16  log id                                       8  8  salt of the file
  *    24  8  sequence number of the file                 16  8  boot number
  *    32  8  base: the position of byte 0                24  8  position of byte 0 of this entry
@@ -36,7 +36,7 @@
 
 #include "log/log.h"
 
-#define JOURNAL_VERSION     1u
+#define JOURNAL_VERSION     2u
 #define JOURNAL_MAGIC       0x314a504eu /* "NPJ1" */
 #define ENTRY_MAGIC         0x3145504eu /* "NPE1" */
 #define JOURNAL_PAGE_SIZE   4096u
@@ -55,6 +55,10 @@ enum op_kind {
     OP_TOPIC_CREATE = 4,
     OP_TOPIC_DELETE = 5,
     OP_BOOT = 6, /* first entry of a boot; payload: the version's text */
+    OP_TOPIC_ALTER = 7,
+    OP_TRIM = 8,
+    OP_REPLACE = 9, /* archive.h */
+    OP_KIND_MAX = OP_REPLACE,
 };
 
 enum { ENTRY_FLAG_SEAL = 1 }; /* the file ends here */

@@ -211,7 +211,7 @@ static void collect_rows(struct shared *s, uint64_t sequence, const struct index
             continue;
         seen++;
         for (uint32_t i = 0; i < topic->partition_count; i++) {
-            struct partition *p = &topic->partitions[i];
+            struct partition *p = topic_partition(topic, i);
             uint32_t count = 0, start = INDEX_NONE;
             if (p->open[sequence & 1].sequence == sequence) {
                 start = p->open[sequence & 1].first;

@@ -143,7 +143,7 @@ static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
         status = views_apply(v, &written);
         if (op->kind == LOG_OFFSET || op->kind == LOG_FACT)
             j->fact_reserved -= fact_cost(op->name.size + 9, op->payload.size);
-        if (op->kind == LOG_TOPIC_DELETE)
+        if (op->kind == LOG_TOPIC_DELETE || op->kind == LOG_TRIM || op->kind == LOG_REPLACE_)
             j->log->shared.recycle_due = true;
     }
     return status;
@@ -300,15 +300,32 @@ static enum neap_status check_create(struct journal *j, struct log_op *op)
     return status;
 }
 
+/* More partitions are there from now on for what is written after; nobody sees them before it is durable. */
+static enum neap_status check_alter(struct journal *j, struct topic *topic, struct log_op *op)
+{
+    struct shared *s = &j->log->shared;
+    if (op->count != 0 && op->count < topic->growing)
+        return NEAP_REFUSED;
+    op->offset.n = topic->growing; /* should it not be written after all */
+    io_mutex_take(s->mutex);
+    enum neap_status status = views_topic_grow(&s->views, topic, op->count);
+    io_mutex_drop(s->mutex);
+    return status;
+}
+
 static enum neap_status check_op(struct journal *j, struct log_op *op)
 {
     struct views *v = &j->log->shared.views; /* its topics change by our hand alone: reading needs no mutex */
     if (op->kind == LOG_TOPIC_CREATE)
         return check_create(j, op);
     struct topic *topic = views_topic(v, op->target.topic_id);
-    if (topic == NULL || topic->deleting || op->target.partition >= topic->partition_count)
+    if (topic == NULL || topic->deleting || op->target.partition >= topic->growing)
         return NEAP_REFUSED;
-    op->partition_ = &topic->partitions[op->target.partition];
+    if (op->kind == LOG_TOPIC_ALTER)
+        return check_alter(j, topic, op);
+    op->partition_ = topic_partition(topic, op->target.partition);
+    if (op->kind == LOG_TRIM)
+        return op->offset.n <= ((struct partition *)op->partition_)->end ? NEAP_OK : NEAP_REFUSED;
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)
         return NEAP_OK;
     uint64_t cost = fact_cost(op->name.size + 9, op->payload.size);
@@ -318,16 +335,22 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     return NEAP_OK;
 }
 
-/* Undoes what check_op() took for the first `count` operations of a unit that will not be written. */
+/* Undoes what check_op() took for the first `count` operations of a unit that will not be written, the last first. */
 static void uncheck(struct journal *j, struct log_unit *unit, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct log_op *op = &unit->ops[i];
+    struct views *v = &j->log->shared.views;
+    while (count-- > 0) {
+        struct log_op *op = &unit->ops[count];
         if (op->kind == LOG_OFFSET || op->kind == LOG_FACT)
             j->fact_reserved -= fact_cost(op->name.size + 9, op->payload.size);
         if (op->kind == LOG_TOPIC_CREATE) {
             io_mutex_take(j->log->shared.mutex);
-            views_topic_remove(&j->log->shared.views, op->target.topic_id);
+            views_topic_remove(v, op->target.topic_id);
+            io_mutex_drop(j->log->shared.mutex);
+        }
+        if (op->kind == LOG_TOPIC_ALTER) {
+            io_mutex_take(j->log->shared.mutex);
+            views_topic_shrink(v, views_topic(v, op->target.topic_id), (uint32_t)op->offset.n);
             io_mutex_drop(j->log->shared.mutex);
         }
     }

@@ -158,7 +158,7 @@ static void begin_writing(struct log *log)
     struct views *v = &log->shared.views;
     for (uint32_t i = 0; i < v->topic_count; i++)
         for (uint32_t p = 0; p < v->by_name[i]->partition_count; p++)
-            v->by_name[i]->partitions[p].writer.next = v->by_name[i]->partitions[p].end;
+            topic_partition(v->by_name[i], p)->writer.next = topic_partition(v->by_name[i], p)->end;
 }
 
 static enum neap_status recover_and_start(struct log *log, struct error *err)
@@ -303,11 +303,11 @@ enum neap_status log_name_check(const char *name, struct error *err)
 
 static void describe(const struct topic *t, struct log_topic *ret)
 {
-    *ret = (struct log_topic){ .id = t->id, .partition_count = t->partition_count };
+    *ret = (struct log_topic){ .id = t->id, .partition_count = t->partition_count, .settings = t->settings };
     memcpy(ret->name, t->name, sizeof(ret->name));
     for (uint32_t i = 0; i < t->partition_count; i++) {
-        ret->batch_count += t->partitions[i].batch_count;
-        ret->size += t->partitions[i].size;
+        ret->batch_count += topic_partition(t, i)->batch_count;
+        ret->size += topic_partition(t, i)->size;
     }
 }
 
@@ -341,6 +341,14 @@ bool log_topic_at(struct log *log, uint32_t index, struct log_topic *ret_topic)
 enum neap_status log_topic_ensure(struct log_client *client, const char *name, uint32_t partition_count,
                                   mono_time deadline, struct log_topic *ret_topic, struct error *err)
 {
+    return log_topic_ensure_with(client, name, partition_count, NULL, deadline, ret_topic, err);
+}
+
+enum neap_status log_topic_ensure_with(struct log_client *client, const char *name, uint32_t partition_count,
+                                       const struct log_topic_settings *settings, mono_time deadline,
+                                       struct log_topic *ret_topic, struct error *err)
+{
+    uint8_t room[LOG_SETTINGS_SIZE];
     struct log *log = client->log;
     enum neap_status status = log_name_check(name, err);
     if (status != NEAP_OK)
@@ -350,6 +358,8 @@ enum neap_status log_topic_ensure(struct log_client *client, const char *name, u
         struct log_op op = { .kind = LOG_TOPIC_CREATE,
                              .count = partition_count != 0 ? partition_count : 1,
                              .name = bytes_of_text(name) };
+        if (settings != NULL)
+            op.payload = log_settings_encode(settings, room);
         struct log_unit unit = { .ops = &op, .count = 1 };
         status = log_submit_wait(client, &unit, deadline);
         if (status != NEAP_OK && status != NEAP_EXISTS)
@@ -362,17 +372,25 @@ enum neap_status log_topic_ensure(struct log_client *client, const char *name, u
     return status == NEAP_OK ? NEAP_OK : error_set(err, status, "topic %s: %s", name, status_text(status));
 }
 
-enum neap_status log_partition_end(struct log *log, struct log_partition partition, log_offset *ret_end)
+enum neap_status log_partition_range(struct log *log, struct log_partition partition, log_offset *ret_start,
+                                     log_offset *ret_end)
 {
     struct shared *s = &log->shared;
     io_mutex_take(s->mutex);
     struct partition *p = views_partition(&s->views, partition);
-    uint64_t end = p != NULL ? p->end : 0;
+    uint64_t start = p != NULL ? p->start : 0, end = p != NULL ? p->end : 0;
     io_mutex_drop(s->mutex);
     if (p == NULL)
         return NEAP_NOTFOUND;
+    ret_start->n = start;
     ret_end->n = end;
     return NEAP_OK;
+}
+
+enum neap_status log_partition_end(struct log *log, struct log_partition partition, log_offset *ret_end)
+{
+    log_offset start;
+    return log_partition_range(log, partition, &start, ret_end);
 }
 
 /* ---- offsets and facts -------------------------------------------------------------------------------------------------------------- */
@@ -387,8 +405,9 @@ enum neap_status log_offset_get(struct log *log, const char *group, struct log_p
     io_mutex_take(s->mutex);
     const struct fact *fact = map_get(s->views.offsets, offset_key(key, partition, bytes_of_text(group)));
     if (fact != NULL) {
-        *ret_commit =
-            (struct log_commit){ .offset = { fact->offset }, .done_set = { room, room != NULL ? fact->size : 0 } };
+        *ret_commit = (struct log_commit){ .offset = { fact->offset },
+                                           .done_set = { room, room != NULL ? fact->size : 0 },
+                                           .hold = fact->hold };
         if (room != NULL)
             memcpy(room, fact->bytes, fact->size);
     }

@@ -11,6 +11,7 @@
 #include "base/must.h"
 #include "base/ring.h"
 #include "log/limits.h"
+#include "log/local/archives.h"
 #include "log/local/entry.h"
 #include "log/log.h"
 #include <stdatomic.h>
@@ -31,25 +32,40 @@ struct partition {
     struct {
         uint64_t next;
     } writer;     /* journal agent only: the next offset to give */
-    uint64_t end; /* first offset not durable */
-    uint64_t batch_count, size;
+    uint64_t start, end; /* what is kept and durable: [start, end) */
+    uint64_t batch_count, size; /* of what is kept */
     struct {
         uint64_t sequence;
         uint32_t first, last;
     } open[2]; /* its batches in the two indexes in memory */
 };
 
+#define TOPIC_GROWTH_MAX 32u /* times a topic can be given more partitions, since it was opened */
+
 struct topic {
     char name[LOG_NAME_SIZE_MAX + 1];
     uint32_t id, partition_count;
-    bool durable;  /* its creation is; until then nobody but the journal knows it */
-    bool deleting; /* journal agent: an entry that deletes it has been written */
-    struct partition partitions[];
+    struct log_topic_settings settings;
+    uint32_t growing; /* journal agent: partitions, with those of an alteration on its way */
+    bool durable;     /* its creation is; until then nobody but the journal knows it */
+    bool deleting;    /* journal agent: an entry that deletes it has been written */
+    struct partition *chunks[1 + TOPIC_GROWTH_MAX]; /* a partition never moves: units on their way point at it */
+    uint32_t chunk_ends[1 + TOPIC_GROWTH_MAX];      /* number of the first partition after the chunk */
+    uint32_t chunk_count;
 };
+
+static inline struct partition *topic_partition(const struct topic *t, uint32_t number)
+{
+    uint32_t chunk = 0;
+    while (number >= t->chunk_ends[chunk])
+        chunk++;
+    return &t->chunks[chunk][number - (chunk == 0 ? 0 : t->chunk_ends[chunk - 1])];
+}
 
 struct fact {        /* offsets are facts of a group */
     uint64_t offset; /* the commit point; facts: 0 */
     uint32_t size, room;
+    bool hold; /* of an offset: retention waits for it */
     uint8_t bytes[];
 };
 
@@ -62,7 +78,9 @@ struct views {
     uint32_t topic_id_next;
     uint32_t partition_count, partition_count_max;
     uint64_t fact_size, fact_size_max;
+    struct archives archives;
     uint64_t topic_delete_count; /* since the start */
+    uint64_t change_count;       /* topics deleted, partitions trimmed, settings altered: what is dead may be more now */
 };
 
 /* A file of the journal that holds entries, or is about to. */

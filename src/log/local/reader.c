@@ -225,6 +225,8 @@ static enum neap_status look_in_memory(struct log_reader *r, bool *ret_found)
     *ret_found = false;
     if (p == NULL)
         return NEAP_NOTFOUND;
+    if (r->next < p->start)
+        r->next = p->start; /* what lies before is no longer kept */
     if (r->next >= p->end)
         return NEAP_AGAIN;
     uint64_t newest = open_file(s)->sequence;

@@ -24,10 +24,35 @@ static uint64_t facts_size(const struct map *map, bool with_offset)
     return size;
 }
 
+static uint64_t settings_size(const struct views *v)
+{
+    uint64_t size = 4;
+    for (uint32_t i = 0; i < v->topic_count; i++)
+        if (v->by_name[i]->durable)
+            size += 12 + LOG_SETTINGS_SIZE + 8ull * v->by_name[i]->partition_count;
+    return size;
+}
+
+static uint64_t holds_size(const struct map *map)
+{
+    uint64_t size = 4;
+    struct bytes key;
+    void *value;
+    for (size_t i = 0; map_next(map, &i, &key, &value);)
+        size += ((struct fact *)value)->hold ? 2 + key.size : 0;
+    return size;
+}
+
+static uint64_t archives_size(const struct archives *a)
+{
+    return 16 + (4ull + REPLACE_ADDED_SIZE) * a->count + 8ull * a->drained_count;
+}
+
 uint64_t snapshot_size(const struct views *v)
 {
     return SNAPSHOT_HEADER_SIZE + SECTION_COUNT * SECTION_HEADER_SIZE + 12 + topics_size(v) +
-           facts_size(v->offsets, true) + facts_size(v->facts, false);
+           facts_size(v->offsets, true) + facts_size(v->facts, false) + settings_size(v) + holds_size(v->offsets) +
+           archives_size(&v->archives);
 }
 
 static void write_topics(struct writer *w, const struct views *v)
@@ -45,9 +70,10 @@ static void write_topics(struct writer *w, const struct views *v)
         write_le32(w, t->id);
         write_le32(w, t->partition_count);
         for (uint32_t p = 0; p < t->partition_count; p++) {
-            write_le64(w, t->partitions[p].end);
-            write_le64(w, t->partitions[p].batch_count);
-            write_le64(w, t->partitions[p].size);
+            const struct partition *partition = topic_partition(t, p);
+            write_le64(w, partition->end);
+            write_le64(w, partition->batch_count);
+            write_le64(w, partition->size);
         }
     }
 }
@@ -68,6 +94,61 @@ static void write_facts(struct writer *w, const struct map *map, bool with_offse
     }
 }
 
+static void write_settings(struct writer *w, const struct views *v)
+{
+    uint8_t *count_at = w->at;
+    uint32_t count = 0;
+    write_le32(w, 0);
+    for (uint32_t i = 0; i < v->topic_count; i++) {
+        const struct topic *t = v->by_name[i];
+        uint8_t room[LOG_SETTINGS_SIZE];
+        if (!t->durable)
+            continue;
+        count++;
+        write_le32(w, t->id);
+        write_le32(w, LOG_SETTINGS_SIZE);
+        write_bytes(w, log_settings_encode(&t->settings, room));
+        write_le32(w, t->partition_count);
+        for (uint32_t p = 0; p < t->partition_count; p++)
+            write_le64(w, topic_partition(t, p)->start);
+    }
+    if (!w->full)
+        put_le32(count_at, count);
+}
+
+static void write_holds(struct writer *w, const struct map *map)
+{
+    uint8_t *count_at = w->at;
+    uint32_t count = 0;
+    struct bytes key;
+    void *value;
+    write_le32(w, 0);
+    for (size_t i = 0; map_next(map, &i, &key, &value);) {
+        if (!((struct fact *)value)->hold)
+            continue;
+        count++;
+        write_le16(w, (uint16_t)key.size);
+        write_bytes(w, key);
+    }
+    if (!w->full)
+        put_le32(count_at, count);
+}
+
+static void write_archives(struct writer *w, const struct archives *a)
+{
+    uint8_t room[REPLACE_HEADER_SIZE + REPLACE_ADDED_SIZE];
+    write_le64(w, a->number_next);
+    write_le32(w, a->count);
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct bytes facts = replace_encode(room, NULL, 0, &a->list[i]->facts, 1);
+        write_le32(w, a->list[i]->topic_id);
+        write_bytes(w, (struct bytes){ facts.at + REPLACE_HEADER_SIZE, REPLACE_ADDED_SIZE });
+    }
+    write_le32(w, a->drained_count);
+    for (uint32_t i = 0; i < a->drained_count; i++)
+        write_le64(w, a->drained[i]);
+}
+
 static void write_section(struct writer *w, enum section_id id, const struct views *v, const struct snapshot *s)
 {
     uint8_t *header = w->at;
@@ -86,6 +167,15 @@ static void write_section(struct writer *w, enum section_id id, const struct vie
         break;
     case SECTION_FACTS:
         write_facts(w, v->facts, false);
+        break;
+    case SECTION_SETTINGS:
+        write_settings(w, v);
+        break;
+    case SECTION_HOLDS:
+        write_holds(w, v->offsets);
+        break;
+    case SECTION_ARCHIVES:
+        write_archives(w, &v->archives);
         break;
     }
     must(!w->full);
@@ -137,9 +227,10 @@ static enum neap_status read_topics(struct reader *r, struct views *v)
             return status == NEAP_EXISTS ? NEAP_CORRUPT : status;
         topic->durable = true;
         for (uint32_t p = 0; p < partition_count; p++) {
-            topic->partitions[p].end = read_le64(r);
-            topic->partitions[p].batch_count = read_le64(r);
-            topic->partitions[p].size = read_le64(r);
+            struct partition *partition = topic_partition(topic, p);
+            partition->end = read_le64(r);
+            partition->batch_count = read_le64(r);
+            partition->size = read_le64(r);
         }
     }
     return r->spent ? NEAP_CORRUPT : NEAP_OK;
@@ -164,6 +255,64 @@ static enum neap_status read_facts(struct reader *r, struct views *v, struct map
     return r->spent ? NEAP_CORRUPT : NEAP_OK;
 }
 
+static enum neap_status read_settings(struct reader *r, struct views *v)
+{
+    uint32_t count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++) {
+        struct topic *topic = views_topic(v, read_le32(r));
+        uint32_t size = read_le32(r);
+        struct bytes settings = read_bytes(r, size);
+        uint32_t partition_count = read_le32(r);
+        if (r->spent || topic == NULL || topic->partition_count != partition_count ||
+            log_settings_decode(settings, &topic->settings) != NEAP_OK)
+            return NEAP_CORRUPT;
+        for (uint32_t p = 0; p < partition_count; p++) {
+            struct partition *partition = topic_partition(topic, p);
+            partition->start = read_le64(r);
+            if (partition->start > partition->end)
+                return NEAP_CORRUPT;
+        }
+    }
+    return r->spent ? NEAP_CORRUPT : NEAP_OK;
+}
+
+static enum neap_status read_holds(struct reader *r, struct views *v)
+{
+    uint32_t count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++) {
+        uint16_t key_size = read_le16(r);
+        struct fact *fact = map_get(v->offsets, read_bytes(r, key_size));
+        if (r->spent || fact == NULL)
+            return NEAP_CORRUPT;
+        fact->hold = true;
+    }
+    return r->spent ? NEAP_CORRUPT : NEAP_OK;
+}
+
+static enum neap_status read_archives(struct reader *r, struct archives *a)
+{
+    uint64_t number_next = read_le64(r);
+    uint32_t count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++) {
+        uint32_t topic_id = read_le32(r);
+        struct replace one = { .added_count = 1, .added = read_bytes(r, REPLACE_ADDED_SIZE) };
+        if (r->spent)
+            break;
+        struct archive_facts facts = replace_added(&one, 0);
+        enum neap_status status = archives_add(a, topic_id, &facts);
+        if (status != NEAP_OK)
+            return status == NEAP_FULL ? NEAP_CORRUPT : status;
+    }
+    count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++)
+        if (archives_add_drained(a, read_le64(r)) != NEAP_OK)
+            return NEAP_CORRUPT;
+    if (r->spent || number_next < a->number_next)
+        return NEAP_CORRUPT;
+    a->number_next = number_next;
+    return NEAP_OK;
+}
+
 static enum neap_status read_section(struct views *v, uint32_t id, struct bytes body, struct snapshot *s)
 {
     struct reader r = reader_of(body);
@@ -184,6 +333,15 @@ static enum neap_status read_section(struct views *v, uint32_t id, struct bytes 
         break;
     case SECTION_FACTS:
         status = read_facts(&r, v, v->facts, false);
+        break;
+    case SECTION_SETTINGS:
+        status = read_settings(&r, v);
+        break;
+    case SECTION_HOLDS:
+        status = read_holds(&r, v);
+        break;
+    case SECTION_ARCHIVES:
+        status = read_archives(&r, &v->archives);
         break;
     default:
         return NEAP_VERSION;

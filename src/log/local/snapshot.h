@@ -14,6 +14,11 @@
  *     2 topics   count u32; each: name size u16, name, id u32, partitions u32; each partition: end u64, batches u64, size u64
  *     3 offsets  count u32; each: key size u16, key, commit point u64, size u32, done set
  *     4 facts    count u32; each: key size u16, key, size u32, value
+ *     5 settings count u32; each: topic id u32, settings size u32, settings, partitions u32; each partition: start u64
+ *     6 holds    count u32; each: key size u16, key of an offset that retention waits for
+ *     7 archives next number u64, count u32; each: topic id u32, facts as in archives.h (48 bytes);
+ *                count u32; each: sequence u64 of a drained journal file
+ *   version 1 has sections 1 to 4 alone
  *   keys: topic id and partition big-endian, then the group; of facts: view u8 before them, then the key */
 #ifndef LOG_LOCAL_SNAPSHOT_H
 #define LOG_LOCAL_SNAPSHOT_H
@@ -21,12 +26,21 @@
 #include "log/local/views.h"
 
 #define SNAPSHOT_MAGIC       0x3153504eu /* "NPS1" */
-#define SNAPSHOT_VERSION     1u
+#define SNAPSHOT_VERSION     2u
 #define SNAPSHOT_HEADER_SIZE 64u
 #define SECTION_HEADER_SIZE  32u
 #define SNAPSHOT_SIZE_MAX    (1u << 30)
 
-enum section_id { SECTION_META = 1, SECTION_TOPICS = 2, SECTION_OFFSETS = 3, SECTION_FACTS = 4, SECTION_COUNT = 4 };
+enum section_id {
+    SECTION_META = 1,
+    SECTION_TOPICS = 2,
+    SECTION_OFFSETS = 3,
+    SECTION_FACTS = 4,
+    SECTION_SETTINGS = 5,
+    SECTION_HOLDS = 6,
+    SECTION_ARCHIVES = 7,
+    SECTION_COUNT = 7,
+};
 
 struct snapshot {
     struct log_id log_id;

@@ -11,17 +11,26 @@ enum neap_status views_init(struct views *v, const struct log_options *options)
         .offsets = map_new(FACT_COUNT_MAX),
         .facts = map_new(FACT_COUNT_MAX),
         .topic_id_next = 1,
+        .archives.number_next = 1,
         .partition_count_max = options->partition_count_max,
         .fact_size_max = options->fact_size_max,
     };
     return v->by_id != NULL && v->offsets != NULL && v->facts != NULL ? NEAP_OK : NEAP_NOMEM;
 }
 
+static void free_topic(struct topic *topic)
+{
+    for (uint32_t i = 0; i < topic->chunk_count; i++)
+        free(topic->chunks[i]);
+    free(topic);
+}
+
 void views_fini(struct views *v)
 {
     for (uint32_t i = 0; i < v->topic_count; i++)
-        free(v->by_name[i]);
+        free_topic(v->by_name[i]);
     free(v->by_name);
+    archives_fini(&v->archives);
     map_free(&v->by_id, NULL);
     map_free(&v->offsets, free);
     map_free(&v->facts, free);
@@ -63,7 +72,7 @@ struct topic *views_topic_named(const struct views *v, const char *name)
 struct partition *views_partition(const struct views *v, struct log_partition p)
 {
     struct topic *topic = views_topic(v, p.topic_id);
-    return topic != NULL && p.partition < topic->partition_count ? &topic->partitions[p.partition] : NULL;
+    return topic != NULL && p.partition < topic->partition_count ? topic_partition(topic, p.partition) : NULL;
 }
 
 static enum neap_status make_name_room(struct views *v)
@@ -79,6 +88,38 @@ static enum neap_status make_name_room(struct views *v)
     return NEAP_OK;
 }
 
+enum neap_status views_topic_grow(struct views *v, struct topic *topic, uint32_t partition_count)
+{
+    if (partition_count <= topic->growing)
+        return NEAP_OK;
+    uint32_t more = partition_count - topic->growing;
+    if (more > v->partition_count_max - v->partition_count || topic->chunk_count == COUNT_OF(topic->chunks))
+        return NEAP_FULL;
+    struct partition *chunk = calloc(more, sizeof(*chunk));
+    if (chunk == NULL)
+        return NEAP_NOMEM;
+    for (uint32_t i = 0; i < more; i++) {
+        chunk[i].topic_id = topic->id;
+        chunk[i].number = topic->growing + i;
+    }
+    topic->chunks[topic->chunk_count] = chunk;
+    topic->chunk_ends[topic->chunk_count++] = partition_count;
+    topic->growing = partition_count;
+    v->partition_count += more;
+    return NEAP_OK;
+}
+
+void views_topic_shrink(struct views *v, struct topic *topic, uint32_t partition_count)
+{
+    if (partition_count == topic->growing)
+        return;
+    uint32_t last = --topic->chunk_count;
+    must(last > 0 && topic->chunk_ends[last - 1] == partition_count && partition_count >= topic->partition_count);
+    free(topic->chunks[last]);
+    v->partition_count -= topic->growing - partition_count;
+    topic->growing = partition_count;
+}
+
 enum neap_status views_topic_add(struct views *v, const char *name, uint32_t id, uint32_t partition_count,
                                  struct topic **ret_topic)
 {
@@ -86,30 +127,27 @@ enum neap_status views_topic_add(struct views *v, const char *name, uint32_t id,
     uint32_t slot = name_slot(v, name);
     if (slot < v->topic_count && strcmp(v->by_name[slot]->name, name) == 0)
         return NEAP_EXISTS;
-    if (partition_count > v->partition_count_max - v->partition_count)
-        return NEAP_FULL;
     if (make_name_room(v) != NEAP_OK)
         return NEAP_NOMEM;
-    struct topic *topic = calloc(1, sizeof(*topic) + partition_count * sizeof(topic->partitions[0]));
+    struct topic *topic = calloc(1, sizeof(*topic));
     if (topic == NULL)
         return NEAP_NOMEM;
-    uint8_t room[4];
-    enum neap_status status = map_put(v->by_id, id_key(room, id), topic, NULL);
-    if (status != NEAP_OK) {
-        free(topic);
-        return status;
-    }
     memcpy(topic->name, name, strlen(name) + 1);
     topic->id = id;
-    topic->partition_count = partition_count;
-    for (uint32_t i = 0; i < partition_count; i++) {
-        topic->partitions[i].topic_id = id;
-        topic->partitions[i].number = i;
+    topic->settings = LOG_SETTINGS_DEFAULT;
+    uint8_t room[4];
+    enum neap_status status = views_topic_grow(v, topic, partition_count);
+    if (status == NEAP_OK)
+        status = map_put(v->by_id, id_key(room, id), topic, NULL);
+    if (status != NEAP_OK) {
+        v->partition_count -= topic->growing;
+        free_topic(topic);
+        return status;
     }
+    topic->partition_count = partition_count;
     memmove(&v->by_name[slot + 1], &v->by_name[slot], (v->topic_count - slot) * sizeof(v->by_name[0]));
     v->by_name[slot] = topic;
     v->topic_count++;
-    v->partition_count += partition_count;
     if (id >= v->topic_id_next)
         v->topic_id_next = id + 1;
     *ret_topic = topic;
@@ -136,9 +174,11 @@ void views_topic_remove(struct views *v, uint32_t topic_id)
     must(slot < v->topic_count && v->by_name[slot] == topic);
     memmove(&v->by_name[slot], &v->by_name[slot + 1], (v->topic_count - slot - 1) * sizeof(v->by_name[0]));
     v->topic_count--;
-    v->partition_count -= topic->partition_count;
+    v->partition_count -= topic->growing;
     v->topic_delete_count++;
-    free(topic);
+    v->change_count++;
+    free_topic(topic);
+    archives_drop_topic(&v->archives, topic_id);
     forget_of_topic(v, v->offsets, topic_id, 0);
     forget_of_topic(v, v->facts, topic_id, 1);
 }
@@ -181,6 +221,7 @@ void views_fact_forget(struct views *v, struct map *map, struct bytes key)
 enum neap_status views_fact_put(struct views *v, struct map *map, struct bytes key, uint64_t offset, struct bytes value)
 {
     struct fact *fact = map_get(map, key);
+    bool hold = fact != NULL && fact->hold;        /* once said, until it is forgotten */
     if (fact == NULL || fact->room < value.size) { /* most are rewritten in place */
         size_t room = round_up(value.size, 32);
         struct fact *grown = malloc(sizeof(*grown) + room);
@@ -200,6 +241,7 @@ enum neap_status views_fact_put(struct views *v, struct map *map, struct bytes k
         fact = grown;
     }
     fact->offset = offset;
+    fact->hold = hold;
     fact->size = (uint32_t)value.size;
     if (value.size > 0)
         memcpy(fact->bytes, value.at, value.size);
@@ -219,8 +261,68 @@ static enum neap_status apply_topic_create(struct views *v, const struct op *op)
         if (status != NEAP_OK)
             return status == NEAP_EXISTS ? NEAP_CORRUPT : status;
     }
+    if (op->payload.size > 0 && log_settings_decode(op->payload, &topic->settings) != NEAP_OK)
+        return NEAP_CORRUPT;
     topic->durable = true;
     return NEAP_OK;
+}
+
+static enum neap_status apply_topic_alter(struct views *v, const struct op *op)
+{
+    struct topic *topic = views_topic(v, op->target.topic_id);
+    if (topic == NULL || (op->count != 0 && op->count < topic->partition_count))
+        return NEAP_CORRUPT;
+    enum neap_status status = views_topic_grow(v, topic, op->count); /* the journal has done so already */
+    if (status != NEAP_OK)
+        return status;
+    if (op->count != 0)
+        topic->partition_count = op->count;
+    if (op->payload.size > 0 && log_settings_decode(op->payload, &topic->settings) != NEAP_OK)
+        return NEAP_CORRUPT;
+    v->change_count++;
+    return NEAP_OK;
+}
+
+static enum neap_status apply_trim(struct views *v, const struct op *op)
+{
+    struct partition *p = views_partition(v, op->target);
+    if (p == NULL || op->offset > p->end)
+        return NEAP_CORRUPT;
+    if (op->offset <= p->start)
+        return NEAP_OK;
+    p->start = op->offset;
+    if (op->payload.size == TRIM_PAYLOAD_SIZE) { /* what is freed by it, as whoever trims has counted */
+        uint64_t batches = get_le64(op->payload.at), size = get_le64(op->payload.at + 8);
+        p->batch_count -= batches < p->batch_count ? batches : p->batch_count;
+        p->size -= size < p->size ? size : p->size;
+    }
+    if (p->start == p->end)
+        p->batch_count = p->size = 0;
+    v->change_count++;
+    return NEAP_OK;
+}
+
+static enum neap_status apply_replace(struct views *v, const struct op *op)
+{
+    struct replace r;
+    if (views_topic(v, op->target.topic_id) == NULL)
+        return NEAP_CORRUPT;
+    enum neap_status status = replace_decode(op->payload, op->offset, &r);
+    return status == NEAP_OK ? archives_apply(&v->archives, op->target.topic_id, &r) : status;
+}
+
+static enum neap_status apply_offset(struct views *v, const struct op *op)
+{
+    uint8_t room[VIEW_KEY_SIZE_MAX];
+    struct bytes key = offset_key(room, op->target, op->name);
+    if (op->view & LOG_OFFSET_FORGET) {
+        views_fact_forget(v, v->offsets, key);
+        return NEAP_OK;
+    }
+    enum neap_status status = views_fact_put(v, v->offsets, key, op->offset, op->payload);
+    if (status == NEAP_OK && op->view & LOG_OFFSET_HOLD)
+        ((struct fact *)map_get(v->offsets, key))->hold = true;
+    return status;
 }
 
 enum neap_status views_apply(struct views *v, const struct op *op)
@@ -230,7 +332,7 @@ enum neap_status views_apply(struct views *v, const struct op *op)
         return NEAP_CORRUPT;
     switch (op->kind) {
     case OP_OFFSET:
-        return views_fact_put(v, v->offsets, offset_key(room, op->target, op->name), op->offset, op->payload);
+        return apply_offset(v, op);
     case OP_FACT:
         if (op->payload.size > 0)
             return views_fact_put(v, v->facts, fact_key(room, op->view, op->target, op->name), 0, op->payload);
@@ -241,6 +343,12 @@ enum neap_status views_apply(struct views *v, const struct op *op)
     case OP_TOPIC_DELETE:
         views_topic_remove(v, op->target.topic_id);
         return NEAP_OK;
+    case OP_TOPIC_ALTER:
+        return apply_topic_alter(v, op);
+    case OP_TRIM:
+        return apply_trim(v, op);
+    case OP_REPLACE:
+        return apply_replace(v, op);
     case OP_APPEND:
     case OP_BOOT:
         break;

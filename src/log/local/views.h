@@ -18,6 +18,9 @@ struct partition *views_partition(const struct views *v, struct log_partition p)
 /* Adds a topic that nobody sees yet. EXISTS, FULL (partitions), NOMEM. */
 enum neap_status views_topic_add(struct views *v, const char *name, uint32_t id, uint32_t partition_count,
                                  struct topic **ret_topic);
+/* More partitions, which nobody sees before partition_count says so. FULL, NOMEM. */
+enum neap_status views_topic_grow(struct views *v, struct topic *topic, uint32_t partition_count);
+void views_topic_shrink(struct views *v, struct topic *topic, uint32_t partition_count); /* takes the last growth back */
 void views_topic_remove(struct views *v, uint32_t topic_id); /* with its offsets and facts */
 
 #define VIEW_KEY_SIZE_MAX (16u + LOG_KEY_SIZE_MAX)
@@ -29,6 +32,7 @@ enum neap_status views_fact_put(struct views *v, struct map *map, struct bytes k
                                 struct bytes value);
 void views_fact_forget(struct views *v, struct map *map, struct bytes key);
 
+#define TRIM_PAYLOAD_SIZE 16u /* batches and bytes that are freed by it: u64 each; or nothing where nobody counted */
 /* Applies one operation of a durable entry, batches aside. */
 enum neap_status views_apply(struct views *v, const struct op *op);
 

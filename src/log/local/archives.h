@@ -1,0 +1,75 @@
+/* archives.h - which archives stand for what: the part of the views that says where drained batches lie.
+ *
+ * An archive holds batches of one topic, of the journal files first_sequence to last_sequence; no other source holds batches
+ * of that topic from those files. So the sources of a topic (its archives, and the files not drained) have one order.
+ *
+ * owner    changed by the journal agent (and by recovery, alone) under the shared mutex, as all views are
+ * memory   a struct per archive, ARCHIVE_COUNT_MAX of them; the directory of each lies in its file
+ * errors   CORRUPT: an operation that makes no sense; FULL: too many; NOMEM
+ * promise  a function of the journal's entries in their order, handles of files and pins aside
+ *
+ * FORMAT of what replaces what (the payload of operation 9; target: the topic; offset: the journal file that is drained, or 0)
+ *     0  4  format version (1)     4  4  removed count     8  4  added count     12  4  zero
+ *     removed: number u64          added: number, first sequence, last sequence, size, salt, batch count: u64 each */
+#ifndef LOG_LOCAL_ARCHIVES_H
+#define LOG_LOCAL_ARCHIVES_H
+
+#include "base/bytes.h"
+#include "log/limits.h"
+#include "log/log.h"
+
+#define REPLACE_VERSION     1u
+#define REPLACE_HEADER_SIZE 16u
+#define REPLACE_ADDED_SIZE  48u
+
+struct archive_facts {
+    uint64_t number; /* its name; never used twice */
+    uint64_t first_sequence, last_sequence;
+    uint64_t size, salt, batch_count;
+};
+
+struct archive {
+    struct archive_facts facts;
+    uint32_t topic_id;
+    struct io_file *file;  /* NULL: recovery has not opened it yet */
+    uint32_t pin_count;    /* readers and the keeper */
+    uint64_t looked_at;    /* the keeper's: when it last measured how much of it is alive */
+    struct archive *next_; /* among the prepared or the gone */
+};
+
+struct archives {
+    struct archive **list; /* by topic id and first sequence */
+    uint32_t count, room;
+    uint64_t number_next;
+    struct archive *prepared; /* written, and not yet durable in the journal: the keeper's */
+    struct archive *gone;     /* nothing refers to them any more but pins; the keeper unlinks them */
+    uint64_t drained[1024];   /* journal files that archives stand for, until they are recycled */
+    uint32_t drained_count;
+};
+
+struct replace {
+    uint64_t drained; /* 0: no journal file */
+    uint32_t removed_count, added_count;
+    struct bytes removed, added;
+};
+
+uint64_t replace_number(const struct replace *r, uint32_t index); /* of the removed */
+struct archive_facts replace_added(const struct replace *r, uint32_t index);
+enum neap_status replace_decode(struct bytes payload, uint64_t drained, struct replace *ret);
+/* room: REPLACE_HEADER_SIZE + 8 * removed + REPLACE_ADDED_SIZE * added. */
+struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t removed_count,
+                            const struct archive_facts *added, uint32_t added_count);
+
+void archives_fini(struct archives *a); /* closes the files */
+/* CORRUPT where it removes what is not there, or adds what is. NOMEM. */
+enum neap_status archives_apply(struct archives *a, uint32_t topic_id, const struct replace *r);
+enum neap_status archives_add(struct archives *a, uint32_t topic_id, const struct archive_facts *facts);
+enum neap_status archives_add_drained(struct archives *a, uint64_t sequence);
+void archives_drop_topic(struct archives *a, uint32_t topic_id); /* all of them are gone */
+struct archive *archives_find(const struct archives *a, uint64_t number);
+/* The topic's archives are list[first] .. list[first + count - 1]. */
+uint32_t archives_of(const struct archives *a, uint32_t topic_id, uint32_t *ret_first);
+bool archives_drained(const struct archives *a, uint64_t sequence);
+void archives_forget_drained(struct archives *a, uint64_t sequence);
+
+#endif

@@ -1,0 +1,194 @@
+/* test_topic.c - a topic's settings, its partitions and where they start are as durable as its events */
+#include "log_bench.h"
+
+#define FILE_SIZE (64u << 10)
+
+static enum neap_status one(struct bench *b, struct log_op op)
+{
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    return log_submit_wait(b->client, &unit, soon(b));
+}
+
+static struct log_topic found(struct bench *b, const char *name)
+{
+    struct log_topic t = { .id = 0 };
+    assert_int_equal(log_topic_find(b->log, name, &t), NEAP_OK);
+    return t;
+}
+
+static void assert_settings(struct log_topic_settings have, struct log_topic_settings want)
+{
+    uint8_t a[LOG_SETTINGS_SIZE], b[LOG_SETTINGS_SIZE];
+    assert_true(bytes_equal(log_settings_encode(&have, a), log_settings_encode(&want, b)));
+}
+
+static const struct log_topic_settings week = { .retention = LOG_RETAIN_LIMITS,
+                                                .cleanup = LOG_CLEANUP_COMPACT,
+                                                .retention_ms = 7 * 86400000ll,
+                                                .retention_size = 1 << 30,
+                                                .tombstone_ms = 1000,
+                                                .interval_ms = 50,
+                                                .record_size_max = 4096 };
+
+/* Through a reopening that reads the journal, and one that reads a snapshot. */
+static void reopen_both_ways(struct bench *b, void (*check)(struct bench *b))
+{
+    bench_reopen(b);
+    check(b);
+    b->options.snapshot_size = 4096;
+    struct log_partition p = { topic(b, "filler", 1), 0 };
+    for (uint64_t i = 0; i < 40; i++)
+        assert_int_equal(append(b, p, "f", i, 1, 1000, NULL), NEAP_OK);
+    bench_reopen(b);
+    check(b);
+}
+
+static void check_settings(struct bench *b)
+{
+    assert_settings(found(b, "plain").settings, LOG_SETTINGS_DEFAULT);
+    assert_settings(found(b, "kept").settings, week);
+}
+
+static void settings_are_durable(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    struct log_topic t;
+    (void)state;
+    bench_open(&b);
+    topic(&b, "plain", 1);
+    assert_int_equal(log_topic_ensure_with(b.client, "kept", 2, &week, soon(&b), &t, &b.err), NEAP_OK);
+    check_settings(&b);
+    reopen_both_ways(&b, check_settings);
+    bench_end(&b);
+}
+
+static void check_altered(struct bench *b)
+{
+    struct log_topic t = found(b, "t");
+    assert_int_equal(t.partition_count, 5);
+    assert_settings(t.settings, week);
+    for (uint32_t p = 0; p < 5; p++)
+        assert_int_equal(check_records(b, (struct log_partition){ t.id, p }, "v", 0), 3);
+}
+
+static void an_alteration_is_durable(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    uint8_t room[LOG_SETTINGS_SIZE];
+    (void)state;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", 2);
+    struct log_op grow = { .kind = LOG_TOPIC_ALTER, .target = { id, 0 }, .count = 3 };
+    assert_int_equal(append(&b, (struct log_partition){ id, 2 }, "v", 0, 1, 10, NULL), NEAP_REFUSED);
+    assert_int_equal(one(&b, grow), NEAP_OK);
+    grow.count = 5;
+    grow.payload = log_settings_encode(&week, room);
+    assert_int_equal(one(&b, grow), NEAP_OK);
+    for (uint32_t p = 0; p < 5; p++)
+        assert_int_equal(append(&b, (struct log_partition){ id, p }, "v", 0, 3, 10, NULL), NEAP_OK);
+    check_altered(&b);
+    grow.count = 4;
+    assert_int_equal(one(&b, grow), NEAP_REFUSED); /* fewer: their events would have no place */
+    grow.count = 0;
+    assert_int_equal(one(&b, grow), NEAP_OK);
+    reopen_both_ways(&b, check_altered);
+    bench_end(&b);
+}
+
+static void a_refused_alteration_leaves_nothing(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    (void)state;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", 2);
+    struct log_op ops[] = { { .kind = LOG_TOPIC_ALTER, .target = { id, 0 }, .count = 9 },
+                            { .kind = LOG_FACT, .view = 1, .target = { id + 7, 0 }, .name = BYTES("k") } };
+    struct log_unit unit = { .ops = ops, .count = 2 };
+    assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_REFUSED);
+    assert_int_equal(append(&b, (struct log_partition){ id, 2 }, "v", 0, 1, 10, NULL), NEAP_REFUSED);
+    assert_int_equal(found(&b, "t").partition_count, 2);
+    bench_end(&b);
+}
+
+static void check_trimmed(struct bench *b)
+{
+    struct log_topic t = found(b, "t");
+    struct log_partition p = { t.id, 0 };
+    log_offset start, end;
+    assert_int_equal(log_partition_range(b->log, p, &start, &end), NEAP_OK);
+    assert_int_equal(start.n, 12);
+    assert_int_equal(end.n, 20);
+    struct log_reader *reader;
+    struct log_batch batch;
+    assert_int_equal(log_reader_open(b->log, p, (log_offset){ 3 }, 4096, &reader, &b->err), NEAP_OK);
+    assert_int_equal(log_reader_next(reader, &batch, &b->err), NEAP_OK);
+    assert_int_equal(batch.base.n, 12);
+    log_reader_close(&reader);
+    assert_int_equal(check_records(b, p, "v", 12), 20);
+}
+
+static void a_trim_is_durable(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    (void)state;
+    bench_open(&b);
+    struct log_partition p = { topic(&b, "t", 1), 0 };
+    for (uint64_t i = 0; i < 20; i += 2)
+        assert_int_equal(append(&b, p, "v", i, 2, 500, NULL), NEAP_OK);
+    struct log_op trim = { .kind = LOG_TRIM, .target = p, .offset = { 12 } };
+    assert_int_equal(one(&b, trim), NEAP_OK);
+    trim.offset.n = 4;
+    assert_int_equal(one(&b, trim), NEAP_OK); /* never back */
+    trim.offset.n = 21;
+    assert_int_equal(one(&b, trim), NEAP_REFUSED); /* past the end */
+    check_trimmed(&b);
+    reopen_both_ways(&b, check_trimmed);
+    bench_end(&b);
+}
+
+static void check_holds(struct bench *b)
+{
+    struct log_partition p = { found(b, "t").id, 0 };
+    struct log_commit commit;
+    assert_int_equal(log_offset_get(b->log, "pipe", p, NULL, &commit), NEAP_OK);
+    assert_true(commit.hold); /* said once, and not said again with the commit after it */
+    assert_int_equal(commit.offset.n, 2);
+    assert_int_equal(log_offset_get(b->log, "client", p, NULL, &commit), NEAP_OK);
+    assert_false(commit.hold);
+    assert_int_equal(log_offset_get(b->log, "gone", p, NULL, &commit), NEAP_NOTFOUND);
+}
+
+static void a_hold_is_durable_until_it_is_forgotten(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    (void)state;
+    bench_open(&b);
+    struct log_partition p = { topic(&b, "t", 1), 0 };
+    struct log_op op = { .kind = LOG_OFFSET, .view = LOG_OFFSET_HOLD, .target = p, .name = BYTES("pipe") };
+    assert_int_equal(one(&b, op), NEAP_OK);
+    op.name = BYTES("gone");
+    assert_int_equal(one(&b, op), NEAP_OK);
+    op.view = LOG_OFFSET_FORGET;
+    assert_int_equal(one(&b, op), NEAP_OK);
+    op.view = 0;
+    op.name = BYTES("client");
+    assert_int_equal(one(&b, op), NEAP_OK);
+    op.name = BYTES("pipe");
+    op.offset.n = 2;
+    assert_int_equal(one(&b, op), NEAP_OK);
+    check_holds(&b);
+    reopen_both_ways(&b, check_holds);
+    bench_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settings_are_durable),
+        cmocka_unit_test(an_alteration_is_durable),
+        cmocka_unit_test(a_refused_alteration_leaves_nothing),
+        cmocka_unit_test(a_trim_is_durable),
+        cmocka_unit_test(a_hold_is_durable_until_it_is_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
