@@ -103,7 +103,7 @@ static void check_index(struct patient *p, struct io_file *journal, const struct
     log_path(&p->log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
     if (snapshot_read_file(p->io, path, &bytes, &size, &err) != NEAP_OK)
         return; /* none: it is made anew when it is wanted */
-    enum neap_status status = index_check((struct bytes){ bytes, size }, &index, &err);
+    enum neap_status status = index_check((struct bytes){ bytes, size }, true, &index, &err);
     if (status != NEAP_OK)
         say(p, true, "%s: %s (a bad index is made anew at the next start)", path, err.text);
     else if (index.salt == h->salt) /* else it belongs to a former life of the file, and is made anew */

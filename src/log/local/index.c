@@ -86,7 +86,7 @@ enum neap_status index_header_read(struct bytes bytes, struct index_header *ret_
     return NEAP_OK;
 }
 
-static void header_write(const struct index_header *h, uint8_t *at)
+void index_header_write(const struct index_header *h, uint8_t *at)
 {
     put_le32(at, INDEX_MAGIC);
     put_le32(at + 4, INDEX_VERSION);
@@ -119,13 +119,31 @@ void index_entry_read(const uint8_t *at, struct index_entry *ret_entry)
                                        .next = INDEX_NONE };
 }
 
-static enum neap_status check_row(const struct index_row *row, const uint8_t *entries, struct error *err)
+void index_row_write(const struct index_row *row, uint8_t *at)
+{
+    put_le32(at, row->partition.topic_id);
+    put_le32(at + 4, row->partition.partition);
+    put_le64(at + 8, row->next);
+    put_le32(at + 16, row->first);
+    put_le32(at + 20, row->count);
+}
+
+void index_entry_write(const struct index_entry *e, uint8_t *at)
+{
+    put_le64(at, e->base);
+    put_le32(at + 8, e->at);
+    put_le32(at + 12, e->size);
+    put_le32(at + 16, e->count);
+    put_le32(at + 20, 0);
+}
+
+static enum neap_status check_row(const struct index_row *row, const uint8_t *entries, bool dense, struct error *err)
 {
     uint64_t next = row->next;
     for (uint32_t i = 0; i < row->count; i++) {
         struct index_entry e;
         index_entry_read(entries + (size_t)(row->first + i) * INDEX_ENTRY_SIZE, &e);
-        if (e.base != next || e.count == 0)
+        if (e.base < next || (dense && e.base != next) || e.count == 0 || e.base > UINT64_MAX / 2)
             return error_set(err, NEAP_CORRUPT, "topic %u partition %u: offset %llu where %llu belongs",
                              row->partition.topic_id, row->partition.partition, (unsigned long long)e.base,
                              (unsigned long long)next);
@@ -134,7 +152,7 @@ static enum neap_status check_row(const struct index_row *row, const uint8_t *en
     return NEAP_OK;
 }
 
-enum neap_status index_check(struct bytes bytes, struct index_header *ret_header, struct error *err)
+enum neap_status index_check(struct bytes bytes, bool dense, struct index_header *ret_header, struct error *err)
 {
     struct index_header h;
     enum neap_status status = index_header_read(bytes, &h);
@@ -155,7 +173,7 @@ enum neap_status index_check(struct bytes bytes, struct index_header *ret_header
         if (row.first != first || row.count > h.entry_count - first)
             return error_set(err, NEAP_CORRUPT, "index row %u does not follow the one before it", i);
         first += row.count;
-        status = check_row(&row, entries, err);
+        status = check_row(&row, entries, dense, err);
         if (status != NEAP_OK)
             return status;
     }
@@ -182,7 +200,7 @@ static bool next_after(const struct index_before *before, const struct partition
     struct index_row row;
     struct index_entry last;
     uint32_t row_count;
-    if (before->index == NULL || index_row_count(before->index, &row_count) != NEAP_OK ||
+    if (before->index.file == NULL || index_row_count(before->index, &row_count) != NEAP_OK ||
         index_find_row(before->index, (struct log_partition){ p->topic_id, p->number }, &row) != NEAP_OK)
         return false;
     *ret_next = row.next;
@@ -225,12 +243,8 @@ static void collect_rows(struct shared *s, uint64_t sequence, const struct index
                 next = next_at_start(s, p, sequence);
             else if (!next_after(before, p, &next))
                 continue;
-            uint8_t *row = rows->bytes + (size_t)rows->count * INDEX_ROW_SIZE;
-            put_le32(row, p->topic_id);
-            put_le32(row + 4, p->number);
-            put_le64(row + 8, next);
-            put_le32(row + 16, first);
-            put_le32(row + 20, count);
+            struct index_row row = { { p->topic_id, p->number }, next, first, count };
+            index_row_write(&row, rows->bytes + (size_t)rows->count * INDEX_ROW_SIZE);
             rows->starts[rows->count++] = start;
             first += count;
         }
@@ -242,13 +256,7 @@ static uint32_t write_entries(const struct open_index *index, const struct row_l
     uint32_t count = 0;
     for (uint32_t i = 0; i < rows->count; i++) {
         for (uint32_t at = rows->starts[i]; at != INDEX_NONE; at = index->entries[at].next) {
-            const struct index_entry *e = &index->entries[at];
-            uint8_t *to = entries + (size_t)count++ * INDEX_ENTRY_SIZE;
-            put_le64(to, e->base);
-            put_le32(to + 8, e->at);
-            put_le32(to + 12, e->size);
-            put_le32(to + 16, e->count);
-            put_le32(to + 20, 0);
+            index_entry_write(&index->entries[at], entries + (size_t)count++ * INDEX_ENTRY_SIZE);
         }
     }
     return count;
@@ -308,7 +316,7 @@ enum neap_status index_write(struct log *log, uint64_t sequence, const struct in
     h.entry_count = write_entries(index, &rows, entries); /* sealed: nobody changes it but us, by giving it back */
     h.rows_crc = crc32c(0, rows.bytes, rows_size);
     h.entries_crc = crc32c(0, entries, (size_t)h.entry_count * INDEX_ENTRY_SIZE);
-    header_write(&h, room);
+    index_header_write(&h, room);
     status =
         write_file(log, sequence,
                    (struct bytes){ room, INDEX_HEADER_SIZE + rows_size + (size_t)h.entry_count * INDEX_ENTRY_SIZE },
@@ -328,8 +336,8 @@ bool index_look(struct log *log, struct journal_file *file)
     size_t size = 0;
     log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)file->sequence);
     bool right = snapshot_read_file(log->io, path, &bytes, &size, NULL) == NEAP_OK && /* a few MiB: index_count_max */
-                 index_check((struct bytes){ bytes, size }, &h, NULL) == NEAP_OK && h.sequence == file->sequence &&
-                 h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
+                 index_check((struct bytes){ bytes, size }, true, &h, NULL) == NEAP_OK &&
+                 h.sequence == file->sequence && h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
     free(bytes);
     if (!right || io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)
         return false;
@@ -338,14 +346,14 @@ bool index_look(struct log *log, struct journal_file *file)
     return true;
 }
 
-static enum neap_status read_exact(struct io_file *index, void *to, size_t size, uint64_t position)
+static enum neap_status read_exact(struct index_file index, void *to, size_t size, uint64_t position)
 {
     size_t got = 0;
-    enum neap_status status = io_file_read(index, to, size, position, &got);
+    enum neap_status status = io_file_read(index.file, to, size, index.at + position, &got);
     return status != NEAP_OK ? status : got == size ? NEAP_OK : NEAP_BADINPUT;
 }
 
-enum neap_status index_row_count(struct io_file *index, uint32_t *ret_count)
+enum neap_status index_row_count(struct index_file index, uint32_t *ret_count)
 {
     uint8_t room[INDEX_HEADER_SIZE];
     struct index_header h;
@@ -357,18 +365,26 @@ enum neap_status index_row_count(struct io_file *index, uint32_t *ret_count)
     return status;
 }
 
-enum neap_status index_find_row(struct io_file *index, struct log_partition p, struct index_row *ret_row)
+enum neap_status index_load_row(struct index_file index, uint32_t number, struct index_row *ret_row)
+{
+    uint8_t room[INDEX_ROW_SIZE];
+    enum neap_status status =
+        read_exact(index, room, sizeof(room), INDEX_HEADER_SIZE + (uint64_t)number * INDEX_ROW_SIZE);
+    if (status == NEAP_OK)
+        index_row_read(room, ret_row);
+    return status;
+}
+
+enum neap_status index_find_row(struct index_file index, struct log_partition p, struct index_row *ret_row)
 {
     uint32_t low = 0, high;
     enum neap_status status = index_row_count(index, &high);
     while (status == NEAP_OK && low < high) {
         uint32_t middle = low + (high - low) / 2;
-        uint8_t room[INDEX_ROW_SIZE];
-        status = read_exact(index, room, sizeof(room), INDEX_HEADER_SIZE + (uint64_t)middle * INDEX_ROW_SIZE);
+        struct index_row row;
+        status = index_load_row(index, middle, &row);
         if (status != NEAP_OK)
             return status;
-        struct index_row row;
-        index_row_read(room, &row);
         if (row.partition.topic_id == p.topic_id && row.partition.partition == p.partition) {
             *ret_row = row;
             return NEAP_OK;
@@ -382,7 +398,7 @@ enum neap_status index_find_row(struct io_file *index, struct log_partition p, s
     return status == NEAP_OK ? NEAP_NOTFOUND : status;
 }
 
-enum neap_status index_load_entries(struct io_file *index, const struct index_row *row, uint32_t row_count,
+enum neap_status index_load_entries(struct index_file index, const struct index_row *row, uint32_t row_count,
                                     uint32_t number, struct index_entry *room, uint32_t count)
 {
     uint8_t bytes[64 * INDEX_ENTRY_SIZE];
@@ -395,7 +411,7 @@ enum neap_status index_load_entries(struct io_file *index, const struct index_ro
     return status;
 }
 
-enum neap_status index_find_entry(struct io_file *index, const struct index_row *row, uint32_t row_count,
+enum neap_status index_find_entry(struct index_file index, const struct index_row *row, uint32_t row_count,
                                   uint64_t offset, uint32_t *ret_number)
 {
     uint32_t low = 0, high = row->count; /* the first entry that ends after the offset */

@@ -37,8 +37,12 @@ void index_link(struct shared *s, struct partition *p, uint64_t file_sequence, c
 void index_add(struct shared *s, struct partition *p, uint64_t file_sequence, const struct index_entry *entry);
 
 /* ---- on disk ---- */
+struct index_file {
+    struct io_file *file; /* NULL: there is none */
+    uint64_t at;          /* where its header lies: an archive holds one behind its batches */
+};
 struct index_before {
-    struct io_file *index; /* NULL: there is none */
+    struct index_file index;
 };
 struct index_header {
     struct log_id log_id;
@@ -53,8 +57,12 @@ struct index_row {
 enum neap_status index_header_read(struct bytes bytes, struct index_header *ret_header);
 void index_row_read(const uint8_t *at, struct index_row *ret_row);
 void index_entry_read(const uint8_t *at, struct index_entry *ret_entry);
-/* A whole index file in memory: every CRC, order and bound. CORRUPT with a reason. */
-enum neap_status index_check(struct bytes bytes, struct index_header *ret_header, struct error *err);
+void index_header_write(const struct index_header *h, uint8_t *at);
+void index_row_write(const struct index_row *row, uint8_t *at);
+void index_entry_write(const struct index_entry *e, uint8_t *at);
+/* A whole index in memory: every CRC, order and bound. CORRUPT with a reason. `dense`: batches follow each other without a
+ * gap, as in a journal file; compaction leaves gaps in archives. */
+enum neap_status index_check(struct bytes bytes, bool dense, struct index_header *ret_header, struct error *err);
 
 /* Writes the index in memory of a sealed file down. The keeper's, or recovery's. `before`: NULL where the partitions' ends
  * are those of the file's seal; else the index of the file before it, for a file rebuilt out of its turn (it has no rows for
@@ -63,12 +71,14 @@ enum neap_status index_write(struct log *log, uint64_t sequence, const struct in
 /* True when the index file is there and belongs to this life of the journal file; leaves file->index open. */
 bool index_look(struct log *log, struct journal_file *file);
 /* The partition's row. NOTFOUND: not in this file. BADINPUT: the index is bad. */
-enum neap_status index_find_row(struct io_file *index, struct log_partition p, struct index_row *ret_row);
+enum neap_status index_find_row(struct index_file index, struct log_partition p, struct index_row *ret_row);
 /* The entry number (0 .. row.count) of the batch that holds `offset`, or the first after it. */
-enum neap_status index_find_entry(struct io_file *index, const struct index_row *row, uint32_t row_count,
+enum neap_status index_find_entry(struct index_file index, const struct index_row *row, uint32_t row_count,
                                   uint64_t offset, uint32_t *ret_number);
-enum neap_status index_load_entries(struct io_file *index, const struct index_row *row, uint32_t row_count,
+enum neap_status index_load_entries(struct index_file index, const struct index_row *row, uint32_t row_count,
                                     uint32_t number, struct index_entry *room, uint32_t count);
-enum neap_status index_row_count(struct io_file *index, uint32_t *ret_count);
+/* The index-th row. */
+enum neap_status index_load_row(struct index_file index, uint32_t number, struct index_row *ret_row);
+enum neap_status index_row_count(struct index_file index, uint32_t *ret_count);
 
 #endif

@@ -264,20 +264,15 @@ static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct e
 /* ---- recycling (rule K2) ------------------------------------------------------------------------------------------------- */
 
 /* Does any batch of the file belong to a topic that is still there? Reads the index file, outside the mutex. */
-static bool holds_live_batches(struct log *log, struct io_file *index)
+static bool holds_live_batches(struct log *log, struct index_file index)
 {
     uint32_t count;
     if (index_row_count(index, &count) != NEAP_OK)
         return true;
     for (uint32_t i = 0; i < count; i++) {
-        uint8_t bytes[INDEX_ROW_SIZE];
-        size_t got;
         struct index_row row;
-        if (io_file_read(index, bytes, sizeof(bytes), INDEX_HEADER_SIZE + (uint64_t)i * INDEX_ROW_SIZE, &got) !=
-                NEAP_OK ||
-            got != sizeof(bytes))
+        if (index_load_row(index, i, &row) != NEAP_OK)
             return true;
-        index_row_read(bytes, &row);
         io_mutex_take(log->shared.mutex);
         bool live = row.count > 0 && views_topic(&log->shared.views, row.partition.topic_id) != NULL;
         io_mutex_drop(log->shared.mutex);
@@ -314,7 +309,7 @@ static uint32_t find_dead(struct keeper *k, struct journal_file *ret_file)
     uint64_t deleted;
     uint32_t count = 0;
     for (uint32_t at = 0; pin_candidate(s, &at, &candidate, &deleted);) {
-        bool live = holds_live_batches(k->log, candidate.index);
+        bool live = holds_live_batches(k->log, (struct index_file){ candidate.index, 0 });
         io_mutex_take(s->mutex);
         struct journal_file *f = file_by_sequence(s, candidate.sequence);
         f->pin_count--;

@@ -137,14 +137,14 @@ static bool places_in_memory(struct log_reader *r, const struct partition *p, ui
 }
 
 /* Pins the index-th file when its index is on disk. */
-static bool pin_indexed(struct log_reader *r, uint32_t index, struct io_file **ret_index)
+static bool pin_indexed(struct log_reader *r, uint32_t index, struct index_file *ret_index)
 {
     struct shared *s = &r->log->shared;
     bool found = false;
     io_mutex_take(s->mutex);
     if (index < s->file_count && s->files[index].index_ready) {
         pin(r, &s->files[index]);
-        *ret_index = s->files[index].index;
+        ret_index->file = s->files[index].index;
         found = true;
     }
     io_mutex_drop(s->mutex);
@@ -154,7 +154,7 @@ static bool pin_indexed(struct log_reader *r, uint32_t index, struct io_file **r
 /* Does the index-th file begin at or before the next offset? Files are searched by halves. */
 static enum neap_status begins_before(struct log_reader *r, uint32_t index, bool *ret_yes)
 {
-    struct io_file *file;
+    struct index_file file = { 0 };
     struct index_row row;
     if (!pin_indexed(r, index, &file)) {
         *ret_yes = false; /* not written down yet: its batches are in memory, and those were looked at first */
@@ -187,7 +187,7 @@ static enum neap_status find_file(struct log_reader *r, uint32_t file_count, uin
 
 static enum neap_status places_in_file(struct log_reader *r, uint32_t index)
 {
-    struct io_file *file;
+    struct index_file file = { 0 };
     struct index_row row;
     uint32_t row_count, number;
     if (!pin_indexed(r, index, &file))

@@ -240,7 +240,7 @@ static enum neap_status look_at_old(struct recovery *r, uint32_t slot, struct er
     enum neap_status status = replay_file(r, f, err);
     if (status == NEAP_AGAIN)
         status = damaged(r, r->scan.position, "damage in a sealed file,", err);
-    struct index_before before = { slot > 0 ? s->files[slot - 1].index : NULL };
+    struct index_before before = { { slot > 0 ? s->files[slot - 1].index : NULL, 0 } };
     if (status == NEAP_OK)
         status = finish_sealed(r, f, &before, err);
     scan_end(&r->scan);
