@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "faults.h"
 #include "pipes.h"
+#include "rot.h"
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,12 @@ static const char usage[] =
     "  log     cut the power at every step of a life of the log; open what is left; compare with what was promised\n"
     "  faults  a call that fails, a disk that fills up or stalls; then a kill or a cut; compare as well\n"
     "  sqlite  the whole node, from lines of a file into SQLite; cut, run again: each line once\n"
+    "  rot     damage a log at rest: bits, sectors, ends, old copies; open it, read all of it; never silently wrong\n"
     "  same    live each seed twice; say where two runs differ\n"
     "options:\n"
     "  --seed N       the first seed (1)          --seeds N    how many (1, or as many as --seconds allow)\n"
-    "  --states N     of each point at most (log 16, faults 4, sqlite 2)  --units N    handed to the log in each life "
-    "(150)\n"
+    "  --states N     of each point at most (log 16, faults 4, sqlite 2), damages of each life (rot 2000)\n"
+    "  --units N      handed to the log in each life (150)\n"
     "  --seconds N    stop after so long          --trace      say everything that happens\n"
     "  --point K[,K] --state S[,S]                only this state\n";
 
@@ -182,6 +184,36 @@ static int run_faults(void)
     return verdict_of(good, &figures.cuts);
 }
 
+static int run_rot(void)
+{
+    static struct rot_figures f;
+    bool good = true;
+    for (uint64_t i = 0; more_seeds(i) && good; i++) {
+        seed_now = args.seed + i;
+        struct cut_options options = options_of(seed_now, &f.cuts);
+        good = rot_run(&options, &f);
+        progress(&f.cuts);
+    }
+    double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    if (isatty(2))
+        fprintf(stderr, "\r\033[K");
+    printf("rot: %llu lives, %llu damages (", (unsigned long long)f.cuts.lives, (unsigned long long)f.cuts.points);
+    for (uint32_t k = 0; k < DAMAGE_KIND_COUNT; k++)
+        printf("%s%s %llu", k == 0 ? "" : ", ", damage_names[k], (unsigned long long)f.kinds[k]);
+    printf("; %llu while it was open), %.0f per CPU second\n", (unsigned long long)f.live,
+           cpu > 0 ? (double)f.cuts.points / cpu : 0);
+    printf("rot: detected %llu (start refused %llu, partition stopped %llu; not named by doctor %llu), "
+           "harmless %llu (named by doctor %llu), taken for a torn tail %llu, silently wrong %u\n",
+           (unsigned long long)(f.refused + f.stopped), (unsigned long long)f.refused, (unsigned long long)f.stopped,
+           (unsigned long long)f.unnamed, (unsigned long long)f.harmless, (unsigned long long)f.doctored,
+           (unsigned long long)f.torn, !good);
+    if (good)
+        return 0;
+    printf("%s: %s\n", verdict_name(f.cuts.finding.verdict), f.cuts.finding.text);
+    print_replay(stdout, &f.cuts.place);
+    return 1;
+}
+
 static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
 {
     struct life life = {
@@ -306,13 +338,18 @@ int main(int argc, char **argv)
     wall_start = seconds_of(CLOCK_MONOTONIC);
     cpu_start = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     if (args.states == 0)
-        args.states = strcmp(args.mode, "log") == 0 ? 16 : strcmp(args.mode, "faults") == 0 ? 4 : 2;
+        args.states = strcmp(args.mode, "log") == 0      ? 16
+                      : strcmp(args.mode, "faults") == 0 ? 4
+                      : strcmp(args.mode, "rot") == 0    ? 2000
+                                                         : 2;
     if (strcmp(args.mode, "log") == 0)
         return run_log();
     if (strcmp(args.mode, "faults") == 0)
         return run_faults();
     if (strcmp(args.mode, "sqlite") == 0)
         return run_sqlite();
+    if (strcmp(args.mode, "rot") == 0)
+        return run_rot();
     if (strcmp(args.mode, "same") == 0)
         return run_same();
     fputs(usage, stderr);
