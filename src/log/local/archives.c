@@ -20,7 +20,8 @@ struct archive_facts replace_added(const struct replace *r, uint32_t index)
                                    .last_sequence = get_le64(at + 16),
                                    .size = get_le64(at + 24),
                                    .salt = get_le64(at + 32),
-                                   .batch_count = get_le64(at + 40) };
+                                   .batch_count = get_le64(at + 40),
+                                   .flags = get_le64(at + 48) };
 }
 
 enum neap_status replace_decode(struct bytes payload, uint64_t drained, struct replace *ret)
@@ -59,6 +60,7 @@ struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t rem
         put_le64(at + 24, added[i].size);
         put_le64(at + 32, added[i].salt);
         put_le64(at + 40, added[i].batch_count);
+        put_le64(at + 48, added[i].flags);
     }
     return (struct bytes){ room, (size_t)(at - room) };
 }

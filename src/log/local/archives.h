@@ -10,7 +10,7 @@
  *
  * FORMAT of what replaces what (the payload of operation 9; target: the topic; offset: the journal file that is drained, or 0)
  *     0  4  format version (1)     4  4  removed count     8  4  added count     12  4  zero
- *     removed: number u64          added: number, first sequence, last sequence, size, salt, batch count: u64 each */
+ *     removed: number u64          added: number, first sequence, last sequence, size, salt, batch count, flags: u64 each */
 #ifndef LOG_LOCAL_ARCHIVES_H
 #define LOG_LOCAL_ARCHIVES_H
 
@@ -20,20 +20,26 @@
 
 #define REPLACE_VERSION     1u
 #define REPLACE_HEADER_SIZE 16u
-#define REPLACE_ADDED_SIZE  48u
+#define REPLACE_ADDED_SIZE  56u
 
 struct archive_facts {
     uint64_t number; /* its name; never used twice */
     uint64_t first_sequence, last_sequence;
     uint64_t size, salt, batch_count;
+    uint64_t flags; /* ARCHIVE_COMPACTED */
 };
+
+enum { ARCHIVE_COMPACTED = 1 }; /* each key is in it once, as far as it was compacted */
 
 struct archive {
     struct archive_facts facts;
     uint32_t topic_id;
     struct io_file *file;  /* NULL: recovery has not opened it yet */
+    uint64_t index_at;     /* where its index lies in the file */
     uint32_t pin_count;    /* readers and the keeper */
-    uint64_t looked_at;    /* the keeper's: when it last measured how much of it is alive */
+    uint64_t live_at;      /* 1 + what had changed when its living bytes were last counted; 0: never */
+    uint64_t live_size;    /* of its batches, then */
+    bool bad;              /* damage was met in it: it is left as it is */
     struct archive *next_; /* among the prepared or the gone */
 };
 

@@ -16,7 +16,7 @@
  *     4 facts    count u32; each: key size u16, key, size u32, value
  *     5 settings count u32; each: topic id u32, settings size u32, settings, partitions u32; each partition: start u64
  *     6 holds    count u32; each: key size u16, key of an offset that retention waits for
- *     7 archives next number u64, count u32; each: topic id u32, facts as in archives.h (48 bytes);
+ *     7 archives next number u64, count u32; each: topic id u32, facts as in archives.h (56 bytes);
  *                count u32; each: sequence u64 of a drained journal file
  *   version 1 has sections 1 to 4 alone
  *   keys: topic id and partition big-endian, then the group; of facts: view u8 before them, then the key */

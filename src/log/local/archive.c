@@ -1,0 +1,283 @@
+#include "log/local/archive.h"
+#include "base/crc32c.h"
+#include <stdlib.h>
+
+/* ---- header -------------------------------------------------------------------------------------------------------- */
+
+void archive_header_write(const struct archive_header *h, uint8_t *at)
+{
+    memset(at, 0, ARCHIVE_HEADER_SIZE);
+    put_le32(at, ARCHIVE_MAGIC);
+    put_le32(at + 4, ARCHIVE_VERSION);
+    memcpy(at + 8, h->log_id.bytes, sizeof(h->log_id.bytes));
+    put_le64(at + 24, h->facts.number);
+    put_le64(at + 32, h->facts.salt);
+    put_le64(at + 40, h->facts.first_sequence);
+    put_le64(at + 48, h->facts.last_sequence);
+    put_le32(at + 56, h->topic_id);
+    put_le64(at + 64, h->index_at);
+    put_le64(at + 72, h->facts.size);
+    put_le64(at + 80, h->facts.batch_count);
+    put_le64(at + 88, h->facts.flags);
+    put_le32(at + 96, crc32c(0, at, 96));
+}
+
+enum neap_status archive_header_read(struct bytes bytes, struct archive_header *ret_header)
+{
+    if (bytes.size < ARCHIVE_HEADER_SIZE || get_le32(bytes.at) != ARCHIVE_MAGIC)
+        return NEAP_BADINPUT;
+    if (get_le32(bytes.at + 96) != crc32c(0, bytes.at, 96))
+        return NEAP_CORRUPT;
+    if (get_le32(bytes.at + 4) > ARCHIVE_VERSION)
+        return NEAP_VERSION;
+    struct archive_header h = {
+        .facts = { .number = get_le64(bytes.at + 24),
+                   .salt = get_le64(bytes.at + 32),
+                   .first_sequence = get_le64(bytes.at + 40),
+                   .last_sequence = get_le64(bytes.at + 48),
+                   .size = get_le64(bytes.at + 72),
+                   .batch_count = get_le64(bytes.at + 80),
+                   .flags = get_le64(bytes.at + 88) },
+        .topic_id = get_le32(bytes.at + 56),
+        .index_at = get_le64(bytes.at + 64),
+    };
+    memcpy(h.log_id.bytes, bytes.at + 8, sizeof(h.log_id.bytes));
+    if (h.index_at < ARCHIVE_HEADER_SIZE || h.index_at % OP_BOUND != 0 || h.facts.size > UINT32_MAX ||
+        h.index_at > h.facts.size || h.facts.size - h.index_at < INDEX_HEADER_SIZE || h.facts.number == 0 ||
+        h.topic_id == 0)
+        return NEAP_CORRUPT;
+    *ret_header = h;
+    return NEAP_OK;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+static bool is_of(const struct archive_header *h, const struct log *log, const struct archive *a)
+{
+    const struct archive_facts *x = &h->facts, *y = &a->facts;
+    return memcmp(h->log_id.bytes, log->id.bytes, sizeof(log->id.bytes)) == 0 && h->topic_id == a->topic_id &&
+           x->number == y->number && x->first_sequence == y->first_sequence && x->last_sequence == y->last_sequence &&
+           x->size == y->size && x->salt == y->salt && x->batch_count == y->batch_count && x->flags == y->flags;
+}
+
+enum neap_status archive_open(struct log *log, struct archive *archive, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    uint8_t room[ARCHIVE_HEADER_SIZE];
+    struct archive_header h;
+    struct io_file *file = NULL;
+    struct io_file_info info;
+    size_t got = 0;
+    log_path(log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)archive->facts.number);
+    enum neap_status status = io_file_open(log->io, path, IO_READ, &file, err);
+    if (status == NEAP_NOTFOUND)
+        return error_set(err, NEAP_CORRUPT, "%s is missing; it holds events that are not freed yet", path);
+    if (status != NEAP_OK)
+        return status;
+    status = io_file_read(file, room, sizeof(room), 0, &got);
+    if (status == NEAP_OK)
+        status = io_file_info(file, &info);
+    if (status == NEAP_OK)
+        status = archive_header_read((struct bytes){ room, got }, &h);
+    else
+        error_set(err, status, "read %s: %s", path, status_text(status));
+    if (status == NEAP_VERSION)
+        error_set(err, status, "%s has a format newer than this program knows", path);
+    else if (status == NEAP_BADINPUT || status == NEAP_CORRUPT ||
+             (status == NEAP_OK && (info.size != h.facts.size || !is_of(&h, log, archive))))
+        status = error_set(err, NEAP_CORRUPT, "%s: its header is damaged; 'neap doctor %s' says more", path, log->path);
+    if (status != NEAP_OK) {
+        io_file_close(&file);
+        return status;
+    }
+    archive->file = file;
+    archive->index_at = h.index_at;
+    return NEAP_OK;
+}
+
+void archive_unlink(struct log *log, uint64_t number)
+{
+    char path[PATH_SIZE_MAX];
+    io_unlink(log->io, log_path(log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)number), NULL);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+enum neap_status archive_begin(struct archive_writer *w, struct log *log, uint32_t topic_id,
+                               const struct archive_facts *facts, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    must(w->file == NULL);
+    if (w->buffer == NULL)
+        w->buffer = malloc(WRITER_BUFFER_SIZE);
+    if (w->buffer == NULL)
+        return error_set(err, NEAP_NOMEM, "archive");
+    w->log = log;
+    w->row_next = UINT64_MAX;
+    w->header = (struct archive_header){ .log_id = log->id, .facts = *facts, .topic_id = topic_id };
+    w->header.facts.batch_count = 0;
+    w->rows.count = w->entries.count = 0;
+    w->rows.size = INDEX_ROW_SIZE;
+    w->entries.size = INDEX_ENTRY_SIZE;
+    w->filled = ARCHIVE_HEADER_SIZE;
+    w->at = ARCHIVE_HEADER_SIZE;
+    memset(w->buffer, 0, ARCHIVE_HEADER_SIZE);
+    log_path(log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)facts->number);
+    enum neap_status status = io_file_open(log->io, path, IO_READ | IO_WRITE | IO_CREATE, &w->file, err);
+    if (status == NEAP_OK && io_file_truncate(w->file, 0) != NEAP_OK) /* a crash may have left one of that name */
+        status = error_set(err, NEAP_IO, "empty %s", path);
+    return status == NEAP_OK ? NEAP_OK : error_while(err, "begin archive %llu", (unsigned long long)facts->number);
+}
+
+static enum neap_status flush(struct archive_writer *w, struct error *err)
+{
+    struct bytes part = { w->buffer, w->filled };
+    if (w->filled == 0)
+        return NEAP_OK;
+    enum neap_status status = io_file_write(w->file, &part, 1, w->at - w->filled);
+    if (status != NEAP_OK)
+        return error_set(err, status, "write %s: %s", io_file_path(w->file), status_text(status));
+    w->filled = 0;
+    return NEAP_OK;
+}
+
+static enum neap_status put(struct archive_writer *w, struct bytes bytes, struct error *err)
+{
+    if (w->at + bytes.size > UINT32_MAX)
+        return error_set(err, NEAP_TOOLARGE, "an archive holds 4 GiB at most");
+    while (bytes.size > 0) {
+        size_t room = WRITER_BUFFER_SIZE - w->filled, part = bytes.size < room ? bytes.size : room;
+        memcpy(w->buffer + w->filled, bytes.at, part);
+        w->filled += part;
+        w->at += part;
+        bytes.at += part;
+        bytes.size -= part;
+        enum neap_status status = w->filled == WRITER_BUFFER_SIZE ? flush(w, err) : NEAP_OK;
+        if (status != NEAP_OK)
+            return status;
+    }
+    return NEAP_OK;
+}
+
+static uint8_t *next_of(struct writer_rows *list, uint32_t count_max)
+{
+    if (list->count == list->room) {
+        uint32_t room = list->room == 0 ? 1024 : 2 * list->room;
+        uint8_t *grown = list->count < count_max ? realloc(list->bytes, (size_t)room * list->size) : NULL;
+        if (grown == NULL)
+            return NULL;
+        list->bytes = grown;
+        list->room = room;
+    }
+    return list->bytes + (size_t)list->count++ * list->size;
+}
+
+/* The row of this partition, as the last one. */
+static enum neap_status note(struct archive_writer *w, const struct op *op, struct error *err)
+{
+    struct index_row row = { .partition = { 0, 0 } };
+    uint8_t *last = w->rows.count > 0 ? w->rows.bytes + (size_t)(w->rows.count - 1) * INDEX_ROW_SIZE : NULL;
+    if (last != NULL)
+        index_row_read(last, &row);
+    if (last == NULL || row.partition.partition != op->target.partition) {
+        must(last == NULL || row.partition.partition < op->target.partition);
+        row =
+            (struct index_row){ op->target, w->row_next < op->offset ? w->row_next : op->offset, w->entries.count, 0 };
+        w->row_next = UINT64_MAX;
+        last = next_of(&w->rows, UINT32_MAX / 2);
+    }
+    struct index_entry e = {
+        .base = op->offset, .at = (uint32_t)w->at, .size = (uint32_t)op->payload.size, .count = op->count
+    };
+    uint8_t *entry = last != NULL ? next_of(&w->entries, w->entry_count_max) : NULL;
+    if (entry == NULL)
+        return error_set(err, w->entries.count >= w->entry_count_max ? NEAP_TOOLARGE : NEAP_NOMEM,
+                         "archive %llu of %u batches", (unsigned long long)w->header.facts.number, w->entries.count);
+    row.count++;
+    index_row_write(&row, last);
+    index_entry_write(&e, entry);
+    w->header.facts.batch_count++;
+    return NEAP_OK;
+}
+
+enum neap_status archive_put(struct archive_writer *w, const struct op *op, struct error *err)
+{
+    static const uint8_t zeros[OP_BOUND] = { 0 };
+    uint8_t header[OP_HEADER_SIZE];
+    struct op copy = *op;
+    must(op->target.topic_id == w->header.topic_id && w->at % OP_BOUND == 0);
+    enum neap_status status = note(w, op, err);
+    copy.kind = OP_APPEND;
+    copy.view = 0;
+    copy.name = (struct bytes){ NULL, 0 };
+    copy.position = w->at;
+    op_header_write(&copy, w->header.facts.salt, header);
+    if (status == NEAP_OK)
+        status = put(w, (struct bytes){ header, sizeof(header) }, err);
+    if (status == NEAP_OK)
+        status = put(w, op->payload, err);
+    if (status == NEAP_OK)
+        status = put(w, (struct bytes){ zeros, round_up(w->at, OP_BOUND) - w->at }, err);
+    return status;
+}
+
+static enum neap_status put_index(struct archive_writer *w, struct error *err)
+{
+    uint8_t room[INDEX_HEADER_SIZE];
+    struct bytes rows = { w->rows.bytes, (size_t)w->rows.count * INDEX_ROW_SIZE };
+    struct bytes entries = { w->entries.bytes, (size_t)w->entries.count * INDEX_ENTRY_SIZE };
+    struct index_header h = { .log_id = w->header.log_id,
+                              .sequence = w->header.facts.number,
+                              .salt = w->header.facts.salt,
+                              .end = w->at,
+                              .row_count = w->rows.count,
+                              .entry_count = w->entries.count,
+                              .rows_crc = crc32c(0, rows.at, rows.size),
+                              .entries_crc = crc32c(0, entries.at, entries.size) };
+    w->header.index_at = w->at;
+    index_header_write(&h, room);
+    enum neap_status status = put(w, (struct bytes){ room, sizeof(room) }, err);
+    if (status == NEAP_OK)
+        status = put(w, rows, err);
+    if (status == NEAP_OK)
+        status = put(w, entries, err);
+    return status;
+}
+
+enum neap_status archive_end(struct archive_writer *w, struct archive_facts *ret_facts, struct error *err)
+{
+    uint8_t header[ARCHIVE_HEADER_SIZE];
+    enum neap_status status = put_index(w, err);
+    if (status == NEAP_OK)
+        status = flush(w, err);
+    if (status != NEAP_OK)
+        return status;
+    w->header.facts.size = w->at;
+    archive_header_write(&w->header, header);
+    struct bytes part = { header, sizeof(header) };
+    status = io_file_write(w->file, &part, 1, 0);
+    if (status == NEAP_OK)
+        status = io_file_sync(w->file); /* rule A1 */
+    if (status != NEAP_OK)
+        return error_set(err, status, "write %s: %s", io_file_path(w->file), status_text(status));
+    io_file_close(&w->file);
+    *ret_facts = w->header.facts;
+    return NEAP_OK;
+}
+
+void archive_drop(struct archive_writer *w)
+{
+    if (w->file == NULL)
+        return;
+    io_file_close(&w->file);
+    archive_unlink(w->log, w->header.facts.number);
+}
+
+void archive_writer_fini(struct archive_writer *w)
+{
+    archive_drop(w);
+    free(w->buffer);
+    free(w->rows.bytes);
+    free(w->entries.bytes);
+    *w = (struct archive_writer){ 0 };
+}

@@ -1,0 +1,272 @@
+#include "log/local/place.h"
+#include "log/local/views.h"
+
+void places_init(struct places *p, struct log *log, struct log_partition partition, uint64_t next)
+{
+    *p = (struct places){ .log = log, .partition = partition, .next = next, .memory_slot = INDEX_NONE };
+}
+
+enum neap_status place_damaged(const struct places *p, uint64_t position, const char *what, struct error *err)
+{
+    return error_set(err, NEAP_CORRUPT, "topic %u partition %u offset %llu: %s, %s at byte %llu", p->partition.topic_id,
+                     p->partition.partition, (unsigned long long)p->next, what,
+                     p->file != NULL ? io_file_path(p->file) : p->log->path, (unsigned long long)(position - p->base));
+}
+
+/* ---- pins: a file is neither recycled nor unlinked under a reader --------------------------------------------------- */
+
+static void pin(struct places *p, struct journal_file *f) /* under the mutex */
+{
+    must(p->sequence == 0 && p->archive == NULL);
+    f->pin_count++;
+    p->sequence = f->sequence;
+    p->base = f->base;
+    p->salt = f->salt;
+    p->file = f->file;
+}
+
+static void pin_archive(struct places *p, struct archive *a) /* under the mutex */
+{
+    must(p->sequence == 0 && p->archive == NULL);
+    a->pin_count++;
+    p->archive = a;
+    p->base = 0;
+    p->salt = a->facts.salt;
+    p->file = a->file;
+}
+
+static void unpin(struct places *p)
+{
+    struct shared *s = &p->log->shared;
+    if (p->sequence == 0 && p->archive == NULL)
+        return;
+    io_mutex_take(s->mutex);
+    if (p->archive != NULL) {
+        must(p->archive->pin_count > 0);
+        p->archive->pin_count--;
+    } else {
+        struct journal_file *f = file_by_sequence(s, p->sequence);
+        must(f != NULL && f->pin_count > 0);
+        f->pin_count--;
+    }
+    io_mutex_drop(s->mutex);
+    p->sequence = 0;
+    p->archive = NULL;
+}
+
+void places_release(struct places *p)
+{
+    unpin(p);
+    p->count = p->at = 0;
+}
+
+void places_seek(struct places *p, uint64_t next)
+{
+    places_release(p);
+    p->next = next;
+    p->memory_slot = INDEX_NONE;
+}
+
+/* ---- in memory ----------------------------------------------------------------------------------------------------- */
+
+/* The slot from which to walk: where we were, when the index is still the same and we have not gone back. */
+static uint32_t walk_from(const struct places *p, const struct partition *partition, const struct open_index *index)
+{
+    uint32_t first = partition->open[index->sequence & 1].first;
+    if (p->memory_sequence == index->sequence && p->memory_slot != INDEX_NONE &&
+        index->entries[p->memory_slot].base <= p->next)
+        return p->memory_slot;
+    return index->entries[first].base <= p->next ? first : INDEX_NONE;
+}
+
+/* Under the mutex. True when the index in memory of file `sequence` holds the next offset. */
+static bool find_in_memory(struct places *p, const struct partition *partition, uint64_t sequence)
+{
+    struct shared *s = &p->log->shared;
+    struct open_index *index = index_in_memory(s, sequence);
+    if (index == NULL || partition->open[sequence & 1].sequence != sequence)
+        return false;
+    uint32_t slot = walk_from(p, partition, index);
+    while (slot != INDEX_NONE && index->entries[slot].base + index->entries[slot].count <= p->next)
+        slot = index->entries[slot].next;
+    if (slot == INDEX_NONE)
+        return false;
+    p->count = p->at = 0;
+    p->memory_sequence = sequence;
+    for (; slot != INDEX_NONE && p->count < PLACE_COUNT_MAX; slot = index->entries[slot].next) {
+        p->list[p->count++] = index->entries[slot];
+        p->memory_slot = slot;
+    }
+    pin(p, file_by_sequence(s, sequence));
+    return true;
+}
+
+/* Under the mutex: where things stand, and whether an index in memory knows the place. */
+static enum neap_status look_in_memory(struct places *p, bool *ret_found)
+{
+    struct shared *s = &p->log->shared;
+    const struct partition *partition = views_partition(&s->views, p->partition);
+    *ret_found = false;
+    if (partition == NULL)
+        return NEAP_NOTFOUND;
+    if (p->next < partition->start)
+        p->next = partition->start; /* what lies before is no longer kept */
+    if (p->next >= partition->end)
+        return NEAP_AGAIN;
+    uint64_t newest = open_file(s)->sequence;
+    *ret_found = find_in_memory(p, partition, newest) || (newest > 1 && find_in_memory(p, partition, newest - 1));
+    return NEAP_OK;
+}
+
+/* ---- in files ------------------------------------------------------------------------------------------------------ */
+
+/* Pins the index-th file when its index is on disk. */
+static bool pin_indexed(struct places *p, uint32_t index, struct index_file *ret_index)
+{
+    struct shared *s = &p->log->shared;
+    bool found = false;
+    io_mutex_take(s->mutex);
+    if (index < s->file_count && s->files[index].index_ready) {
+        pin(p, &s->files[index]);
+        *ret_index = (struct index_file){ s->files[index].index, 0 };
+        found = true;
+    }
+    io_mutex_drop(s->mutex);
+    return found;
+}
+
+/* Does the index-th file begin at or before the next offset? Files are searched by halves. */
+static enum neap_status begins_before(struct places *p, uint32_t index, bool *ret_yes)
+{
+    struct index_file file = { 0 };
+    struct index_row row;
+    if (!pin_indexed(p, index, &file)) {
+        *ret_yes = false; /* not written down yet: its batches are in memory, and those were looked at first */
+        return NEAP_OK;
+    }
+    enum neap_status status = index_find_row(file, p->partition, &row);
+    unpin(p);
+    *ret_yes = status == NEAP_NOTFOUND || (status == NEAP_OK && row.next <= p->next);
+    return status == NEAP_NOTFOUND ? NEAP_OK : status;
+}
+
+/* The last file that begins at or before the next offset. */
+static enum neap_status find_file(struct places *p, uint32_t file_count, uint32_t *ret_index)
+{
+    uint32_t low = 0, high = file_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        bool yes;
+        enum neap_status status = begins_before(p, middle, &yes);
+        if (status != NEAP_OK)
+            return status;
+        if (yes)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_index = low;
+    return low > 0 ? NEAP_OK : NEAP_NOTFOUND;
+}
+
+/* The pinned file's places from the next offset on. NOTFOUND: it is not in there. `gaps`: compaction may have taken the very
+ * batch, and then the one after it is the next. */
+static enum neap_status take_places(struct places *p, struct index_file file, bool gaps)
+{
+    struct index_row row;
+    uint32_t row_count, number;
+    enum neap_status status = index_row_count(file, &row_count);
+    if (status == NEAP_OK)
+        status = index_find_row(file, p->partition, &row);
+    if (status == NEAP_OK)
+        status = index_find_entry(file, &row, row_count, p->next, &number);
+    if (status == NEAP_OK && (number == row.count || row.next > p->next))
+        status = NEAP_NOTFOUND;
+    if (status != NEAP_OK)
+        return status;
+    uint32_t left = row.count - number, count = left < PLACE_COUNT_MAX ? left : PLACE_COUNT_MAX;
+    status = index_load_entries(file, &row, row_count, number, p->list, count);
+    if (status == NEAP_OK && !gaps && p->list[0].base > p->next)
+        return NEAP_BADINPUT;
+    p->count = status == NEAP_OK ? count : 0;
+    p->at = 0;
+    return status;
+}
+
+static enum neap_status look_in_files(struct places *p, uint32_t file_count)
+{
+    uint32_t index;
+    struct index_file file = { 0 };
+    p->base = 0;
+    p->file = NULL;
+    enum neap_status status = find_file(p, file_count, &index);
+    if (status != NEAP_OK)
+        return status;
+    if (!pin_indexed(p, index - 1, &file))
+        return NEAP_NOTFOUND;
+    status = take_places(p, file, false);
+    if (status != NEAP_OK)
+        unpin(p);
+    return status;
+}
+
+/* ---- in archives --------------------------------------------------------------------------------------------------- */
+
+static struct archive *pin_nth_archive(struct places *p, uint32_t n)
+{
+    struct shared *s = &p->log->shared;
+    struct archive *found = NULL;
+    uint32_t first;
+    io_mutex_take(s->mutex);
+    if (n < archives_of(&s->views.archives, p->partition.topic_id, &first)) {
+        found = s->views.archives.list[first + n];
+        pin_archive(p, found);
+    }
+    io_mutex_drop(s->mutex);
+    return found;
+}
+
+static enum neap_status look_in_archives(struct places *p)
+{
+    struct archive *a;
+    for (uint32_t n = 0; (a = pin_nth_archive(p, n)) != NULL; n++) {
+        enum neap_status status =
+            take_places(p, (struct index_file){ a->file, a->index_at }, (a->facts.flags & ARCHIVE_COMPACTED) != 0);
+        if (status == NEAP_OK)
+            return NEAP_OK;
+        unpin(p);
+        if (status != NEAP_NOTFOUND)
+            return status;
+    }
+    return NEAP_NOTFOUND;
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------------------------- */
+
+enum neap_status places_find(struct places *p, struct error *err)
+{
+    struct shared *s = &p->log->shared;
+    places_release(p);
+    for (uint64_t looked = UINT64_MAX;;) {
+        bool found;
+        io_mutex_take(s->mutex);
+        enum neap_status status = look_in_memory(p, &found);
+        uint32_t file_count = s->open_index + 1;
+        bool moved = looked != s->change_count; /* where a file went while we looked, others stood in its place */
+        looked = s->change_count;
+        io_mutex_drop(s->mutex);
+        if (status == NEAP_NOTFOUND)
+            return error_set(err, NEAP_NOTFOUND, "topic %u is gone", p->partition.topic_id);
+        if (status != NEAP_OK || found)
+            return status;
+        if (!moved)
+            return place_damaged(p, p->base, "no index knows where it lies", err);
+        status = look_in_files(p, file_count);
+        if (status != NEAP_OK && status != NEAP_IO)
+            status = look_in_archives(p);
+        if (status == NEAP_OK)
+            return NEAP_OK;
+        if (status == NEAP_IO)
+            return error_set(err, NEAP_IO, "an index of topic %u cannot be read", p->partition.topic_id);
+    }
+}
