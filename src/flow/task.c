@@ -111,9 +111,9 @@ void task_stop_with(struct task *t, enum neap_status status, const char *format,
     task_stop(t, status, &error);
 }
 
-void task_backoff_start(struct task *t, struct task_backoff *backoff)
+void task_backoff_start(struct task *t, struct task_backoff *backoff, enum neap_status why)
 {
-    int64_t ceiling = TASK_BACKOFF_NS_MAX;
+    int64_t ceiling = why == NEAP_FULL ? TASK_FULL_NS_MAX : TASK_BACKOFF_NS_MAX;
     if (backoff->attempt < 20 && (TASK_BACKOFF_NS_MIN << backoff->attempt) < ceiling)
         ceiling = TASK_BACKOFF_NS_MIN << backoff->attempt;
     backoff->attempt++;
@@ -173,11 +173,17 @@ static void unit_done(struct log_unit *unit, enum neap_status status)
     if (status == NEAP_OK) {
         u->state = UNIT_DONE;
         task_backoff_end(&u->backoff);
+        if (u->said_full)
+            logging_info(t->p->o.logging, "there is room in the log again", LOGGING_TEXT("pipeline", t->p->o.name),
+                         LOGGING_UINT("partition", t->source.partition));
+        u->said_full = false;
     } else if (status == NEAP_FULL) {
         u->state = UNIT_WAITING;
-        task_backoff_start(t, &u->backoff);
-        logging_warn(t->p->o.logging, "the log is full; the pipeline waits", LOGGING_TEXT("pipeline", t->p->o.name),
-                     LOGGING_UINT("partition", t->source.partition));
+        task_backoff_start(t, &u->backoff, status);
+        if (!u->said_full)
+            logging_warn(t->p->o.logging, "the log is full; the pipeline waits", LOGGING_TEXT("pipeline", t->p->o.name),
+                         LOGGING_UINT("partition", t->source.partition));
+        u->said_full = true;
     } else {
         u->state = UNIT_IDLE;
         task_stop_with(t, status, "%s: %s", u->doing, status_text(status));

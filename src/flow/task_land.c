@@ -140,7 +140,9 @@ uint32_t task_finish_landing(struct task *t)
     case NEAP_FULL:
     case NEAP_AGAIN:
         t->land_state = LAND_WAITING;
-        task_backoff_start(t, &t->land_backoff);
+        task_backoff_start(t, &t->land_backoff, t->kit->landing.status);
+        if (t->kit->landing.status == NEAP_FULL && t->land_backoff.attempt > 1)
+            return 1; /* said once: it is asked often */
         logging_warn(t->p->o.logging, "the sink cannot take a batch now; it is handed over again later",
                      LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
                      LOGGING_UINT("attempt", t->land_backoff.attempt),

@@ -12,6 +12,7 @@
 #define TASK_EVENTS_PER_TURN 2048u
 #define TASK_BACKOFF_NS_MIN  (100 * NS_PER_MS)
 #define TASK_BACKOFF_NS_MAX  (30 * NS_PER_S)
+#define TASK_FULL_NS_MAX     (500 * NS_PER_MS)
 
 /* In the order they are passed through. */
 enum task_state {
@@ -39,6 +40,7 @@ struct task_unit {
     struct log_unit unit;
     enum task_unit_state state;
     struct task_backoff backoff;
+    bool said_full;
     const char *doing; /* "write dead letters" */
 };
 
@@ -116,7 +118,8 @@ void task_stop(struct task *t, enum neap_status status, const struct error *erro
 void task_stop_with(struct task *t, enum neap_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void task_publish(struct task *t);
-void task_backoff_start(struct task *t, struct task_backoff *backoff);
+/* `why`: what is full is asked again soon, as room comes without a word; what fails is left in peace. */
+void task_backoff_start(struct task *t, struct task_backoff *backoff, enum neap_status why);
 bool task_backoff_over(const struct task_backoff *backoff, mono_time now);
 void task_backoff_end(struct task_backoff *backoff);
 void task_unit_set(struct task *t, struct task_unit *u, struct log_op *ops, uint32_t count, const char *doing);

@@ -53,7 +53,7 @@ static bool is_answer(struct task *t)
     case NEAP_FULL:
     case NEAP_AGAIN:
         t->state = TASK_ASK;
-        task_backoff_start(t, &t->ask_backoff);
+        task_backoff_start(t, &t->ask_backoff, t->recover.status);
         logging_warn(t->p->o.logging, "the sink does not answer; it is asked again later",
                      LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
                      LOGGING_TEXT("error", t->recover.error.text));
@@ -324,7 +324,7 @@ static uint32_t settle_sink(struct task *t, mono_time now)
         t->state = TASK_SETTLE_LOG;
     } else if (status == NEAP_TIMEOUT || status == NEAP_FULL || status == NEAP_AGAIN) {
         t->land_state = LAND_WAITING;
-        task_backoff_start(t, &t->land_backoff);
+        task_backoff_start(t, &t->land_backoff, status);
     } else {
         t->land_state = LAND_IDLE;
         task_stop(t, status, &t->kit->landing.error);

@@ -3,7 +3,7 @@
 
 #define UNIT_LOADS_SIZE_MAX (1u << 20) /* several loads in one unit only up to here; one alone may be larger */
 #define FULL_WAIT_NS_MIN    (100 * NS_PER_MS)
-#define FULL_WAIT_NS_MAX    (5 * NS_PER_S)
+#define FULL_WAIT_NS_MAX    (250 * NS_PER_MS) /* work goes on within about a second of there being room */
 
 static struct load *load_at(struct gate *g, uint32_t index)
 {

@@ -188,6 +188,25 @@ static void a_sink_that_cannot_now_is_asked_again(void **state)
     bench_fini(&b);
 }
 
+static enum neap_status full_for_long(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    return f->land_count < 12 ? NEAP_FULL : NEAP_OK;
+}
+
+/* Twelve tries of a sink that fails would take most of a minute: the last alone waits up to half of one. */
+static void a_full_sink_is_asked_again_soon(void **state)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    b.fake.script = full_for_long;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 100, 50);
+    bench_run(&b, all_idle);
+    check_everything(&b, 100);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
 static enum neap_status never(struct fake *f, struct sink_batch *b, bool *apply)
 {
     return NEAP_TIMEOUT;
@@ -376,6 +395,7 @@ int main(void)
         cmocka_unit_test(stopping_at_any_turn_changes_nothing),
         cmocka_unit_test(what_a_sink_refuses_is_buried_alone),
         cmocka_unit_test(a_sink_that_cannot_now_is_asked_again),
+        cmocka_unit_test(a_full_sink_is_asked_again_soon),
         cmocka_unit_test(waiting_for_a_sink_does_not_hold_up_the_end),
         cmocka_unit_test(one_partition_in_conflict_stops_its_pipeline),
         cmocka_unit_test(the_log_is_the_truth_for_a_sink_without_offsets),

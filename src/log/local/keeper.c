@@ -7,7 +7,7 @@
 
 #define KEEPER_MAGIC        0x6b656570u
 #define FILL_SIZE           (1u << 20)
-#define RETRY_NS            NS_PER_S
+#define RETRY_NS            (500 * NS_PER_MS)
 #define DEAD_FILE_COUNT_MAX 16u /* kept for the next spares: a sync in a file written before is twice as fast */
 #define SPARE_NAME          "spare-" JOURNAL_NAME
 
@@ -23,7 +23,7 @@ struct keeper {
         char path[PATH_SIZE_MAX];
     } spare;
     uint8_t *zeros;
-    bool waiting;
+    bool waiting, said_waiting;
 };
 
 static void stop_log(struct keeper *k, struct error *err)
@@ -58,7 +58,9 @@ static void step_failed(struct keeper *k, struct error *err, mono_time now)
         stop_log(k, err);
         return;
     }
-    logging_warn(k->log->logging, "housekeeping waits and tries again", LOGGING_TEXT("error", err->text));
+    if (!k->said_waiting)
+        logging_warn(k->log->logging, "housekeeping waits and tries again", LOGGING_TEXT("error", err->text));
+    k->said_waiting = true;
     if (err->status == NEAP_FULL)
         set_full(k, true); /* whichever step it was, the next file cannot come */
     k->waiting = true;
@@ -456,6 +458,7 @@ static uint32_t keeper_work(void *ctx, mono_time now)
         step_failed(k, &err, now);
         return 0;
     }
+    k->said_waiting = k->said_waiting && !worked;
     return worked;
 }
 
