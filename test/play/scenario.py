@@ -232,14 +232,14 @@ class Book:
         must(balance(figures) == 0, f"the balance is {balance(figures)}: {said}")
         must(said == wanted, f"the summary says {said}, and it is {wanted}")
 
-    def check_all(self, place, pipeline="orders"):
+    def check_all(self, place, pipeline="orders", data="data"):
         """Settles, looks at everything, settles again and sees that nothing came of it; then every byte is verified."""
         figures = place.settle()[pipeline]
         self.check(place, figures)
         again = place.settle()[pipeline]
         must(again["run"]["accepted"] == 0 and again["run"]["delivered"] == 0, f"a rerun did something: {again['run']}")
         self.check(place, again)
-        place.good("doctor", "data")
+        place.good("doctor", data)
 
 
 # ---- running scenarios ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,58 @@
+/* power.h - a producer whose every word can be checked after its machine has lost power.
+ *
+ *     neap-power DIR SEED ACKED,ACKED… MADE ASKED DROPPED
+ *
+ * It opens the log in DIR, compares what is there with what earlier lives were told (the numbers on its command line), says
+ * `opened`, and then works until it is killed or the log stops. What it says on standard output, a line each, it says when the
+ * log has told it so, or, with `drop`, before it asks:
+ *
+ *     unit W SEQ    unit SEQ of writer W is durable         made G      topic gG is there
+ *     drop G        the deletion of topic gG will be asked  dropped G   it is gone
+ *
+ * Each writer has one unit on its way: a batch for its partition of the newest topic, the commit point of its group (where
+ * the batch begins) and a fact that names the unit. Unit SEQ is the same bytes every time it is made. Topics come and go, so
+ * that files die and are used again.
+ *
+ * owner    one process, one log, one agent on the main thread
+ * limits   WRITER_COUNT units on their way, and one change of topics
+ * errors   exit 1 and a line `broken: …` where a promise was not kept; exit 6 where the log has stopped
+ * promise  nothing is believed of the log but what log.h says of it */
+#ifndef POWER_POWER_H
+#define POWER_POWER_H
+
+#include "log/batch.h"
+#include "log/log.h"
+
+#define EXIT_STOPPED   6
+#define WRITER_COUNT   6u
+#define BATCH_ROOM     (32u << 10)
+#define TOPIC_COUNT    3u /* at one time, before the oldest is deleted */
+#define FACT_SIZE      16u
+#define GROUP_NAME     "w%u"
+#define RECORDS_MAX    4u
+#define VALUE_SIZE_MAX 6000u
+
+struct told { /* to earlier lives */
+    uint64_t acked[WRITER_COUNT];
+    uint64_t made, asked, dropped; /* the highest number of a topic */
+};
+
+struct standing { /* of a writer */
+    uint32_t number;
+    uint64_t seq;        /* of its last durable unit */
+    uint64_t generation; /* the topic that unit went to */
+    uint64_t base;       /* where that unit's batch begins */
+};
+
+/* The batch of a unit, base offset 0: a function of its arguments alone. Gives how many records. */
+uint32_t unit_batch(uint32_t writer, uint64_t seq, uint64_t generation, uint64_t base, uint8_t *room,
+                    struct bytes *ret_batch);
+struct bytes unit_fact(uint8_t room[FACT_SIZE], uint64_t seq, uint64_t generation);
+
+/* Compares an opened log with what was told; gives where each writer stands, and the newest topic there is. */
+void power_check(struct log *log, const struct told *told, struct standing writers[WRITER_COUNT],
+                 uint64_t *ret_generation);
+/* One more line on standard output, `broken: …`, and the end. */
+void broken(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+#endif
