@@ -243,7 +243,8 @@ static int ask_once(struct session *s, struct bytes request, struct bytes body, 
 }
 
 /* A directory that is held though nobody listens belongs to a node that starts or ends, or to a command such as this
- * one: it is free, or answers, in a moment. So does a node that too many ask at once. */
+ * one: it is free, or answers, in a moment. A node that too many ask at once has a place as soon as one of them is
+ * answered, or has been silent for too long: that is worth all the time there is. */
 static int ask_patiently(struct session *s, struct bytes request, struct bytes body, enum neap_status *ret_status)
 {
     mono_time start = io_now(s->cli->io), deadline = mono_after(start, s->timeout_ns);
@@ -253,8 +254,10 @@ static int ask_patiently(struct session *s, struct bytes request, struct bytes b
         s->end = (struct error){ 0 };
         s->ended = false;
         int code = ask_once(s, request, body, deadline, ret_status, &error);
-        bool later = (code != CLI_OK && error.status == NEAP_HELD) || s->end.status == NEAP_AGAIN;
-        if (later && io_now(s->cli->io).ns < patience.ns) {
+        bool held = code != CLI_OK && error.status == NEAP_HELD;
+        bool crowded = s->end.status == NEAP_AGAIN || (code == CLI_OK && *ret_status == NEAP_AGAIN);
+        mono_time now = io_now(s->cli->io);
+        if ((held && now.ns < patience.ns) || (crowded && now.ns < deadline.ns)) {
             cli_rest(s->cli, 20 * NS_PER_MS);
             continue;
         }

@@ -168,7 +168,8 @@ struct io_stream;
 
 struct io_stream_events {
     void (*data)(struct io_stream *stream, struct bytes bytes);          /* borrowed for the call */
-    void (*sent)(struct io_stream *stream, enum neap_status status);     /* the one send in flight is done */
+    void (*sent)(struct io_stream *stream, enum neap_status status);     /* the one send in flight is done; CLOSED: not all of
+                                                                             it: what the peer said before it left still comes */
     void (*closed)(struct io_stream *stream, enum neap_status status);   /* last; CLOSED: the peer left; stream is freed after it */
 };
 

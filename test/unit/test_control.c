@@ -288,6 +288,21 @@ static void one_too_many_is_told_to_come_back(void **state)
     int extra = dial(w);
     read_to_end(extra, room, sizeof(room));
     assert_holds(room, "{\"end\":\"AGAIN\"");
+    /* Also a client that has much to say, and is still saying it when it is refused, gets to read why. */
+    uint8_t *body = calloc(1, CONTROL_BODY_SIZE_MAX);
+    for (unsigned i = 0; i < 40; i++) {
+        char line[96];
+        snprintf(line, sizeof(line), "{\"verb\":\"topic append\",\"topic\":\"t\",\"count\":1,\"body\":%u}",
+                 CONTROL_BODY_SIZE_MAX);
+        struct bytes request = bytes_of_text(line), big = { body, CONTROL_BODY_SIZE_MAX };
+        w->answer_size = 0;
+        assert_int_equal(
+            control_ask(w->io, w->socket, request, big, keep, w, mono_after(io_now(w->io), 10 * NS_PER_S), NULL),
+            NEAP_OK);
+        w->answer[w->answer_size] = '\0';
+        assert_holds(w->answer, "{\"end\":\"AGAIN\"");
+    }
+    free(body);
     for (unsigned i = 0; i < CONTROL_CONNECTION_COUNT_MAX; i++)
         close(fds[i]);
     close(extra);

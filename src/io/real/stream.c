@@ -118,9 +118,8 @@ static void bytes_sent(uv_write_t *write, int rc)
     CHECK_MAGIC(s, STREAM_MAGIC);
     real_loop_count_callback(s->pipe.loop);
     s->sending = false;
+    /* A peer that has left may have said something before: what it said is read first, and its end tells the rest. */
     s->base.events->sent(&s->base, rc == 0 ? NEAP_OK : NEAP_CLOSED);
-    if (rc != 0)
-        stream_end(s, NEAP_CLOSED);
 }
 
 enum neap_status real_stream_send(struct io_stream *stream, struct bytes bytes)
