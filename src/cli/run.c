@@ -243,20 +243,24 @@ static int check_stdout(struct cli *cli, const struct config *config)
 
 static int outcome(struct run *run, enum neap_status status, const struct error *error)
 {
-    bool dead = false, stopped = false;
+    bool dead = false, stopped = false, left = false;
     if (status != NEAP_OK)
         return say_error(run->cli, error);
     for (uint32_t i = 0; i < node_pipeline_count(run->node); i++) {
         struct node_pipeline_figures figures;
         node_pipeline_figures(run->node, i, &figures);
         dead = dead || figures.run.dead_lettered > 0;
-        if (figures.stopped && figures.error.status != NEAP_OK) {
+        if (figures.stopped && figures.error.status == NEAP_CLOSED && node_reader_left(run->node)) {
+            left = true;
+        } else if (figures.stopped && figures.error.status != NEAP_OK) {
             say(run->cli, "pipeline %s: %s", figures.name, figures.error.text);
             stopped = true;
         }
     }
     if (stopped)
         return CLI_NO;
+    if (left)
+        return CLI_PIPE; /* as quiet as dying of SIGPIPE */
     if (run->timed_out) {
         say(run->cli, "stopped: the time given is over");
         return CLI_TIMEOUT;

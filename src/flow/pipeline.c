@@ -138,8 +138,12 @@ void pipeline_stop(struct pipeline *p, enum neap_status status, const struct err
         return;
     p->status = status;
     p->error = *error;
-    logging_error(p->o.logging, "pipeline stopped", LOGGING_TEXT("pipeline", p->o.name),
-                  LOGGING_TEXT("error", p->error.text));
+    if (status == NEAP_CLOSED) /* whoever took what it delivers has left: the way of a pipe, no fault */
+        logging_info(p->o.logging, "pipeline stopped", LOGGING_TEXT("pipeline", p->o.name),
+                     LOGGING_TEXT("error", p->error.text));
+    else
+        logging_error(p->o.logging, "pipeline stopped", LOGGING_TEXT("pipeline", p->o.name),
+                      LOGGING_TEXT("error", p->error.text));
 }
 
 /* ---- the owner epoch -------------------------------------------------------------------------------------------- */

@@ -28,6 +28,20 @@ bool node_first_stopped(struct node *n, struct error *ret_error)
     return found;
 }
 
+/* Whoever read standard output has seen enough, as `head` has after its lines: what a node prints is then printed for nobody. */
+bool node_reader_left(struct node *n)
+{
+    bool left = false;
+    io_mutex_take(n->mutex);
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        const struct node_pipeline *np = &n->pipelines[i];
+        left |=
+            np->config->sink.kind == CONFIG_SINK_STDOUT && np->shown.stopped && np->shown.error.status == NEAP_CLOSED;
+    }
+    io_mutex_drop(n->mutex);
+    return left;
+}
+
 struct sums {
     uint64_t in_log; /* events since the pipeline began */
     uint64_t ends;   /* events since the topic began */

@@ -186,7 +186,7 @@ static uint32_t main_work(void *ctx, mono_time now)
     if (health != NEAP_OK) {
         leave(n, health);
     } else {
-        if (atomic_load(&n->stop_asked) && !n->main.draining)
+        if ((atomic_load(&n->stop_asked) || node_reader_left(n)) && !n->main.draining)
             begin_draining(n, now);
         if (n->main.draining)
             look_at_draining(n, now);

@@ -40,6 +40,7 @@ enum neap_status node_run(struct node *node, void (*tick)(void *ctx, struct node
 /* As SIGTERM: read no more, land what is on its way, return from node_run(). From any thread, the tick included. */
 void             node_stop(struct node *node);
 void             node_close(struct node **node);
+bool             node_reader_left(struct node *node);    /* of standard output; the node then drains and leaves. Any thread */
 struct log      *node_log(struct node *node);
 uint32_t         node_pipeline_count(const struct node *node);
 void             node_pipeline_figures(struct node *node, uint32_t index,

@@ -80,7 +80,7 @@ static enum neap_status write_batch(struct stdout_sink *s, struct sink_batch *b)
         return error_set(&b->error, status, "standard output: nobody read it for %lld s",
                          (long long)(write_ns / NS_PER_S));
     case NEAP_CLOSED:
-        return error_set(&b->error, NEAP_IO, "standard output: its reader has gone (broken pipe)");
+        return error_set(&b->error, status, "standard output: its reader has gone (broken pipe)");
     default:
         return error_set(&b->error, status, "standard output: %s", status_text(status));
     }

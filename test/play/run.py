@@ -3,8 +3,9 @@
 import json
 import os
 import sqlite3
+import subprocess
 
-from lib import SCRATCH, Running, done, folder, neap, numbers, ok, on_terminal, pipeline, write
+from lib import NEAP, SCRATCH, Running, done, folder, neap, numbers, ok, on_terminal, pipeline, write
 
 KEYS = ["accepted", "filtered", "duplicates", "delivered", "dead_lettered", "in_flight", "produced"]
 
@@ -54,6 +55,21 @@ ok(r.lines() == [{"topic": "p.dead", "events": 1}], "dlq list knows the topic an
 r = neap("dlq", "show", "p.dead", "dead.yaml", "--json")
 one = r.lines()[0]
 ok(one["reason"] == "not_json" and one["line"] == 2 and one["file"].endswith("in2.ndjson") and one.get("text") == '{"n":', "dlq show --json has reason, place and the text as it came", r)
+
+# Whoever reads its standard output may leave when it has seen enough.
+home = folder("left")
+write("neap.yaml", pipeline(sink="stdout: {}"), cwd=home)
+write("in.ndjson", numbers(0, 200000), cwd=home)
+for mode in ("--until-idle", "--log=info"):
+    with subprocess.Popen([NEAP, "run", mode], cwd=home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        first = p.stdout.readline()
+        p.stdout.close()
+        talk = p.stderr.read().decode()
+        code = p.wait(timeout=60)
+    ok(first.startswith(b'{"n":') and code == 141 and "level=error" not in talk and "neap:" not in talk,
+       f"neap run {mode} | head -n 1 leaves quietly, as by SIGPIPE: 141", (code, talk))
+r = neap("run", "--until-idle", cwd=home)
+ok(r.code == 0 and r.out.splitlines()[-1] == '{"n":199999}', "and the next run delivers the rest", r.code)
 
 home = folder("gone")
 write("neap.yaml", pipeline(), cwd=home)

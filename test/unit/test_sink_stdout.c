@@ -110,7 +110,7 @@ static void a_reader_that_left_stops_us(void **state)
     p->reader = -1;
     struct landing *l = landing_new(&p->world, p->sink, source);
     landing_add(l, 0, "{}");
-    assert_int_equal(landing_land(l), NEAP_IO);
+    assert_int_equal(landing_land(l), NEAP_CLOSED);
     assert_string_equal(l->batch.error.text, "standard output: its reader has gone (broken pipe)");
     landing_free(&l);
 }
