@@ -4,6 +4,7 @@
 #include "config/meaning.h"
 #include "base/must.h"
 #include "config/limits.h"
+#include "config/loops.h"
 #include "config/messages.h"
 #include <strings.h>
 
@@ -294,4 +295,6 @@ void meaning_check(struct reading *r, const struct tree_node *root, struct confi
         for (uint32_t other = 0; other < config->pipeline_count; other++)
             check_other(&m, p, &config->pipelines[other]);
     }
+    if (!r->starved)
+        loops_check(config, r->messages);
 }
