@@ -192,6 +192,8 @@ enum neap_status log_topic_ensure(struct log_client *client, const char *name, u
 enum neap_status log_topic_ensure_with(struct log_client *client, const char *name, uint32_t partition_count,
                                        const struct log_topic_settings *settings, mono_time deadline,
                                        struct log_topic *ret_topic, struct error *err);
+/* Whether so many more partitions fit into this log. FULL: the text says how many there are, and the bound. */
+enum neap_status log_partitions_check(struct log *log, uint32_t more_count, struct error *err);
 /* First offset not yet durable: one past the last record a reader may see. NOTFOUND. */
 enum neap_status log_partition_end(struct log *log, struct log_partition partition, log_offset *ret_end);
 /* The offsets that are kept: [start, end). NOTFOUND. */

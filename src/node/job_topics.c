@@ -75,6 +75,9 @@ enum job_state job_topic_create(struct job *job, struct writer *w)
     uint64_t count = job->has_count ? job->count : 1;
     if (count < 1 || count > TOPIC_PARTITION_COUNT_MAX)
         return job_fail(job, NEAP_MISUSE, "a topic has 1 to %u partitions", TOPIC_PARTITION_COUNT_MAX);
+    struct error error = { 0 };
+    if (log_partitions_check(job->context.log, (uint32_t)count, &error) != NEAP_OK)
+        return job_fail(job, NEAP_MISUSE, "topic '%s' would have %s", job->topic_name, error.text);
     job->op =
         (struct log_op){ .kind = LOG_TOPIC_CREATE, .name = bytes_of_text(job->topic_name), .count = (uint32_t)count };
     return job_submit(job);

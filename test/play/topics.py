@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from lib import NEAP, SCRATCH, done, neap, ok
+from lib import NEAP, SCRATCH, done, neap, ok, write
 
 D = ("--data", "d")
 r = neap("topic", "create", "orders", "--partitions", "3", *D)
@@ -30,6 +30,13 @@ r = neap("topic", "read", "orders", "--partition", partition, "--from", "1", "--
 ok(r.out == '{"n":2}\nlast\n', "--from and --limit cut out a part", r)
 r = neap("topic", "read", "orders", "--partition", "7", *D)
 ok(r.code == 1 and "no partition 7" in r.err, "a partition that is not there is named", r)
+
+r = neap("topic", "create", "wide", "--partitions", "9999", *D)
+ok(r.code == 1 and "9999 more partitions: there are 3 already, and at most 10000" in r.err,
+   "more partitions than a node holds: 1, with both numbers, and no word of a full disk", r)
+write("wide.yaml", "node: {data: d}\ntopics: {wide: {partitions: 9999}}\npipelines: {p: {source: {topic: orders}, sink: {file: out}}}\n")
+r = neap("run", "wide.yaml", "--until-idle")
+ok(r.code != 0 and "at most 10000" in r.err and "full" not in r.err, "a file that asks for them is told the same", r)
 
 many = "".join(f"{n}\n" for n in range(30000)).encode()
 neap("topic", "create", "many", *D)

@@ -361,6 +361,11 @@ enum neap_status log_topic_ensure_with(struct log_client *client, const char *na
         if (settings != NULL)
             op.payload = log_settings_encode(settings, room);
         struct log_unit unit = { .ops = &op, .count = 1 };
+        status = log_partitions_check(log, op.count, err);
+        if (status != NEAP_OK) {
+            error_while(err, "create topic %s", name);
+            return status;
+        }
         status = log_submit_wait(client, &unit, deadline);
         if (status != NEAP_OK && status != NEAP_EXISTS)
             return error_set(err, status, "create topic %s: %s", name, status_text(status));
@@ -370,6 +375,18 @@ enum neap_status log_topic_ensure_with(struct log_client *client, const char *na
         return error_set(err, NEAP_MISUSE, "topic %s has %u partitions, not %u", name, ret_topic->partition_count,
                          partition_count);
     return status == NEAP_OK ? NEAP_OK : error_set(err, status, "topic %s: %s", name, status_text(status));
+}
+
+enum neap_status log_partitions_check(struct log *log, uint32_t more_count, struct error *err)
+{
+    struct shared *s = &log->shared;
+    io_mutex_take(s->mutex);
+    uint32_t count = s->views.partition_count, most = s->views.partition_count_max;
+    io_mutex_drop(s->mutex);
+    if (more_count <= most - count)
+        return NEAP_OK;
+    return error_set(err, NEAP_FULL, "%u more partition%s: there are %u already, and at most %u", more_count,
+                     more_count == 1 ? "" : "s", count, most);
 }
 
 enum neap_status log_partition_range(struct log *log, struct log_partition partition, log_offset *ret_start,
