@@ -249,6 +249,7 @@ static int ask_patiently(struct session *s, struct bytes request, struct bytes b
 {
     mono_time start = io_now(s->cli->io), deadline = mono_after(start, s->timeout_ns);
     mono_time patience = mono_min(mono_after(start, CLI_HELD_NS), deadline);
+    bool refused = false;
     for (;;) {
         struct error error = { 0 };
         s->end = (struct error){ 0 };
@@ -258,8 +259,13 @@ static int ask_patiently(struct session *s, struct bytes request, struct bytes b
         bool crowded = s->end.status == NEAP_AGAIN || (code == CLI_OK && *ret_status == NEAP_AGAIN);
         mono_time now = io_now(s->cli->io);
         if ((held && now.ns < patience.ns) || (crowded && now.ns < deadline.ns)) {
+            refused = refused || crowded;
             cli_rest(s->cli, 20 * NS_PER_MS);
             continue;
+        }
+        if (crowded || (refused && *ret_status == NEAP_TIMEOUT)) {
+            say(s->cli, "no answer within the time given: too many ask at once");
+            return CLI_TIMEOUT;
         }
         if (code != CLI_OK || (*ret_status != NEAP_OK && *ret_status != NEAP_TIMEOUT && !out_is_closed(s->cli))) {
             error.status = code != CLI_OK ? error.status : *ret_status;

@@ -83,6 +83,16 @@ if ok(STRACE is not None, "strace is there to make calls fail"):
         full = re.search(r'"accepted":200,"filtered":0,"duplicates":0,"delivered":200', again.out)
         ok(r.code == 6 and again.code == 0 and full, f"{call} number {when} fails: 6; the next run completes the work, nothing twice", (r, again))
 
+    # 134: a bug stops it at once. Here the system claims to have written more than it was given.
+    h = home("bug")
+    r = neap("run", "--until-idle", cwd=h,
+             command=[STRACE, "-f", "-o", "/dev/null", "-e", "trace=pwritev", "-e", "inject=pwritev:retval=100000000:when=9"])
+    again = neap("run", "--until-idle", "--summary", "json", cwd=h)
+    # strace ends by the signal that ended what it watched; a shell calls that 128+6
+    ok(r.code == -signal.SIGABRT and re.search(r"neap: bug: \S+:\d+: \w+: this must hold: ", r.err),
+       "what must hold does not: ended by SIGABRT (134 to a shell), with the place and the rule", r)
+    ok(again.code == 0 and '"accepted":200' in again.out and '"delivered":200' in again.out, "and the next run completes the work", again)
+
 # 7 is in run.py; 128+n
 h = home("killed", follow=True)
 with Running(cwd=h) as run:

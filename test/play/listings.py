@@ -2,6 +2,7 @@
 """Listings of a running node, through its socket, while it works; and the same of its directory afterwards."""
 import json
 import os
+import socket
 import subprocess
 
 from lib import NEAP, SCRATCH, Running, done, neap, numbers, ok, on_terminal, pipeline, write
@@ -43,6 +44,21 @@ with Running() as run:
     ok(r.code == 0, "--node takes the socket", r)
     mode = os.stat(os.path.join(SCRATCH, "data", "neap.sock")).st_mode & 0o777
     ok(mode == 0o600, "the socket is for its owner only", oct(mode))
+    idle = []
+    for _ in range(16):   # more than the node talks to at one time
+        idle.append(socket.socket(socket.AF_UNIX))
+        idle[-1].connect(os.path.join(SCRATCH, "data", "neap.sock"))
+    r = neap("status", "--timeout", "300ms")
+    ok(r.code == 7 and r.err == "neap: no answer within the time given: too many ask at once\n", "a node that too many ask says so", r)
+    waiting = subprocess.Popen([NEAP, "status"], cwd=SCRATCH, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        waiting.wait(timeout=0.5)
+    except subprocess.TimeoutExpired:
+        pass
+    for one in idle:
+        one.close()
+    out, err = waiting.communicate(timeout=60)
+    ok(waiting.returncode == 0 and b"node running" in out and err == b"", "and answers when there is a place again", (waiting.returncode, err))
     many = [subprocess.Popen([NEAP, "topic", "read", "numbers"], cwd=SCRATCH, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(12)]
     sizes = {len(p.communicate()[0].splitlines()) for p in many}
     ok(sizes == {300}, "a dozen readers at once all get everything", sizes)

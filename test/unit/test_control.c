@@ -296,9 +296,9 @@ static void one_too_many_is_told_to_come_back(void **state)
                  CONTROL_BODY_SIZE_MAX);
         struct bytes request = bytes_of_text(line), big = { body, CONTROL_BODY_SIZE_MAX };
         w->answer_size = 0;
-        assert_int_equal(
-            control_ask(w->io, w->socket, request, big, keep, w, mono_after(io_now(w->io), 10 * NS_PER_S), NULL),
-            NEAP_OK);
+        assert_int_equal(control_ask(w->io, w->socket, request, big, keep, w, mono_after(io_now(w->io), 10 * NS_PER_S),
+                                     NULL),
+                         NEAP_OK);
         w->answer[w->answer_size] = '\0';
         assert_holds(w->answer, "{\"end\":\"AGAIN\"");
     }
