@@ -19,7 +19,7 @@
 struct real_stream {
     struct io_stream base;
     uint32_t magic;
-    bool sending, closing;
+    bool sending, closing, paused;
     enum neap_status end; /* what `closed` will say */
     struct real_agent *agent;
     uv_pipe_t pipe;
@@ -118,8 +118,10 @@ static void bytes_sent(uv_write_t *write, int rc)
     CHECK_MAGIC(s, STREAM_MAGIC);
     real_loop_count_callback(s->pipe.loop);
     s->sending = false;
-    /* A peer that has left may have said something before: what it said is read first, and its end tells the rest. */
     s->base.events->sent(&s->base, rc == 0 ? NEAP_OK : NEAP_CLOSED);
+    /* A peer that has left may have said something before: whoever reads meets that first, and then the end. */
+    if (rc != 0 && s->paused)
+        stream_end(s, NEAP_CLOSED);
 }
 
 enum neap_status real_stream_send(struct io_stream *stream, struct bytes bytes)
@@ -147,6 +149,7 @@ void real_stream_pause(struct io_stream *stream, bool paused)
     real_agent_must_own(s->agent);
     if (s->closing)
         return;
+    s->paused = paused;
     int rc =
         paused ? uv_read_stop((uv_stream_t *)&s->pipe) : uv_read_start((uv_stream_t *)&s->pipe, give_room, bytes_came);
     if (rc != 0 && rc != UV_EALREADY)
