@@ -1,11 +1,11 @@
 /* bench_log.c - durable appends against a bare serial loop of the same bytes, in the same run.
  *
- *     bench-log DIR [seconds per case]
+ *     bench-log DIR [seconds per round [event size [batch size [partitions]]]]      0 or left out: all of them
  *
- * For each event size and batch size: one agent appends batches of events to one partition, as many on their way as the log
- * lets in, for a while. Then the same number of bytes per sync is written to a file that has been written before, by
- * pwrite and fdatasync in turn: what a program without any log would do. The ratio is bytes against bytes, journal bytes
- * (headers and padding aside: only batches count) against bare bytes. Both are done in turn several times; medians.
+ * For each event size, batch size and number of partitions: one agent appends batches of events, each to the next partition
+ * of a walk that jumps about and meets all of them, as many on their way as the log lets in, for a while. Then the same number of bytes per sync is written to a file that has been written before, by
+ * pwrite and fdatasync in turn: what a program without any log would do. The ratio is bytes against bytes, batches
+ * alone against bare bytes (what the journal writes about them is its own affair). Both are done in turn several times; medians.
  * The journal writes into recycled files: a topic is filled and deleted first, and again after each round.
  *
  * Then latency: one in flight, and at half of the full rate. */
@@ -22,6 +22,8 @@
 
 #define SLOT_COUNT_MAX 1024u
 #define ROUND_COUNT    5u
+#define INDEX_COUNT    (512u << 10) /* a file of 64 MiB holds 320 Ki events of 100 B in batches of their own */
+#define STRIDE         7919u        /* a prime: the next partition's things are never the neighbour's */
 
 struct producer {
     struct io *io;
@@ -30,6 +32,7 @@ struct producer {
     struct io_agent agent;
     struct io_timer timer;
     struct log_partition to;
+    uint32_t partition_count;
     uint8_t *batch;
     size_t batch_size;
     uint32_t events; /* in a batch */
@@ -37,11 +40,10 @@ struct producer {
         struct log_unit unit;
         struct log_op op;
         mono_time submitted;
-        bool busy;
     } slots[SLOT_COUNT_MAX];
     uint32_t slot_count, free_slots[SLOT_COUNT_MAX], free_count;
-    int64_t interval_ns; /* 0: as fast as it goes */
-    mono_time next, end;
+    int64_t interval_ns;      /* 0: as fast as it goes */
+    mono_time now, next, end; /* now: of the turn */
     uint64_t submitted, done;
     struct histogram latency;
 };
@@ -51,8 +53,7 @@ static void done(struct log_unit *unit, enum neap_status status)
     struct slot *slot = (struct slot *)unit;
     struct producer *p = unit->ctx;
     must(status == NEAP_OK);
-    histogram_add(&p->latency, (uint64_t)(io_now(p->io).ns - slot->submitted.ns));
-    slot->busy = false;
+    histogram_add(&p->latency, (uint64_t)(p->now.ns - slot->submitted.ns));
     p->free_slots[p->free_count++] = (uint32_t)(slot - p->slots);
     p->done++;
 }
@@ -61,6 +62,7 @@ static bool submit(struct producer *p, mono_time since)
 {
     if (p->free_count == 0)
         return false;
+    p->to.partition = (p->to.partition + STRIDE) % p->partition_count;
     struct slot *slot = &p->slots[p->free_slots[p->free_count - 1]];
     slot->op = (struct log_op){
         .kind = LOG_APPEND, .target = p->to, .count = p->events, .payload = { p->batch, p->batch_size }
@@ -83,6 +85,7 @@ static void fire(struct io_timer *timer, mono_time now)
 static uint32_t work(void *ctx, mono_time now)
 {
     struct producer *p = ctx;
+    p->now = now;
     uint32_t count = log_client_work(p->client);
     if (now.ns >= p->end.ns) {
         if (p->done == p->submitted)
@@ -149,7 +152,7 @@ static struct outcome produce(struct producer *p, double seconds, uint32_t infli
     return (struct outcome){ (double)(end.ns - start.ns) / 1e9, p->done, after.sync_count - before.sync_count };
 }
 
-static void new_topic(struct producer *p)
+static void new_topic(struct producer *p, uint32_t partition_count)
 {
     static int number;
     char name[32];
@@ -162,8 +165,9 @@ static void new_topic(struct producer *p)
         must(log_submit_wait(p->client, &unit, deadline) == NEAP_OK);
     }
     snprintf(name, sizeof name, "t%d", number++);
-    must(log_topic_ensure(p->client, name, 1, deadline, &topic, &err) == NEAP_OK);
+    must(log_topic_ensure(p->client, name, partition_count, deadline, &topic, &err) == NEAP_OK);
     p->to = (struct log_partition){ topic.id, 0 };
+    p->partition_count = partition_count;
 }
 
 /* ---- the bare loop ---- */
@@ -213,13 +217,14 @@ static double median(double *values, size_t count)
     return values[count / 2];
 }
 
-static void full_load(struct producer *p, struct bare *bare, uint32_t size, uint32_t events, double seconds)
+static void full_load(struct producer *p, struct bare *bare, uint32_t size, uint32_t events, uint32_t partitions,
+                      double seconds)
 {
     double ratios[ROUND_COUNT], rates[ROUND_COUNT], bares[ROUND_COUNT];
     uint64_t per_sync = 0;
     make_batch(p, events, size);
     for (uint32_t i = 0; i < ROUND_COUNT; i++) {
-        new_topic(p);
+        new_topic(p, partitions);
         struct outcome o = produce(p, seconds, SLOT_COUNT_MAX, 0);
         double bytes = (double)o.batches * (double)p->batch_size;
         per_sync = (uint64_t)(bytes / (double)o.syncs);
@@ -230,9 +235,9 @@ static void full_load(struct producer *p, struct bare *bare, uint32_t size, uint
         ratios[i] = rates[i] / bares[i];
     }
     double rate = median(rates, ROUND_COUNT);
-    printf("%6u B x %4u  %9.0f events/s  %6.0f MB/s  bare %6.0f MB/s  %7.0f B/sync  ratio %.2f\n", size, events,
-           rate / (double)p->batch_size * events, rate / 1e6, median(bares, ROUND_COUNT) / 1e6, (double)per_sync,
-           median(ratios, ROUND_COUNT));
+    printf("%6u B x %4u  %5u partitions  %9.0f events/s  %6.0f MB/s  bare %6.0f MB/s  %7.0f B/sync  ratio %.2f\n", size,
+           events, partitions, rate / (double)p->batch_size * events, rate / 1e6, median(bares, ROUND_COUNT) / 1e6,
+           (double)per_sync, median(ratios, ROUND_COUNT));
     fflush(stdout);
 }
 
@@ -244,12 +249,12 @@ static double us(const struct histogram *h, double q)
 static void latency(struct producer *p, uint32_t size, uint32_t events, double seconds)
 {
     make_batch(p, events, size);
-    new_topic(p);
+    new_topic(p, 1);
     struct outcome full = produce(p, seconds, SLOT_COUNT_MAX, 0);
-    new_topic(p);
+    new_topic(p, 1);
     produce(p, seconds, 1, 0);
     struct histogram one = p->latency;
-    new_topic(p);
+    new_topic(p, 1);
     produce(p, seconds, SLOT_COUNT_MAX, (int64_t)(2e9 * full.seconds / (double)full.batches));
     struct histogram half = p->latency;
     printf("%6u B x %4u  one in flight p50 %4.0f p99 %5.0f p99.9 %6.0f us   half load p50 %5.0f p99 %6.0f p99.9 %6.0f "
@@ -263,13 +268,19 @@ static void latency(struct producer *p, uint32_t size, uint32_t events, double s
 static void warm_up(struct producer *p)
 {
     make_batch(p, 1024, 100);
-    new_topic(p);
+    new_topic(p, 1);
     struct log_figures f;
     do {
         produce(p, 0.2, SLOT_COUNT_MAX, 0);
         log_figures(p->log, &f);
     } while (f.append_size < 1200u << 20);
-    new_topic(p);
+    new_topic(p, 1);
+}
+
+static bool wanted(int argc, char **argv, int which, uint32_t value)
+{
+    uint32_t asked = argc > which ? (uint32_t)atoi(argv[which]) : 0;
+    return asked == 0 || asked == value;
 }
 
 int main(int argc, char **argv)
@@ -279,14 +290,14 @@ int main(int argc, char **argv)
     struct bare bare = { 0 };
     char path[512];
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-log DIR [seconds per round]\n");
+        fprintf(stderr, "usage: bench-log DIR [seconds per round [event size [batch size [partitions]]]]\n");
         return 2;
     }
     double seconds = argc > 2 ? atof(argv[2]) : 0.3;
     snprintf(path, sizeof path, "%s/log", argv[1]);
     p.io = io_real_open(&err);
     must(p.io != NULL);
-    struct log_options options = { .path = path, .disk_size = 4ull << 30 };
+    struct log_options options = { .path = path, .disk_size = 4ull << 30, .index_count_max = INDEX_COUNT };
     p.agent = (struct io_agent){ .name = "producer", .work = work, .ctx = &p };
     p.timer = (struct io_timer){ .agent = &p.agent, .fire = fire };
     if (log_open(p.io, &options, &p.log, &err) != NEAP_OK || io_agent_attach(p.io, &p.agent, &err) != NEAP_OK ||
@@ -297,16 +308,20 @@ int main(int argc, char **argv)
     }
     bare_open(&bare, argv[1]);
     warm_up(&p);
-    printf("durable appends, one process, one partition, at full load, against pwrite + fdatasync of as many bytes per "
-           "sync\n");
-    static const uint32_t sizes[] = { 100, 1024 }, batches[] = { 1, 16, 128, 1024 };
+    printf("durable appends, one process, at full load, against pwrite + fdatasync of as many bytes per sync\n");
+    static const uint32_t sizes[] = { 100, 1024 }, batches[] = { 1, 16, 128, 1024 }, partitions[] = { 1, 100, 10000 };
     for (size_t s = 0; s < COUNT_OF(sizes); s++)
         for (size_t b = 0; b < COUNT_OF(batches); b++)
-            full_load(&p, &bare, sizes[s], batches[b], seconds);
-    printf("latency of an append\n");
-    for (size_t s = 0; s < COUNT_OF(sizes); s++)
-        latency(&p, sizes[s], 1, 2 * seconds);
-    latency(&p, 100, 128, 2 * seconds);
+            for (size_t n = 0; n < COUNT_OF(partitions); n++)
+                if (wanted(argc, argv, 3, sizes[s]) && wanted(argc, argv, 4, batches[b]) &&
+                    wanted(argc, argv, 5, partitions[n]))
+                    full_load(&p, &bare, sizes[s], batches[b], partitions[n], seconds);
+    if (argc <= 3) {
+        printf("latency of an append\n");
+        for (size_t s = 0; s < COUNT_OF(sizes); s++)
+            latency(&p, sizes[s], 1, 2 * seconds);
+        latency(&p, 100, 128, 2 * seconds);
+    }
     log_client_close(&p.client);
     io_agent_stop(&p.agent);
     log_close(&p.log);

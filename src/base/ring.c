@@ -64,31 +64,53 @@ static uint8_t *element(struct ring *ring, uint64_t index)
 
 bool ring_push(struct ring *ring, const void *from)
 {
-    CHECK_MAGIC(ring, RING_MAGIC);
-    uint64_t pushed = atomic_load_explicit(&ring->pusher.pushed, memory_order_relaxed);
-    if (pushed - ring->pusher.popped_seen > ring->mask) {
-        ring->pusher.popped_seen = atomic_load_explicit(&ring->popper.popped, memory_order_acquire);
-        if (pushed - ring->pusher.popped_seen > ring->mask)
-            return false;
-    }
-    memcpy(element(ring, pushed), from, ring->element_size);
-    atomic_store_explicit(&ring->pusher.pushed, pushed + 1, memory_order_release);
-    return true;
+    return ring_push_many(ring, from, 1);
 }
 
 bool ring_pop(struct ring *ring, void *ret_element)
 {
+    return ring_pop_many(ring, ret_element, 1) == 1;
+}
+
+/* How many elements lie together from `index` on, of `count` wanted: the rest begins at the start again. */
+static size_t until_the_end(const struct ring *ring, uint64_t index, size_t count)
+{
+    size_t left = ring->mask + 1 - (size_t)(index & ring->mask);
+    return count < left ? count : left;
+}
+
+bool ring_push_many(struct ring *ring, const void *from, size_t count)
+{
     CHECK_MAGIC(ring, RING_MAGIC);
-    uint64_t popped = atomic_load_explicit(&ring->popper.popped, memory_order_relaxed);
-    if (popped == ring->popper.pushed_seen) {
-        ring->popper.pushed_seen = atomic_load_explicit(&ring->pusher.pushed, memory_order_acquire);
-        must(ring->popper.pushed_seen - popped <= ring->mask + 1);
-        if (popped == ring->popper.pushed_seen)
+    uint64_t pushed = atomic_load_explicit(&ring->pusher.pushed, memory_order_relaxed);
+    if (count > ring->mask + 1 - (pushed - ring->pusher.popped_seen)) {
+        ring->pusher.popped_seen = atomic_load_explicit(&ring->popper.popped, memory_order_acquire);
+        if (count > ring->mask + 1 - (pushed - ring->pusher.popped_seen))
             return false;
     }
-    memcpy(ret_element, element(ring, popped), ring->element_size);
-    atomic_store_explicit(&ring->popper.popped, popped + 1, memory_order_release);
+    size_t first = until_the_end(ring, pushed, count) * ring->element_size, all = count * ring->element_size;
+    memcpy(element(ring, pushed), from, first);
+    memcpy(ring->elements, (const uint8_t *)from + first, all - first);
+    atomic_store_explicit(&ring->pusher.pushed, pushed + count, memory_order_release);
     return true;
+}
+
+size_t ring_pop_many(struct ring *ring, void *ret_elements, size_t count_max)
+{
+    CHECK_MAGIC(ring, RING_MAGIC);
+    uint64_t popped = atomic_load_explicit(&ring->popper.popped, memory_order_relaxed);
+    if (ring->popper.pushed_seen - popped < count_max) {
+        ring->popper.pushed_seen = atomic_load_explicit(&ring->pusher.pushed, memory_order_acquire);
+        must(ring->popper.pushed_seen - popped <= ring->mask + 1);
+    }
+    size_t there = (size_t)(ring->popper.pushed_seen - popped), count = there < count_max ? there : count_max;
+    if (count == 0)
+        return 0;
+    size_t first = until_the_end(ring, popped, count) * ring->element_size, all = count * ring->element_size;
+    memcpy(ret_elements, element(ring, popped), first);
+    memcpy((uint8_t *)ret_elements + first, ring->elements, all - first);
+    atomic_store_explicit(&ring->popper.popped, popped + count, memory_order_release);
+    return count;
 }
 
 size_t ring_count(const struct ring *ring)

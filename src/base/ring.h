@@ -17,6 +17,9 @@ struct ring *ring_new(size_t element_size, size_t count_max); /* gives; NULL: ou
 void         ring_free(struct ring **ring);
 bool         ring_push(struct ring *ring, const void *element);  /* copies; false: full */
 bool         ring_pop(struct ring *ring, void *ret_element);     /* false: empty */
+/* All of them, or none (false); up to `count_max` of them. The other side sees them at one time. */
+bool         ring_push_many(struct ring *ring, const void *elements, size_t count);
+size_t       ring_pop_many(struct ring *ring, void *ret_elements, size_t count_max);
 size_t       ring_count(const struct ring *ring);                /* exact for either owner's own side */
 
 #endif

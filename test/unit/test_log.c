@@ -79,6 +79,7 @@ static void bad_units_are_refused(void **state)
     struct log_op bad[] = {
         { .kind = LOG_APPEND, .target = p, .count = 3, .payload = batch },
         { .kind = LOG_APPEND, .target = p, .count = 2, .payload = { batch.at, batch.size - 1 } },
+        { .kind = LOG_APPEND, .target = p, .count = 2, .payload = { batch.at, batch.size + 1 } },
         { .kind = LOG_APPEND, .target = { p.topic_id, 1 }, .count = 2, .payload = batch },
         { .kind = LOG_APPEND, .target = { 99, 0 }, .count = 2, .payload = batch },
         { .kind = LOG_FACT, .target = p, .name = BYTES("k"), .payload = { huge, sizeof huge } },

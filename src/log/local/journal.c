@@ -10,6 +10,9 @@
 #define JOURNAL_MAGIC_OBJECT 0x6a6f7572u
 #define FULL_RETRY_NS        (100 * NS_PER_MS)
 #define VERSION_TEXT         "neap 0.1.0"
+#define FETCH_AHEAD          4u
+#define TAKE_COUNT           64u         /* units taken from a client at a time */
+#define ENTRY_JOIN_SIZE      (16u << 10) /* small units share an entry up to here: 64 bytes of header each are spared */
 
 /* One write: entries that become durable with one sync. */
 struct group {
@@ -39,23 +42,39 @@ struct journal {
     bool write_stuck;        /* `written` met a full disk and waits to be tried again */
     bool marked;             /* the durable mark is on disk */
     struct log_unit *held;   /* taken from its client, waiting for the next file */
-    uint32_t index_count;    /* batches in the open file, durable or not */
-    uint64_t fact_reserved;  /* bytes of facts on their way into the views */
+    struct {
+        struct log_unit *units[TAKE_COUNT];
+        uint32_t at, count;
+    } taken;                /* from one client, not looked at yet */
+    uint32_t index_count;   /* batches in the open file, durable or not */
+    uint64_t fact_reserved; /* bytes of facts on their way into the views */
     uint32_t client_next;
-    uint64_t last_header_at; /* of the group under construction: its last entry */
-    struct entry_header last_header;
+    struct entry_header entry; /* under construction: its operations lie in the tail; entry_size 0: none */
+    bool entry_joins;          /* another unit may be added to it */
+    struct {
+        uint32_t id;
+        uint64_t delete_count;
+        struct topic *topic;
+    } seen; /* the topic looked up last */
     bool stopped;
 };
 
 /* ---- telling ------------------------------------------------------------------------------------------------------ */
 
-/* Under the mutex. The client may close as soon as it has seen its last completion: we look no further than here. */
-static void complete_one(struct log_unit *unit, enum neap_status status)
+/* Under the mutex: the first of these units that are one client's, at a time; answers the first one after them. The client
+ * may close as soon as it has seen its last completion: we look no further than here. */
+static struct log_unit *complete_run(struct log_unit *unit, enum neap_status status)
 {
     struct log_client *client = unit->client_;
-    unit->status_ = status;
-    bool pushed = ring_push(client->completed, &unit);
-    must(pushed); /* its room was reserved when it was submitted */
+    struct log_unit *run[TAKE_COUNT];
+    size_t count = 0;
+    for (; unit != NULL && unit->client_ == client && count < COUNT_OF(run); unit = unit->next_) {
+        unit->status_ = status;
+        run[count++] = unit;
+    }
+    bool pushed = ring_push_many(client->completed, run, count);
+    must(pushed); /* their room was reserved when they were submitted */
+    return unit;
 }
 
 static void wake_clients(struct log *log, uint64_t which)
@@ -71,10 +90,9 @@ static void wake_clients(struct log *log, uint64_t which)
 static void complete_all(struct journal *j, struct log_unit *first, enum neap_status status)
 {
     uint64_t which = 0;
-    for (struct log_unit *unit = first, *next; unit != NULL; unit = next) {
-        next = unit->next_;
+    for (struct log_unit *unit = first; unit != NULL;) {
         which |= 1ull << unit->client_->index;
-        complete_one(unit, status);
+        unit = complete_run(unit, status);
     }
     wake_clients(j->log, which);
 }
@@ -252,28 +270,44 @@ static void sync_done(struct io_sync *op, enum neap_status status)
 
 /* ---- taking units from the clients --------------------------------------------------------------------------------------- */
 
-static struct log_unit *next_unit(struct journal *j)
+static bool take_some(struct journal *j)
 {
-    if (j->held != NULL) {
-        struct log_unit *unit = j->held;
-        j->held = NULL;
-        return unit;
-    }
-    for (uint32_t i = 0; i < CLIENT_COUNT_MAX; i++) { /* one of each in turn: nobody is starved */
+    for (uint32_t i = 0; i < CLIENT_COUNT_MAX; i++) { /* some of each in turn: nobody is starved */
         uint32_t slot = (j->client_next + i) % CLIENT_COUNT_MAX;
         struct log_client *client = atomic_load_explicit(&j->log->clients[slot], memory_order_acquire);
-        struct log_unit *unit = NULL;
-        if (client != NULL && ring_pop(client->submitted, &unit)) {
-            j->client_next = slot; /* stays while it has more: entries of one client lie together */
-            return unit;
-        }
+        size_t count = client != NULL ? ring_pop_many(client->submitted, j->taken.units, TAKE_COUNT) : 0;
+        if (count == 0)
+            continue;
+        j->client_next = (slot + 1) % CLIENT_COUNT_MAX;
+        j->taken.at = 0;
+        j->taken.count = (uint32_t)count;
+        for (size_t n = 0; n < count; n++) /* the client wrote to them last, on another core */
+            __builtin_prefetch(j->taken.units[n]);
+        return true;
     }
-    return NULL;
+    return false;
+}
+
+static void fetch_ahead(const struct log_op *op)
+{
+    __builtin_prefetch(op);
+    __builtin_prefetch((const uint8_t *)op + 64);
+}
+
+static struct log_unit *next_unit(struct journal *j)
+{
+    struct log_unit *unit = j->held;
+    j->held = NULL;
+    if (unit != NULL || (j->taken.at == j->taken.count && !take_some(j)))
+        return unit;
+    if (j->taken.at + FETCH_AHEAD < j->taken.count)
+        fetch_ahead(j->taken.units[j->taken.at + FETCH_AHEAD]->ops);
+    return j->taken.units[j->taken.at++];
 }
 
 static bool anything_waits(struct journal *j)
 {
-    if (j->held != NULL)
+    if (j->held != NULL || j->taken.at < j->taken.count)
         return true;
     for (uint32_t i = 0; i < CLIENT_COUNT_MAX; i++) {
         struct log_client *client = atomic_load_explicit(&j->log->clients[i], memory_order_acquire);
@@ -313,12 +347,24 @@ static enum neap_status check_alter(struct journal *j, struct topic *topic, stru
     return status;
 }
 
+/* Most operations are on the topic of the one before them. */
+static struct topic *topic_of(struct journal *j, uint32_t id)
+{
+    const struct views *v = &j->log->shared.views;
+    if (id != j->seen.id || j->seen.delete_count != v->topic_delete_count || j->seen.topic == NULL) {
+        j->seen.topic = views_topic(v, id);
+        j->seen.id = id;
+        j->seen.delete_count = v->topic_delete_count;
+    }
+    return j->seen.topic;
+}
+
 static enum neap_status check_op(struct journal *j, struct log_op *op)
 {
     struct views *v = &j->log->shared.views; /* its topics change by our hand alone: reading needs no mutex */
     if (op->kind == LOG_TOPIC_CREATE)
         return check_create(j, op);
-    struct topic *topic = views_topic(v, op->target.topic_id);
+    struct topic *topic = topic_of(j, op->target.topic_id);
     if (topic == NULL || topic->deleting || op->target.partition >= topic->growing)
         return NEAP_REFUSED;
     if (op->kind == LOG_TOPIC_ALTER)
@@ -376,23 +422,53 @@ static bool fits(const struct journal *j, const struct log_unit *unit)
 
 /* ---- building entries in the tail ------------------------------------------------------------------------------------------- */
 
-static void put_payload(struct tail *t, uint64_t position, const struct log_op *op)
+/* The bytes of one operation, where they lie together: as nearly all do. */
+static void put_together(uint8_t *at, const struct op *op, uint64_t salt, size_t size)
 {
-    if (op->kind != LOG_APPEND) {
-        tail_put(t, position, op->payload.at, op->payload.size);
-        return;
-    }
-    uint8_t base[8]; /* stamping it rewrites nothing else: the batch's CRC does not cover it */
-    put_be64(base, op->offset.n);
-    tail_put(t, position, base, sizeof(base));
-    tail_put(t, position + sizeof(base), op->payload.at + sizeof(base), op->payload.size - sizeof(base));
+    uint8_t *name = at + OP_HEADER_SIZE, *payload = name + op->name.size, *end = payload + op->payload.size;
+    op_header_write(op, salt, at);
+    if (op->name.size > 0)
+        memcpy(name, op->name.at, op->name.size);
+    if (op->payload.size > 0)
+        memcpy(payload, op->payload.at, op->payload.size);
+    if (op->kind == OP_APPEND)
+        put_be64(payload, op->offset); /* rewrites nothing else: the batch's CRC does not cover it */
+    memset(end, 0, (size_t)(at + size - end));
 }
 
-/* Gives an append its offset and puts one operation down; answers the CRC of the headers so far. */
-static uint32_t put_op(struct journal *j, struct log_op *op, uint64_t position, uint32_t crc)
+static void put_in_parts(struct tail *t, const struct op *op, uint64_t salt, size_t size)
+{
+    uint8_t header[OP_HEADER_SIZE], base[8];
+    uint64_t payload = op->position + OP_HEADER_SIZE + op->name.size, end = payload + op->payload.size;
+    op_header_write(op, salt, header);
+    tail_put(t, op->position, header, sizeof(header));
+    tail_put(t, op->position + OP_HEADER_SIZE, op->name.at, op->name.size);
+    tail_put(t, payload, op->payload.at, op->payload.size);
+    put_be64(base, op->offset);
+    if (op->kind == OP_APPEND)
+        tail_put(t, payload, base, sizeof(base));
+    tail_zero(t, end, (size_t)(op->position + size - end));
+}
+
+/* Puts one operation down where the entry ends; answers the CRC of the headers so far. */
+static uint32_t put_bytes(struct journal *j, struct op *op, uint32_t crc)
 {
     struct tail *t = &j->log->tail;
-    uint8_t header[OP_HEADER_SIZE];
+    size_t size = (size_t)op_size(op->name.size, op->payload.size);
+    uint8_t header[OP_HEADER_SIZE], *at = tail_run(t, op->position, size);
+    op->payload_crc = op_payload_crc(op->kind, op->name, op->payload);
+    if (at != NULL) {
+        put_together(at, op, j->file.salt, size);
+        return crc32c(crc, at, OP_HEADER_SIZE);
+    }
+    put_in_parts(t, op, j->file.salt, size);
+    op_header_write(op, j->file.salt, header);
+    return crc32c(crc, header, sizeof(header));
+}
+
+/* Gives an append its offset. */
+static uint32_t put_op(struct journal *j, struct log_op *op, uint64_t position, uint32_t crc)
+{
     if (op->kind == LOG_APPEND) {
         struct partition *p = op->partition_;
         op->offset.n = p->writer.next; /* rule J1 */
@@ -410,56 +486,76 @@ static uint32_t put_op(struct journal *j, struct log_op *op, uint64_t position, 
                           .name = op->name,
                           .payload = op->payload,
                           .position = position };
-    written.payload_crc = op_payload_crc(written.kind, op->name, op->payload);
-    op_header_write(&written, j->file.salt, header);
-    tail_put(t, position, header, sizeof(header));
-    position += sizeof(header);
-    tail_put(t, position, op->name.at, op->name.size);
-    put_payload(t, position + op->name.size, op);
-    uint64_t end = position + op->name.size + op->payload.size;
-    tail_zero(t, end, (size_t)(round_up(end, OP_BOUND) - end));
-    return crc32c(crc, header, sizeof(header));
+    return put_bytes(j, &written, crc);
 }
 
-static void put_header(struct journal *j, struct entry_header *h)
+/* The entry under construction gets its header, and ends at `end` (0: where it must). */
+static void end_entry(struct journal *j, uint64_t end)
 {
-    entry_header_write(h, tail_at(&j->log->tail, h->position)); /* 64 bytes on a 64-byte bound lie in one block */
-    j->last_header = *h;
-    j->last_header_at = h->position;
+    struct tail *t = &j->log->tail;
+    struct entry_header *h = &j->entry;
+    if (h->entry_size == 0)
+        return;
+    if (end == 0)
+        end = round_up(j->position, ENTRY_BOUND);
+    tail_open(t, j->position, end - j->position);
+    tail_zero(t, j->position, (size_t)(end - j->position));
+    h->entry_size = (uint32_t)(end - h->position);
+    entry_header_write(h, tail_at(t, h->position)); /* 64 bytes on a 64-byte bound lie in one block */
+    h->entry_size = 0;
+    j->position = end;
 }
 
-static struct entry_header new_header(const struct journal *j)
+static void begin_entry(struct journal *j, struct group *g, bool joins)
 {
-    return (struct entry_header){ .salt = j->file.salt,
-                                  .boot = j->boot,
-                                  .position = j->position,
-                                  .durable_mark = j->durable,
-                                  .time_ms = j->time_ms,
-                                  .entry_size = ENTRY_HEADER_SIZE };
+    end_entry(j, 0);
+    j->entry = (struct entry_header){ .salt = j->file.salt,
+                                      .boot = j->boot,
+                                      .position = j->position,
+                                      .durable_mark = j->durable,
+                                      .time_ms = j->time_ms,
+                                      .entry_size = ENTRY_HEADER_SIZE };
+    j->entry_joins = joins;
+    tail_open(&j->log->tail, j->position, ENTRY_HEADER_SIZE);
+    j->position += ENTRY_HEADER_SIZE;
+    g->entry_count++;
+    g->to = j->position;
+}
+
+/* Units of which none is half there: nothing is lost when some of them can only be there together. What makes, alters or
+ * ends topics stays alone, so that an entry is read with the topics as they were where it begins. */
+static bool may_join(const struct log_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->count; i++)
+        if (unit->ops[i].kind != LOG_APPEND && unit->ops[i].kind != LOG_OFFSET && unit->ops[i].kind != LOG_FACT)
+            return false;
+    return true;
+}
+
+static bool joins(const struct journal *j, const struct log_unit *unit)
+{
+    return j->entry.entry_size != 0 && j->entry_joins &&
+           j->position - j->entry.position + unit->size_ <= ENTRY_JOIN_SIZE;
 }
 
 static void put_unit(struct journal *j, struct group *g, struct log_unit *unit)
 {
-    struct tail *t = &j->log->tail;
-    struct entry_header h = new_header(j);
-    uint64_t at = j->position + ENTRY_HEADER_SIZE;
-    tail_open(t, j->position, unit->size_);
+    bool plain = unit->size_ <= ENTRY_JOIN_SIZE && may_join(unit);
+    if (!plain || !joins(j, unit))
+        begin_entry(j, g, plain);
+    struct entry_header *h = &j->entry;
+    tail_open(&j->log->tail, j->position, unit->size_ - ENTRY_HEADER_SIZE);
     for (uint32_t i = 0; i < unit->count; i++) {
-        h.body_crc = put_op(j, &unit->ops[i], at, h.body_crc);
-        at += op_size(unit->ops[i].name.size, unit->ops[i].payload.size);
+        h->body_crc = put_op(j, &unit->ops[i], j->position, h->body_crc);
+        j->position += op_size(unit->ops[i].name.size, unit->ops[i].payload.size);
     }
-    h.body_size = (uint32_t)(at - j->position - ENTRY_HEADER_SIZE);
-    h.entry_size = (uint32_t)round_up(at - j->position, ENTRY_BOUND);
-    must(h.entry_size == unit->size_ && unit->count <= UINT16_MAX);
-    h.op_count = (uint16_t)unit->count;
-    tail_zero(t, at, h.entry_size - (size_t)(at - j->position));
-    put_header(j, &h);
-    j->position += h.entry_size;
+    h->body_size = (uint32_t)(j->position - h->position - ENTRY_HEADER_SIZE);
+    must(h->op_count + unit->count <= UINT16_MAX);
+    h->op_count = (uint16_t)(h->op_count + unit->count);
     j->index_count += unit->append_count_;
     unit->next_ = NULL;
     *g->last = unit;
     g->last = &unit->next_;
-    g->entry_count++;
     g->batch_count += unit->append_count_;
     g->append_size += unit->size_;
     g->to = j->position;
@@ -468,28 +564,17 @@ static void put_unit(struct journal *j, struct group *g, struct log_unit *unit)
 /* An entry without operations: the seal of a file, or a mark. */
 static void put_bare(struct journal *j, struct group *g, uint16_t flags)
 {
-    struct entry_header h = new_header(j);
-    h.flags = flags;
-    tail_open(&j->log->tail, j->position, ENTRY_HEADER_SIZE);
-    put_header(j, &h);
-    j->position += ENTRY_HEADER_SIZE;
-    g->entry_count++;
-    g->to = j->position;
+    begin_entry(j, g, false);
+    j->entry.flags = flags;
 }
 
 /* Rule E4: what is written ends on a page, so that the next write begins on one. */
 static void pad(struct journal *j, struct group *g)
 {
-    uint64_t padded = round_up(g->to, JOURNAL_PAGE_SIZE);
-    if (padded == g->to)
-        return;
-    must(padded <= j->file.end);
-    tail_open(&j->log->tail, g->to, padded - g->to);
-    tail_zero(&j->log->tail, g->to, (size_t)(padded - g->to));
-    j->last_header.entry_size += (uint32_t)(padded - g->to);
-    struct entry_header h = j->last_header;
-    put_header(j, &h);
-    j->position = g->to = padded;
+    uint64_t end = round_up(j->position, JOURNAL_PAGE_SIZE);
+    must(end <= j->file.end);
+    end_entry(j, end);
+    g->to = j->position;
 }
 
 /* ---- one group --------------------------------------------------------------------------------------------------------------- */
@@ -559,7 +644,7 @@ static uint32_t build(struct journal *j, mono_time now)
     group_begin(j, &g);
     g.last = &g.first;
     g.seals = collect(j, &g);
-    if (g.seals && j->position < j->file.end)
+    if (g.seals && round_up(j->position, ENTRY_BOUND) < j->file.end)
         put_bare(j, &g, ENTRY_FLAG_SEAL);
     if (g.to == g.from && !g.seals)
         return 0;
@@ -741,9 +826,7 @@ static enum neap_status seal_at_boot(struct journal *j, struct error *err)
 enum neap_status journal_boot(struct journal *j, struct error *err)
 {
     static const char version[] = VERSION_TEXT;
-    struct tail *t = &j->log->tail;
-    struct bytes name = { NULL, 0 }, payload = { (const uint8_t *)version, sizeof(version) - 1 };
-    uint64_t body = op_size(0, payload.size);
+    uint64_t body = op_size(0, sizeof(version) - 1);
     struct group g;
     if (j->file.end - j->position < round_up(ENTRY_HEADER_SIZE + body, ENTRY_BOUND)) {
         enum neap_status status = seal_at_boot(j, err);
@@ -751,27 +834,17 @@ enum neap_status journal_boot(struct journal *j, struct error *err)
             return status;
     }
     group_begin(j, &g);
-    struct entry_header h = new_header(j);
-    uint8_t bytes[OP_HEADER_SIZE];
+    begin_entry(j, &g, false);
     struct op op = { .kind = OP_BOOT,
                      .offset = j->boot,
-                     .name = name,
-                     .payload = payload,
+                     .payload = { (const uint8_t *)version, sizeof(version) - 1 },
                      .time_s = (uint32_t)(j->time_ms / 1000),
-                     .position = j->position + ENTRY_HEADER_SIZE };
-    op.payload_crc = op_payload_crc(op.kind, name, payload);
-    op_header_write(&op, j->file.salt, bytes);
-    h.entry_size = (uint32_t)round_up(ENTRY_HEADER_SIZE + body, ENTRY_BOUND);
-    h.body_size = (uint32_t)body;
-    h.op_count = 1;
-    h.body_crc = crc32c(0, bytes, sizeof(bytes));
-    tail_open(t, j->position, h.entry_size);
-    tail_zero(t, j->position, h.entry_size);
-    tail_put(t, op.position, bytes, sizeof(bytes));
-    tail_put(t, op.position + sizeof(bytes), payload.at, payload.size);
-    put_header(j, &h);
-    g.to = j->position += h.entry_size;
-    g.entry_count = 1;
+                     .position = j->position };
+    tail_open(&j->log->tail, op.position, body);
+    j->entry.body_crc = put_bytes(j, &op, 0);
+    j->entry.body_size = (uint32_t)body;
+    j->entry.op_count = 1;
+    j->position += body;
     return land_boot_group(j, &g, err);
 }
 

@@ -65,6 +65,12 @@ uint8_t *tail_at(struct tail *t, uint64_t position)
     return block->bytes + position % t->block_size;
 }
 
+uint8_t *tail_run(struct tail *t, uint64_t position, size_t size)
+{
+    uint8_t *at = tail_at(t, position); /* blocks lie one after the other: only at the last one's end it begins again */
+    return size <= (size_t)(t->memory + (size_t)t->block_count * t->block_size - at) ? at : NULL;
+}
+
 void tail_put(struct tail *t, uint64_t position, const void *from, size_t size)
 {
     const uint8_t *at = from;

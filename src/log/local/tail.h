@@ -17,6 +17,8 @@ void tail_open(struct tail *t, uint64_t position, uint64_t size);
 void tail_put(struct tail *t, uint64_t position, const void *from, size_t size);
 void tail_zero(struct tail *t, uint64_t position, size_t size);
 uint8_t *tail_at(struct tail *t, uint64_t position); /* one byte and what follows in its block */
+/* Where `size` bytes from there on lie together; NULL where they do not. */
+uint8_t *tail_run(struct tail *t, uint64_t position, size_t size);
 /* The runs of memory that hold [position, position + size): at most `room`; answers how many. */
 uint32_t tail_parts(struct tail *t, uint64_t position, uint64_t size, struct bytes *ret_parts, uint32_t room);
 bool tail_read(struct tail *t, uint64_t position, void *to, size_t size);
