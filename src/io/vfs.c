@@ -111,7 +111,7 @@ static int why_not_open(struct vfs *vfs, const char *path, int flags, enum neap_
     struct io_file_info info;
     if (status == NEAP_DENIED && (flags & journals) != 0 && io_path_info(vfs->io, path, &info) == NEAP_NOTFOUND)
         return SQLITE_READONLY_DIRECTORY;
-    return vfs_code(status, SQLITE_CANTOPEN);
+    return vfs_code(status, status == NEAP_IO ? SQLITE_IOERR : SQLITE_CANTOPEN); /* failing storage forbids nothing */
 }
 
 static int vfs_open(sqlite3_vfs *base, sqlite3_filename name, sqlite3_file *file, int flags, int *ret_flags)

@@ -60,7 +60,7 @@ static int shared_open(struct vfs_file *f)
     if (s == NULL)
         return SQLITE_IOERR_NOMEM;
     enum neap_status status = io_file_open(f->vfs->io, path, IO_READ | IO_WRITE | IO_CREATE | f->share, &s->file, NULL);
-    int code = vfs_code(status, SQLITE_CANTOPEN);
+    int code = vfs_code(status, status == NEAP_IO ? SQLITE_IOERR_SHMOPEN : SQLITE_CANTOPEN);
     if (code == SQLITE_OK)
         code = take_switch(s->file);
     if (code != SQLITE_OK) {

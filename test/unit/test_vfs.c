@@ -682,6 +682,30 @@ static void a_failed_sync_is_never_tried_again(void **state)
     }
 }
 
+/* "Unable to open" is what SQLite says of a missing permission: whoever may not is told something else than whose disk fails. */
+static void storage_that_fails_at_an_open_is_called_so(void **state)
+{
+    static const char *const parts[] = { "/db", "-wal", "-shm" };
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+        struct io *io = sim_open(&(struct sim_options){ .seed = 3, .disk = disk, .calm = true });
+        assert_int_equal(io_vfs_register(io, "sim", NULL), NEAP_OK);
+        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+        sqlite3 *db = NULL;
+        sim_fault_add(io, &(struct sim_fault){
+                              .call = SIM_OPEN, .path_part = parts[i], .nth = 1, .sticky = true, .status = NEAP_IO });
+        int code = sqlite3_open_v2("/db", &db, flags, "sim");
+        if (code == SQLITE_OK)
+            code = sqlite3_exec(db, "PRAGMA journal_mode = wal; CREATE TABLE t (a)", NULL, NULL, NULL);
+        assert_int_equal(code & 0xff, SQLITE_IOERR);
+        assert_true(sim_fault_hits(io) > 0);
+        sqlite3_close(db);
+        io_vfs_unregister("sim");
+        sim_close(&io);
+        sim_disk_free(&disk);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
 int main(void)
@@ -694,6 +718,7 @@ int main(void)
         TEST(a_link_leads_to_the_database_everybody_means),
         TEST(what_stands_beside_is_for_the_same_eyes),
         TEST(full_is_full_and_goes_away),
+        TEST(storage_that_fails_at_an_open_is_called_so),
         TEST(nobody_overwrites_anybody),
         TEST(each_side_sees_the_others_locks),
         TEST(either_side_recovers_what_either_left),
