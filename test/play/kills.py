@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """However often and wherever the process is killed, every event is in the database once, in order, or a dead letter once.
 
-    test/play/kills.py [--kills N] [--calls short|long|none] [--seed N]
+    test/play/kills.py [--kills N] [--calls short|long|none] [--slow N] [--seed N]
 
 Without arguments a short run, as in make test. A life ends by SIGKILL at a random moment of a phase chosen by chance:
 while it starts, while it works, when SQLite writes, when the journal changes files, while it writes a snapshot, while it
 leaves after SIGTERM; meanwhile its file grows, by parts of lines. Every so many lives the books are compared. Then the same at the
-N-th system call of each kind that writes, by strace. The moments depend on the machine; everything else on the seed.
+N-th system call of each kind that writes, by strace; then in folders that have lived before, on a disk whose syncs take
+their time. The moments depend on the machine; everything else on the seed.
 """
 import argparse
 import os
@@ -19,6 +20,7 @@ import time
 from scenario import Book, Broken, Place, book_file, folder_of, keep, kill, must, say, tail
 
 SESSION_KILLS = 75           # lives in one folder, then the books
+SLOW_LIVES = 3               # of a folder on a slow disk
 LINES_PER_MS = 6
 SWITCH_SIZE = 5 << 20        # more than the first file of a journal holds
 SNAPSHOT_SIZE = 136 << 20    # more journal than there is between two snapshots
@@ -73,12 +75,6 @@ class Session:
             pass
         time.sleep(self.chance.uniform(0, 0.003))
 
-    def names(self, *folder):
-        try:
-            return sorted(os.listdir(self.place.path(*folder)))
-        except FileNotFoundError:
-            return []
-
     def wal(self):
         try:
             return os.stat(self.place.path("out.db-wal")).st_size
@@ -102,11 +98,11 @@ class Session:
 
     def die_switch(self, process):
         self.feed(self.book.lines(SWITCH_SIZE // 3000, pad=2800))
-        self.wait_for(lambda: self.names("data", "journal"), process, 2)
+        self.wait_for(lambda: self.place.names("data", "journal"), process, 2)
 
     def die_snapshot(self, process):
         self.feed(self.book.lines(SNAPSHOT_SIZE // 60000, pad=59900))
-        self.wait_for(lambda: self.names("data", "snapshot"), process, 60)
+        self.wait_for(lambda: self.place.names("data", "snapshot"), process, 60)
 
     def life(self, phase):
         self.feed(self.lines_for(self.chance.uniform(0, 60)))
@@ -200,12 +196,54 @@ def every_call(seed):
     return killed
 
 
+# ---- on a slow disk ------------------------------------------------------------------------------------------------------
+
+def slow_life(place, call, when, sync_ms):
+    """Every sync takes that long to be told. The kill falls at the N-th futex call of a thread, where one hands over to
+    another; or at the N-th write to a file of the journal, which is where the sink has it and the log does not know."""
+    only = [word for name in place.names("data", "journal") for word in ("-P", place.path("data", "journal", name))]
+    return place.neap("run", "--until-idle", "--log", "error", wrap=[
+        "strace", "-f", "-qq", "-o", "/dev/null", *(only if call == "pwritev" else []), "-e", f"trace=fdatasync,{call}", "-e",
+        f"inject=fdatasync:delay_exit={sync_ms * 1000}", "-e", f"inject={call}:signal=SIGKILL:when={when}"])
+
+
+def slow_kill(chance):
+    """A folder that has lived before; then some lives on a slow disk; then the books. Answers how many were killed."""
+    folder, killed = folder_of("slow"), 0
+    try:
+        place = Place(folder)
+        book = Book(chance, key_count=chance.choice((1, 23)), twins=True)
+        place.write("neap.yaml", book_file(partitions=chance.choice((1, 2)), table_key=True))
+        place.write("in.ndjson", book.lines(1 + chance.randrange(300)))
+        place.settle()
+        for _ in range(SLOW_LIVES):
+            place.append("in.ndjson", book.lines(200 + chance.randrange(400)))
+            call = chance.choice(("futex", "pwritev"))
+            done = slow_life(place, call, chance.randint(1, 40 if call == "futex" else 12), chance.choice((4, 12, 30)))
+            must(done.code in (0, -9, 137), f"killed at some {call}, it ended with {done.code}: {tail(done.err)}")
+            killed += done.code != 0
+        book.check_all(place)
+    except Broken as broken:
+        raise Broken(f"{broken} (folder {keep(folder, 'slow')})") from None
+    shutil.rmtree(folder)
+    return killed
+
+
+def slow_kills(count, seed):
+    chance, killed = random.Random(seed), 0
+    for _ in range(count):
+        killed += slow_kill(chance)
+    must(killed > 0, "nothing was killed on the slow disk")
+    return killed
+
+
 # ---- the run -------------------------------------------------------------------------------------------------------------
 
 def main():
     options = argparse.ArgumentParser(description="kills the real binary, and checks the books")
     options.add_argument("--kills", type=int, default=40)
     options.add_argument("--calls", choices=("short", "long", "none"), default="short")
+    options.add_argument("--slow", type=int, default=8, help="folders on a slow disk")
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     options = options.parse_args()
     good = True
@@ -222,13 +260,16 @@ def main():
 
     if options.kills:
         one("%d kills at any moment, %d lines: each row and dead letter once, in order, balance zero",
-            lambda: random_kills(options.kills, options.seed), f"--kills {options.kills} --calls none")
+            lambda: random_kills(options.kills, options.seed), f"--kills {options.kills} --calls none --slow 0")
     if options.calls == "short":
         one("%d kills at the N-th system call, each followed by another: the same",
-            lambda: call_kills(CALLS_SHORT, options.seed), "--kills 0")
+            lambda: call_kills(CALLS_SHORT, options.seed), "--kills 0 --slow 0")
     if options.calls == "long":
         one("%d kills at the N-th system call, each followed by another: the same",
-            lambda: every_call(options.seed), "--kills 0 --calls long")
+            lambda: every_call(options.seed), "--kills 0 --calls long --slow 0")
+    if options.slow:
+        one("%d kills on a slow disk, where the sink is ahead of the log's notes: the same",
+            lambda: slow_kills(options.slow, options.seed), f"--kills 0 --calls none --slow {options.slow}")
     return 0 if good else 1
 
 

@@ -53,6 +53,13 @@ class Place:
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
+    def names(self, *folder):
+        """What is in a folder; nothing where it is not there yet."""
+        try:
+            return sorted(os.listdir(self.path(*folder)))
+        except FileNotFoundError:
+            return []
+
     def write(self, name, content):
         with open(self.path(name), "wb") as f:
             f.write(content if isinstance(content, bytes) else content.encode())
