@@ -50,6 +50,7 @@ struct sink_batch {
     struct sink_ledger ledger;                    /* after this batch */
     struct bytes rows;                            /* as the sink's add() encoded them; the task's memory */
     uint32_t row_count;
+    size_t taken_size;            /* the sink's note of how far it came with these rows; the task sets 0 with new ones */
 
     /* filled in by land(): */
     enum neap_status status;      /* OK; REFUSED: nothing landed, refused[] says which rows never will; TIMEOUT, FULL, AGAIN:

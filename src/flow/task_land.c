@@ -26,6 +26,8 @@ void task_land(struct task *t, log_offset point, struct sink_ledger ledger, stru
     b->ledger = ledger;
     b->rows = rows;
     b->row_count = row_count;
+    if (t->land_state == LAND_IDLE)
+        b->taken_size = 0;
     b->status = NEAP_OK;
     b->error = (struct error){ 0 };
     b->refused = t->kit->refused;

@@ -2,7 +2,7 @@
  *
  * owner    the node opens and closes them: a database before its sinks and after them; tasks use them
  * memory   sqlite: cache_size, and row_count_max is no memory; topic: about twice batch_size per batch on its way;
- *          file, stdout: nothing beside the tasks' batches
+ *          file: nothing beside the tasks' batches; stdout: batch_size, touched as far as a line is half out
  * errors   opening says NEAP_MISUSE or NEAP_CONFLICT where the pipeline file and the world do not fit together, and
  *          NEAP_DENIED, NEAP_NOTFOUND, NEAP_CORRUPT, NEAP_VERSION, NEAP_IO, NEAP_NOMEM with the path in the message
  * promise  texts and expressions given in options are kept: they live as long as the sink */

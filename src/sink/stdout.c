@@ -1,10 +1,14 @@
 /* stdout.c - events as lines on standard output, for whoever reads the pipe. At least once: what a reader got before a
- * crash it gets again. */
+ * crash it gets again.
+ *
+ * S1  A line that is half out when a deadline passes is finished before anything else comes out, whichever batch is next:
+ *     the partitions' batches take turns, and a line is one event's. */
 #include "base/must.h"
 #include "sink/lines.h"
 #include "sink/sinks.h"
 #include "sink/worker.h"
 #include <stdlib.h>
+#include <string.h>
 
 #define STDOUT_MAGIC 0x4e50534fu
 #define WRITE_NS     (30 * NS_PER_S)
@@ -14,11 +18,10 @@ struct stdout_sink {
     uint32_t magic;
     struct stdout_sink_options options;
     struct worker *worker;
-    struct { /* the worker's turn: how much of a batch was out when its time was over, so that a retry goes on there */
-        const struct sink_batch *batch;
-        log_offset commit_point;
-        size_t written;
-    } turn;
+    struct { /* the worker's turn: the end of a line that is half out (rule S1) */
+        uint8_t *room;
+        size_t at, size;
+    } rest;
 };
 
 static struct stdout_sink *sink_of(struct sink *sink)
@@ -49,11 +52,24 @@ static uint32_t work(struct sink *sink)
     return worker_work(sink_of(sink)->worker, sink);
 }
 
+static enum neap_status write_rest(struct stdout_sink *s, mono_time deadline)
+{
+    struct bytes left = { s->rest.room + s->rest.at, s->rest.size - s->rest.at };
+    size_t written = 0;
+    if (left.size == 0)
+        return NEAP_OK;
+    enum neap_status status = io_write_next(io_standard(s->options.io, 1), left, deadline, &written);
+    s->rest.at += written;
+    return status;
+}
+
 static void close_sink(struct sink *sink)
 {
     struct stdout_sink *s = sink_of(sink);
     worker_close(&s->worker);
+    (void)write_rest(s, io_now(s->options.io)); /* if somebody reads at last */
     s->magic = 0;
+    free(s->rest.room);
     free(s);
 }
 
@@ -61,18 +77,36 @@ static const struct sink_verbs verbs = {
     .kind = "stdout", .add = add, .recover = recover, .land = land, .work = work, .close = close_sink
 };
 
+/* What is out ends with a whole line, or its end is kept to come out next. Gives where the rows go on. */
+static size_t keep_rest(struct stdout_sink *s, struct bytes rows, size_t written)
+{
+    if (written == 0 || written == rows.size || rows.at[written - 1] == '\n')
+        return written;
+    const uint8_t *end = memchr(rows.at + written, '\n', rows.size - written);
+    must(end != NULL && rows.size <= s->sink.batch_size); /* rows are whole lines */
+    s->rest.at = 0;
+    s->rest.size = (size_t)(end + 1 - (rows.at + written));
+    memcpy(s->rest.room, rows.at + written, s->rest.size);
+    return written + s->rest.size;
+}
+
+static enum neap_status write_rows(struct stdout_sink *s, struct sink_batch *b, mono_time deadline)
+{
+    must(b->taken_size <= b->rows.size);
+    struct bytes left = { b->rows.at + b->taken_size, b->rows.size - b->taken_size };
+    size_t written = 0;
+    enum neap_status status = write_rest(s, deadline);
+    if (status != NEAP_OK || left.size == 0)
+        return status;
+    status = io_write_next(io_standard(s->options.io, 1), left, deadline, &written);
+    b->taken_size = keep_rest(s, b->rows, b->taken_size + written);
+    return status;
+}
+
 static enum neap_status write_batch(struct stdout_sink *s, struct sink_batch *b)
 {
-    struct io *io = s->options.io;
-    bool again = s->turn.batch == b && s->turn.commit_point.n == b->commit_point.n && s->turn.written <= b->rows.size;
-    size_t written = again ? s->turn.written : 0, more = 0;
     int64_t write_ns = s->options.write_ns == 0 ? WRITE_NS : s->options.write_ns;
-    struct bytes left = { b->rows.at + written, b->rows.size - written };
-    enum neap_status status =
-        left.size == 0 ? NEAP_OK : io_write_next(io_standard(io, 1), left, mono_after(io_now(io), write_ns), &more);
-    s->turn.batch = status == NEAP_TIMEOUT ? b : NULL;
-    s->turn.commit_point = b->commit_point;
-    s->turn.written = written + more;
+    enum neap_status status = write_rows(s, b, mono_after(io_now(s->options.io), write_ns));
     switch (status) {
     case NEAP_OK:
         return NEAP_OK;
@@ -116,9 +150,12 @@ enum neap_status stdout_sink_open(const struct stdout_sink_options *options, str
                              .name = options->name,
                              .batch_size = options->batch_size == 0 ? LINES_BATCH_SIZE : options->batch_size,
                              .row_count_max = LINES_ROW_COUNT_MAX };
+    s->rest.room = malloc(s->sink.batch_size);
     const struct worker_options worker = { .io = options->io, .name = "stdout", .turn = turn, .ctx = s };
-    enum neap_status status = worker_open(&worker, &s->worker, err);
+    enum neap_status status = s->rest.room == NULL ? error_set(err, NEAP_NOMEM, "out of memory for the stdout sink")
+                                                   : worker_open(&worker, &s->worker, err);
     if (status != NEAP_OK) {
+        free(s->rest.room);
         free(s);
         return status;
     }

@@ -147,6 +147,7 @@ static inline void landing_clear(struct landing *l)
 {
     l->rows = writer_of(l->room, l->sink->batch_size);
     l->batch.row_count = 0;
+    l->batch.taken_size = 0;
 }
 
 static inline enum neap_status landing_try(struct landing *l, uint64_t offset, const char *json, struct event *event,

@@ -103,6 +103,51 @@ static void a_reader_that_pauses_is_waited_for_and_gets_no_line_twice(void **sta
     landing_free(&l);
 }
 
+/* Two partitions and a pipe that is too small for either: their batches take turns, and no line is ever torn or repeated. */
+static void lines_of_two_partitions_are_whole_whoever_waits(void **state)
+{
+    struct pipe_world *p = *state;
+    static char text[400000];
+    static bool seen[2][3000];
+    struct landing *l[2];
+    enum neap_status status[2] = { NEAP_TIMEOUT, NEAP_TIMEOUT };
+    size_t got = 0;
+    uint32_t timeout_count = 0, torn_count = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        l[i] = landing_new(&p->world, p->sink, (struct log_partition){ 7, i });
+        for (uint64_t n = 0; n < 3000; n++) {
+            char json[64];
+            snprintf(json, sizeof(json), "{\"partition\":%u,\"number\":%llu}", i, (unsigned long long)n);
+            landing_add(l[i], n, json);
+        }
+    }
+    for (uint32_t turn = 0; status[0] != NEAP_OK || status[1] != NEAP_OK; turn++) {
+        uint32_t i = turn % 2;
+        if (status[i] == NEAP_OK)
+            continue;
+        status[i] = landing_land(l[i]);
+        timeout_count += status[i] == NEAP_TIMEOUT;
+        got += read_some(p, text + got, 5001); /* and a little more room than a whole number of lines takes */
+        torn_count += got > 0 && text[got - 1] != '\n';
+        assert_true(got + 5001 < sizeof(text));
+    }
+    for (size_t more; (more = read_some(p, text + got, sizeof(text) - got - 1)) > 0;)
+        got += more;
+    text[got] = '\0';
+    assert_true(timeout_count > 2 && torn_count > 0);
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        unsigned partition, number;
+        char end;
+        assert_int_equal(sscanf(line, "{\"partition\":%u,\"number\":%u%c", &partition, &number, &end), 3);
+        assert_true(end == '}' && partition < 2 && number < 3000 && !seen[partition][number]);
+        seen[partition][number] = true;
+    }
+    for (uint32_t i = 0; i < 3000; i++)
+        assert_true(seen[0][i] && seen[1][i]);
+    landing_free(&l[0]);
+    landing_free(&l[1]);
+}
+
 static void a_reader_that_left_stops_us(void **state)
 {
     struct pipe_world *p = *state;
@@ -121,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_OF(lines_come_out_in_order),
         TEST_OF(a_reader_that_pauses_is_waited_for_and_gets_no_line_twice),
+        TEST_OF(lines_of_two_partitions_are_whole_whoever_waits),
         TEST_OF(a_reader_that_left_stops_us),
     };
     return cmocka_run_group_tests_name("sink_stdout", tests, NULL, NULL);
