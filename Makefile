@@ -33,8 +33,7 @@ bench: build
 	@scripts/bench
 
 install: build
-	@install -D -m 755 build/neap.stripped "$(DESTDIR)$(PREFIX)/bin/neap"
-	@echo "install  $(DESTDIR)$(PREFIX)/bin/neap"
+	@scripts/install build "$(PREFIX)" "$(DESTDIR)"
 
 clean:
 	@rm -rf build build-*

@@ -87,6 +87,8 @@ struct io_verbs {
     void (*agent_wake)(struct io_agent *agent);
     enum neap_status (*agent_run)(struct io_agent *agent, mono_time deadline, struct error *err);
     void (*agent_leave)(struct io_agent *agent);
+    uint32_t (*agent_turn)(struct io_agent *agent);
+    enum neap_status (*agent_descriptor)(struct io_agent *agent, int *ret_descriptor, struct error *err);
 
     void (*timer_set)(struct io_timer *timer, mono_time due);
     void (*timer_cancel)(struct io_timer *timer); /* only called for one that is set */

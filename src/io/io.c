@@ -266,6 +266,18 @@ void io_agent_leave(struct io_agent *agent)
     agent->io_->verbs->agent_leave(agent);
 }
 
+uint32_t io_agent_turn(struct io_agent *agent)
+{
+    must(agent->io_ != NULL);
+    return agent->io_->verbs->agent_turn(agent);
+}
+
+enum neap_status io_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err)
+{
+    must(agent->io_ != NULL && ret_descriptor != NULL);
+    return agent->io_->verbs->agent_descriptor(agent, ret_descriptor, err);
+}
+
 /* ---- timers ---- */
 
 void io_timer_set(struct io_timer *timer, mono_time due)

@@ -138,6 +138,11 @@ void             io_agent_wake(struct io_agent *agent);
  * deadline passes (NEAP_TIMEOUT). In the simulated door this lets the other agents run as well. */
 enum neap_status io_agent_run(struct io *io, struct io_agent *agent, mono_time deadline, struct error *err);
 void             io_agent_leave(struct io_agent *agent);
+/* For a thread that has a loop of its own: one turn of an attached agent, which never rests. After one that answers 0 the
+ * descriptor becomes readable at the next wake; the turn that follows takes the mark off it. */
+uint32_t         io_agent_turn(struct io_agent *agent);
+/* A descriptor to watch for reading; the agent's, good until it is stopped. NEAP_MISUSE: this door has none to give. */
+enum neap_status io_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err);
 
 /* ---- timers: on their agent's thread; a wheel with 100 us ticks ------------------------------------------------------- */
 

@@ -7,6 +7,8 @@
 #include "io/io.h"
 
 struct io *io_real_open(struct error *err); /* gives; NULL: error */
+/* Inside somebody else's program: leaves its signals and standard streams as they are; its threads take no signals. */
+struct io *io_real_open_guest(struct error *err);
 void       io_real_close(struct io **io);   /* every agent has been stopped */
 
 #endif

@@ -245,12 +245,9 @@ static int vfs_last_error(sqlite3_vfs *base, int size, char *to)
 
 /* ---- registering ---- */
 
-enum neap_status io_vfs_register(struct io *io, const char *name, struct error *err)
+static enum neap_status vfs_register(struct io *io, const char *name, bool is_default, struct error *err)
 {
     must(io != NULL && name != NULL);
-    /* Before SQLite wakes up; later it says no, and nothing is lost: its counts of memory, which nobody asks for, take a lock
-     * at every allocation. */
-    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     if (sqlite3_vfs_find(name) != NULL)
         return error_set(err, NEAP_EXISTS, "SQLite has a VFS named %s already", name);
     size_t name_size = strlen(name) + 1;
@@ -280,12 +277,28 @@ enum neap_status io_vfs_register(struct io *io, const char *name, struct error *
         },
         .io = io,
     };
-    if (sqlite3_vfs_register(&vfs->base, 1) != SQLITE_OK) {
+    if (sqlite3_vfs_register(&vfs->base, is_default) != SQLITE_OK) {
         free(vfs);
         return error_set(err, NEAP_NOMEM, "SQLite does not take the VFS %s", name);
     }
-    sqlite3_randomness(0, NULL); /* forget the old seed; the next comes through the default VFS, which is ours now */
     return NEAP_OK;
+}
+
+enum neap_status io_vfs_register(struct io *io, const char *name, struct error *err)
+{
+    /* Before SQLite wakes up; later it says no, and nothing is lost: its counts of memory, which nobody asks for, take a lock
+     * at every allocation. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    enum neap_status status = vfs_register(io, name, true, err);
+    if (status == NEAP_OK)
+        sqlite3_randomness(0,
+                           NULL); /* forget the old seed; the next comes through the default VFS, which is ours now */
+    return status;
+}
+
+enum neap_status io_vfs_register_guest(struct io *io, const char *name, struct error *err)
+{
+    return vfs_register(io, name, false, err);
 }
 
 void io_vfs_unregister(const char *name)
@@ -293,7 +306,9 @@ void io_vfs_unregister(const char *name)
     sqlite3_vfs *base = sqlite3_vfs_find(name);
     if (base == NULL || base->xOpen != vfs_open)
         return;
+    bool was_default = sqlite3_vfs_find(NULL) == base;
     sqlite3_vfs_unregister(base);
-    sqlite3_randomness(0, NULL);
+    if (was_default)
+        sqlite3_randomness(0, NULL);
     free(vfs_of(base));
 }

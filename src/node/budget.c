@@ -110,13 +110,18 @@ static uint64_t batches_size(const struct config *config, const struct budget *b
     return size;
 }
 
+void budget_log(uint64_t all, struct log_options *ret_sizes)
+{
+    ret_sizes->tail_size = (uint32_t)(between(all / 8, 4 * MIB, 64 * MIB) / MIB * MIB);
+    ret_sizes->index_count_max = (uint32_t)between(all / 16 / INDEX_ENTRY_SIZE, 8192, 1 << 20);
+    ret_sizes->fact_size_max = (uint32_t)between(all / 16, MIB, 64 * MIB);
+}
+
 void budget_of(const struct config *config, struct budget *ret_budget)
 {
     uint64_t all = config->memory_size;
     struct budget b = { .gate_unit_count = all >= 48 * MIB ? 8 : 3, .reader_size = READER_SIZE };
-    b.log.tail_size = (uint32_t)(between(all / 8, 4 * MIB, 64 * MIB) / MIB * MIB);
-    b.log.index_count_max = (uint32_t)between(all / 16 / INDEX_ENTRY_SIZE, 8192, 1 << 20);
-    b.log.fact_size_max = (uint32_t)between(all / 16, MIB, 64 * MIB);
+    budget_log(all, &b.log);
     b.event_size_max = between(all / 48, 256 << 10, RECORD_SIZE_MAX);
     b.arena_size_max = between(all / 16, MIB, 8 * MIB);
     b.expr_size_max = between(all / 32, MIB, 8 * MIB);

@@ -25,6 +25,8 @@ struct budget {
     uint64_t sum; /* of the terms; more than node.memory: it does not add up */
 };
 
+/* The log's share. */
+void budget_log(uint64_t memory_size, struct log_options *ret_sizes);
 void budget_of(const struct config *config, struct budget *ret_budget);
 /* Of one pipeline: how large its batches are, and how many of its partitions work at one time. */
 size_t budget_batch_size(const struct budget *budget, const struct config_sink *sink);

@@ -45,7 +45,7 @@ enum neap_status real_agent_attach(struct io *io, struct io_agent *agent, struct
         return error_set(err, NEAP_NOMEM, "agent %s: no memory", agent->name);
     a->agent = agent;
     atomic_store(&a->stopping, false);
-    a->has_thread = false;
+    a->has_thread = a->has_descriptor = false;
     a->owner = pthread_self();
     wheel_init(&a->wheel, real_now(io));
     must(a->loop == NULL && atomic_load(&a->syncer) == NULL && atomic_load(&a->synced) == NULL);
@@ -119,7 +119,7 @@ enum neap_status real_agent_start(struct io *io, struct io_agent *agent, struct 
         return status;
     struct real_agent *a = real_agent_of(agent);
     a->has_thread = true;
-    int error_number = pthread_create(&a->thread, NULL, thread_main, a);
+    int error_number = real_thread_start(real_of(io), &a->thread, thread_main, a);
     if (error_number != 0) {
         detach(a);
         return error_set(err, NEAP_NOMEM, "agent %s: no thread: %s", agent->name, strerrordesc_np(error_number));
@@ -180,6 +180,42 @@ void real_agent_leave(struct io_agent *agent)
     must(!a->has_thread); /* only who is run can leave */
     real_agent_must_own(a);
     a->left = true;
+}
+
+enum neap_status real_agent_need_event(struct real_agent *a, struct error *err)
+{
+    if (a->event_fd < 0)
+        a->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (a->event_fd < 0)
+        return error_set(err, NEAP_NOMEM, "agent %s: no descriptor: %s", a->agent->name, strerrordesc_np(errno));
+    return NEAP_OK;
+}
+
+enum neap_status real_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err)
+{
+    struct real_agent *a = real_agent_of(agent);
+    must(!a->has_thread && a->loop == NULL);
+    enum neap_status status = real_agent_need_event(a, err);
+    if (status != NEAP_OK)
+        return status;
+    a->has_descriptor = true;
+    eventfd_write(a->event_fd, 1); /* nobody knows what came before it was asked for: look once */
+    *ret_descriptor = a->event_fd;
+    return NEAP_OK;
+}
+
+uint32_t real_agent_turn(struct io_agent *agent)
+{
+    struct real_agent *a = real_agent_of(agent);
+    eventfd_t count;
+    must(!a->has_thread && a->loop == NULL);
+    a->owner = pthread_self();
+    if (a->has_descriptor)
+        eventfd_read(a->event_fd, &count);
+    uint32_t work = turn(a);
+    /* Rung since the turn began: it has not been seen, and there will be no mark for it. */
+    bool rung = work == 0 && a->has_descriptor && !bell_lie_down(&a->bell, BELL_RESTS_IN_LOOP);
+    return rung ? 1 : work;
 }
 
 void real_timer_set(struct io_timer *timer, mono_time due)

@@ -84,6 +84,8 @@ static const struct io_verbs verbs = {
     .agent_wake = real_agent_wake,
     .agent_run = real_agent_run,
     .agent_leave = real_agent_leave,
+    .agent_turn = real_agent_turn,
+    .agent_descriptor = real_agent_descriptor,
     .timer_set = real_timer_set,
     .timer_cancel = real_timer_cancel,
     .mutex_new = real_mutex_new,
@@ -111,13 +113,21 @@ static bool fill_standard(void)
     return true;
 }
 
-struct io *io_real_open(struct error *err)
+int real_thread_start(struct real *real, pthread_t *ret_thread, void *(*main)(void *ctx), void *ctx)
+{
+    sigset_t all, before;
+    if (!real->is_guest)
+        return pthread_create(ret_thread, NULL, main, ctx);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* a thread begins with its maker's mask */
+    int error_number = pthread_create(ret_thread, NULL, main, ctx);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error_number;
+}
+
+static struct real *real_new(struct error *err)
 {
     static const char *const names[] = { "standard input", "standard output", "standard error" };
-    if (!fill_standard()) {
-        error_set(err, NEAP_DENIED, "a standard stream is closed, and /dev/null cannot stand in for it");
-        return NULL;
-    }
     struct real *real = calloc(1, sizeof(*real));
     if (real == NULL) {
         error_set(err, NEAP_NOMEM, "no memory for the door");
@@ -131,9 +141,30 @@ struct io *io_real_open(struct error *err)
         real->standard[i].magic = REAL_FILE_MAGIC;
         real->standard[i].fd = i;
     }
+    return real;
+}
+
+struct io *io_real_open(struct error *err)
+{
+    if (!fill_standard()) {
+        error_set(err, NEAP_DENIED, "a standard stream is closed, and /dev/null cannot stand in for it");
+        return NULL;
+    }
+    struct real *real = real_new(err);
+    if (real == NULL)
+        return NULL;
     /* A reader that left and a file at its size limit are answers of the call that met them, not reasons to die. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    return &real->base;
+}
+
+struct io *io_real_open_guest(struct error *err)
+{
+    struct real *real = real_new(err);
+    if (real == NULL)
+        return NULL;
+    real->is_guest = true;
     return &real->base;
 }
 

@@ -34,6 +34,7 @@ struct real {
     uint32_t agent_count;          /* attached or started */
     struct real_agent *free_agent; /* of agents that have been stopped */
     struct real_file standard[3];
+    bool is_guest; /* in somebody else's program */
 };
 
 static inline struct real *real_of(struct io *io)
@@ -55,6 +56,9 @@ static inline struct real_file *real_file_of(struct io_file *file)
 enum neap_status real_status(int error_number);
 /* "PATH: what the system said", and the status for it. */
 enum neap_status real_error(struct error *err, int error_number, const char *path);
+
+/* pthread_create(); a guest's threads leave all signals to the threads of the program. */
+int real_thread_start(struct real *real, pthread_t *ret_thread, void *(*main)(void *ctx), void *ctx);
 
 /* ---- time.c ---- */
 
@@ -123,6 +127,7 @@ struct real_agent {
     _Atomic bool stopping;                /* io_agent_stop() sets it */
     bool left;
     bool has_thread;
+    bool has_descriptor; /* somebody else's loop watches event_fd */
     pthread_t thread; /* where it has one: the starter's, to join */
     pthread_t owner;  /* whose turn it is; written by that thread */
     struct wheel wheel;
@@ -145,6 +150,9 @@ void real_agent_stop(struct io_agent *agent);
 void real_agent_wake(struct io_agent *agent);
 enum neap_status real_agent_run(struct io_agent *agent, mono_time deadline, struct error *err);
 void real_agent_leave(struct io_agent *agent);
+uint32_t real_agent_turn(struct io_agent *agent);
+enum neap_status real_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err);
+enum neap_status real_agent_need_event(struct real_agent *agent, struct error *err); /* event_fd, made when missing */
 void real_timer_set(struct io_timer *timer, mono_time due);
 void real_timer_cancel(struct io_timer *timer);
 

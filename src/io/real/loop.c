@@ -34,10 +34,9 @@ enum neap_status real_loop_need(struct real_agent *agent, uv_loop_t **ret_loop, 
 {
     real_agent_must_own(agent);
     const char *name = agent->agent->name;
-    if (agent->event_fd < 0)
-        agent->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (agent->event_fd < 0)
-        return error_set(err, NEAP_NOMEM, "agent %s: no loop: %s", name, strerrordesc_np(errno));
+    enum neap_status status = real_agent_need_event(agent, err);
+    if (status != NEAP_OK)
+        return status;
     if (agent->loop == NULL) {
         struct real_loop *loop = calloc(1, sizeof(*loop));
         if (loop == NULL)

@@ -90,7 +90,7 @@ static struct real_syncer *syncer_need(struct real_agent *agent)
     if (s == NULL)
         return NULL;
     s->agent = agent;
-    if (pthread_create(&s->thread, NULL, syncer_main, s) != 0) {
+    if (real_thread_start(real_of(agent->agent->io_), &s->thread, syncer_main, s) != 0) {
         free(s);
         return NULL;
     }

@@ -154,6 +154,8 @@ void sim_agent_stop(struct io_agent *agent);
 void sim_agent_wake(struct io_agent *agent);
 enum neap_status sim_agent_run(struct io_agent *agent, mono_time deadline, struct error *err);
 void sim_agent_leave(struct io_agent *agent);
+uint32_t sim_agent_turn(struct io_agent *agent);
+enum neap_status sim_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err);
 void sim_timer_set(struct io_timer *timer, mono_time due);
 void sim_timer_cancel(struct io_timer *timer);
 struct io_mutex *sim_mutex_new(struct io *io);

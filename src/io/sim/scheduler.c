@@ -309,6 +309,21 @@ void sim_agent_leave(struct io_agent *agent)
     sim_agent_of(agent)->left = true;
 }
 
+uint32_t sim_agent_turn(struct io_agent *agent)
+{
+    struct sim_agent *mine = sim_agent_of(agent);
+    must(!mine->started && !mine->running && mine->sim->held_count == 0);
+    mine->awake = false;
+    uint32_t work = agent->work(agent->ctx, sim_now(mine->sim));
+    return mine->awake ? work + 1 : work;
+}
+
+enum neap_status sim_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err)
+{
+    (void)ret_descriptor;
+    return error_set(err, NEAP_MISUSE, "agent %s: a simulated world has no descriptors", agent->name);
+}
+
 /* ---- timers: in the order they are due, first at the tick after ---- */
 
 void sim_timer_set(struct io_timer *timer, mono_time due)

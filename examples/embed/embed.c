@@ -1,0 +1,127 @@
+/* embed.c - Neap inside a C program: durable appends, and a consumer that goes on where it was.
+ *
+ *     embed DATA append COUNT      appends COUNT events, and prints each one's number once it is durable
+ *     embed DATA read              prints what it has not printed before; its place is the group "embed" */
+#include <neap/neap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_MS      10000
+#define COMMIT_COUNT 100
+
+static int complain(const struct neap_error *err)
+{
+    fprintf(stderr, "embed: %s (%s)\n", err->text, neap_status_text(err->status));
+    return 1;
+}
+
+static void say(void *ctx, const char *line, size_t size)
+{
+    (void)ctx;
+    fprintf(stderr, "%.*s\n", (int)size, line);
+}
+
+/* ---- append -------------------------------------------------------------------------------------------------------- */
+
+static unsigned long durable_count;
+
+/* On our own thread, inside neap_writer_work() or a call that waits. */
+static void appended(void *ctx, const struct neap_outcome *outcome)
+{
+    if (outcome->status != NEAP_OK) {
+        fprintf(stderr, "embed: event %lu: %s\n", (unsigned long)ctx, neap_status_text(outcome->status));
+        exit(1);
+    }
+    printf("durable %lu\n", (unsigned long)ctx); /* a program would answer its client here */
+    durable_count++;
+}
+
+static int append(struct neap_writer *writer, struct neap_topic *topic, unsigned long count)
+{
+    char value[64], key[16];
+    for (unsigned long i = 0; i < count;) {
+        struct neap_event event = {
+            .key = { key, (size_t)snprintf(key, sizeof key, "key-%lu", i % 10) },
+            .value = { value, (size_t)snprintf(value, sizeof value, "{\"number\":%lu}", i) },
+        };
+        switch (neap_append(writer, topic, NEAP_BY_KEY, &event, 1, appended, (void *)i)) {
+        case NEAP_OK: /* the event has been copied */
+            i++;
+            neap_writer_work(writer);
+            fflush(stdout);
+            break;
+        case NEAP_AGAIN: /* backpressure: let some be answered, then the same event again */
+            if (neap_writer_wait(writer, WAIT_MS) == NEAP_OK)
+                break;
+            /* fall through */
+        default:
+            fprintf(stderr, "embed: cannot append\n");
+            return 1;
+        }
+    }
+    return neap_writer_flush(writer, WAIT_MS) == NEAP_OK && durable_count == count ? 0 : 1;
+}
+
+/* ---- read ---------------------------------------------------------------------------------------------------------- */
+
+static int read_new(struct neap *neap, struct neap_writer *writer, struct neap_topic *topic)
+{
+    struct neap_error err;
+    struct neap_reader *reader;
+    struct neap_record record;
+    enum neap_status status;
+    uint64_t next = 0;
+    neap_committed(neap, "embed", topic, 0, &next); /* not found: from the beginning */
+    if (neap_reader_open(neap, topic, 0, next, &reader, &err) != NEAP_OK)
+        return complain(&err);
+    while ((status = neap_reader_next(reader, 0, &record, &err)) == NEAP_OK) {
+        printf("%llu %.*s\n", (unsigned long long)record.offset, (int)record.event.value.size,
+               (const char *)record.event.value.at);
+        next = record.offset + 1;
+        if (next % COMMIT_COUNT == 0 && neap_commit(writer, "embed", topic, 0, next, NULL, NULL) != NEAP_OK)
+            break; /* what is printed again after a crash is at most what came after the last commit */
+    }
+    neap_reader_close(&reader);
+    if (status != NEAP_AGAIN)
+        return complain(&err);
+    fflush(stdout);
+    return neap_commit_wait(writer, "embed", topic, 0, next, WAIT_MS) == NEAP_OK ? 0 : 1;
+}
+
+/* ---- the program --------------------------------------------------------------------------------------------------- */
+
+static int work(struct neap *neap, struct neap_writer *writer, int argc, char **argv)
+{
+    struct neap_error err;
+    struct neap_topic *topic;
+    if (neap_topic_open(writer, "numbers", 1, WAIT_MS, &topic, &err) != NEAP_OK)
+        return complain(&err);
+    int code = 2;
+    if (argc == 4 && strcmp(argv[2], "append") == 0)
+        code = append(writer, topic, strtoul(argv[3], NULL, 10));
+    else if (argc == 3 && strcmp(argv[2], "read") == 0)
+        code = read_new(neap, writer, topic);
+    neap_topic_close(&topic);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct neap_error err;
+    struct neap *neap;
+    struct neap_writer *writer;
+    if (argc < 3) {
+        fprintf(stderr, "usage: embed DATA append COUNT | embed DATA read\n");
+        return 2;
+    }
+    struct neap_options options = { .path = argv[1], .disk_size = 64u << 20, .log = say, .log_level = NEAP_LOG_WARN };
+    if (neap_open(&options, &neap, &err) != NEAP_OK)
+        return complain(&err);
+    if (neap_writer_open(neap, NULL, &writer, &err) != NEAP_OK)
+        return complain(&err);
+    int code = work(neap, writer, argc, argv);
+    if (neap_writer_close(&writer, WAIT_MS) != NEAP_OK || neap_close(&neap) != NEAP_OK)
+        return 1;
+    return code;
+}

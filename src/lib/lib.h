@@ -1,0 +1,54 @@
+/* lib.h - what the files of the library know of each other; private to src/lib.
+ *
+ * owner    the handle: whoever opened it; everything else as neap/neap.h says
+ * memory   as neap/neap.h says
+ * errors   a struct error inside becomes the caller's struct neap_error at the last moment, by lib_error()
+ * promise  nothing here is seen outside src/lib */
+#ifndef LIB_LIB_H
+#define LIB_LIB_H
+
+#include "base/logging.h"
+#include "base/must.h"
+#include "log/limits.h"
+#include "log/log.h"
+#include "neap/neap.h"
+
+#define LIB_MAGIC        0x4c494253u
+#define LIB_TOPIC_MAGIC  0x4c494254u
+#define LIB_WRITER_MAGIC 0x4c494257u
+#define LIB_READER_MAGIC 0x4c494252u
+
+struct neap {
+    uint32_t magic;
+    struct io *io;
+    struct log *log;
+    struct logging *logging; /* NULL: nothing is said */
+    struct neap_options options;
+    char *path;
+    _Atomic uint32_t open_count; /* writers, readers, topics, runs */
+    _Atomic uint32_t waiting_count; /* readers in log_watch() */
+};
+
+struct neap_topic {
+    uint32_t magic;
+    struct neap *neap;
+    struct log_topic topic; /* as it was when it was opened */
+};
+
+/* Fills `ret` (may be NULL), answers the status. */
+enum neap_status lib_error(struct neap_error *ret, const struct error *error);
+enum neap_status lib_misuse(struct neap_error *ret, const char *what);
+mono_time lib_deadline(struct neap *neap, int64_t timeout_ms);
+enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *topic, struct neap_topic **ret_topic,
+                               struct neap_error *err);
+bool lib_has_partition(const struct neap_topic *topic, uint32_t partition);
+
+/* Which thread is in an object. Two at a time are one too many, and are told so. */
+struct lib_guard {
+    _Atomic uintptr_t thread;
+};
+enum lib_entered { LIB_ENTERED, LIB_NESTED, LIB_TAKEN };
+enum lib_entered lib_enter(struct lib_guard *guard); /* NESTED: this thread is in it already, further up */
+void lib_leave(struct lib_guard *guard);             /* after LIB_ENTERED */
+
+#endif

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""The library as another program meets it: installed, found with pkg-config, linked both ways, killed in the middle."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from lib import NEAP, SCRATCH, TOP, WAIT_S, done, neap, ok
+
+BUILD = os.path.dirname(NEAP)
+PREFIX = os.path.join(SCRATCH, "usr")
+ENV = dict(os.environ, PKG_CONFIG_PATH=f"{PREFIX}/lib/pkgconfig", LD_LIBRARY_PATH=f"{PREFIX}/lib")
+
+
+def run(*command, cwd=SCRATCH):
+    return subprocess.run(command, cwd=cwd, env=ENV, timeout=WAIT_S, check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def names(*command):
+    return [line.split()[-1].split("@")[0] for line in run("nm", *command).stdout.splitlines() if len(line.split()) == 3]
+
+
+if not os.path.exists(os.path.join(BUILD, "libneap.so")):
+    ok(True, "the library is not built with sanitizers; nothing to look at")
+    done()
+
+# ---- installed
+r = run(os.path.join(TOP, "scripts", "install"), BUILD, PREFIX)
+parts = ["bin/neap", "include/neap/neap.h", "include/neap/status.h", "lib/libneap.so", "lib/libneap.so.0", "lib/libneap.a",
+         "lib/pkgconfig/neap.pc"]
+ok(r.returncode == 0 and all(os.path.exists(os.path.join(PREFIX, p)) for p in parts),
+   "make install puts binary, headers, both libraries and neap.pc in place", r)
+staged = run(os.path.join(TOP, "scripts", "install"), BUILD, "/opt/neap", os.path.join(SCRATCH, "stage"))
+with open(os.path.join(SCRATCH, "stage/opt/neap/lib/pkgconfig/neap.pc"), encoding="utf-8") as f:
+    ok("prefix=/opt/neap\n" in f.read(), "under DESTDIR neap.pc names the place it will have", staged)
+version = neap("version").out.split()[1]
+ok(run("pkg-config", "--modversion", "neap").stdout.strip() == version, "pkg-config, header and command say one version")
+
+# ---- what it shows
+with open(os.path.join(TOP, "include/neap/neap.h"), encoding="utf-8") as f:
+    declared = set(re.findall(r"^NEAP_API [^;(]*?\*?(neap_\w+)\(", f.read(), re.M))
+shared = names("-D", "--defined-only", f"{PREFIX}/lib/libneap.so")
+shown = {n for n in shared if n != "NEAP_0"}
+ok(len(declared) > 20 and shown == declared, "libneap.so shows what neap.h declares, and nothing else",
+   (shown ^ declared, len(declared)))
+archive = set(names("-g", "--defined-only", f"{PREFIX}/lib/libneap.a"))
+ok({n for n in archive if not n.startswith(("_Z", "DW.ref"))} == declared, "and so does libneap.a", archive ^ declared)
+dynamic = run("readelf", "-dW", f"{PREFIX}/lib/libneap.so").stdout
+ok("soname: [libneap.so.0]" in dynamic and "NOOPEN" not in dynamic, "it has a soname, and may be opened at run time", dynamic)
+
+# ---- the example, against what was installed
+shutil.copytree(os.path.join(TOP, "examples/embed"), os.path.join(SCRATCH, "embed"))
+embed = os.path.join(SCRATCH, "embed")
+r = run("make", cwd=embed)
+ok(r.returncode == 0 and "warning" not in r.stderr, "examples/embed builds against the installed library, shared and static", r)
+linked = run("ldd", "embed", cwd=embed).stdout
+ok(f"{PREFIX}/lib/libneap.so.0" in linked and "libneap" not in run("ldd", "embed-static", cwd=embed).stdout,
+   "the one asks for libneap.so.0, the other for nothing", linked)
+for program in "embed", "embed-static":
+    data = os.path.join(SCRATCH, f"data-{program}")
+    wrote = run(f"./{program}", data, "append", "2000", cwd=embed)
+    first, second = run(f"./{program}", data, "read", cwd=embed), run(f"./{program}", data, "read", cwd=embed)
+    want = [f'{i} {{"number":{i}}}' for i in range(2000)]
+    ok(wrote.returncode == 0 and wrote.stdout.splitlines() == [f"durable {i}" for i in range(2000)],
+       f"{program}: each append is answered once it is durable, in order", wrote)
+    ok(first.stdout.splitlines() == want and second.stdout == "" and second.returncode == 0,
+       f"{program}: a reader gets all of it, and its group goes on where it was", (first, second))
+
+# ---- killed at any moment, started again
+lost, killed = [], 0
+data = os.path.join(SCRATCH, "data-killed")
+for turn in range(8):
+    p = subprocess.Popen(["./embed", data, "append", "100000000"], cwd=embed, env=ENV, stdout=subprocess.PIPE, text=True)
+    answered = 0
+    for _ in range(50 + 400 * turn):
+        answered = int(p.stdout.readline().split()[1])
+    p.send_signal(signal.SIGKILL)
+    answered = max([answered] + [int(line.split()[1]) for line in p.stdout.read().splitlines() if line.startswith("durable ") and line[8:].isdigit()])
+    p.wait()
+    killed += p.returncode == -signal.SIGKILL
+    read = run("./embed", data, "read", cwd=embed).stdout.splitlines()
+    numbers = [json.loads(line.split(" ", 1)[1])["number"] for line in read]
+    if len(numbers) <= answered or numbers != list(range(len(numbers))):
+        lost.append((turn, answered, len(numbers)))
+ok(killed == 8 and not lost, "kill -9 at eight moments: everything that was answered is there after it, once and in order", (killed, lost))
+done()
