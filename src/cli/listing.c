@@ -94,17 +94,35 @@ static void say_node(struct cli *cli, struct json_value line)
     out_print(cli, "\n");
 }
 
+static void say_damage(struct cli *cli, struct json_value line)
+{
+    struct bytes place = line_text(line, "damage"), file = line_text(line, "file"), by = line_text(line, "found_by");
+    uint64_t count = line_number(line, "count");
+    char number[32];
+    out_print(cli, "%sdamaged%s  ", cli->colour_out ? "\033[1;31m" : "", cli->colour_out ? "\033[0m" : "");
+    out_stranger(cli, place);
+    if (count > 1)
+        out_print(cli, " and %s more", cli_number_text(number, count - 1));
+    out_print(cli, ", byte %llu of ", (unsigned long long)line_number(line, "byte"));
+    out_stranger(cli, file);
+    out_print(cli, ", found by a %.*s\n", (int)by.size, (const char *)by.at);
+}
+
 static void status_row(struct listing *listing, struct json_value line)
 {
     struct json_value full;
-    struct bytes node = line_text(line, "node"), error = line_text(line, "error");
-    listing->unhealthy = listing->unhealthy || error.size > 0 ||
+    struct bytes node = line_text(line, "node"), error = line_text(line, "error"), damage = line_text(line, "damage");
+    listing->unhealthy = listing->unhealthy || error.size > 0 || damage.size > 0 ||
                          (json_get(line, BYTES("full"), &full) && json_kind(full) == JSON_BOOL && json_bool(full));
     if (listing->json)
         return;
     struct cli *cli = listing->table.cli;
     if (node.size > 0) {
         say_node(cli, line);
+        return;
+    }
+    if (damage.size > 0) {
+        say_damage(cli, line);
         return;
     }
     long long balance = (long long)line_number(line, "accepted") - (long long)line_number(line, "filtered") -

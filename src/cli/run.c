@@ -104,6 +104,19 @@ static void write_figures(struct writer *w, const struct ledger *l, uint64_t in_
     write_bytes(w, (struct bytes){ (uint8_t *)text, (size_t)size });
 }
 
+/* Only where there is any: what the node found damaged in this run. */
+static void write_damage(struct run *run, struct writer *w)
+{
+    struct log_damage d;
+    uint32_t count = 0;
+    for (; log_damage_at(node_log(run->node), count, &d); count++) {
+        write_bytes(w, count == 0 ? BYTES(",\"damage\":[") : BYTES(","));
+        control_write_damage(w, &d);
+    }
+    if (count > 0)
+        write_u8(w, ']');
+}
+
 static void write_summary(struct run *run, struct writer *w)
 {
     double seconds = (double)(io_now(run->cli->io).ns - run->start.ns) / 1e9;
@@ -124,7 +137,9 @@ static void write_summary(struct run *run, struct writer *w)
                             seconds > 0 ? (double)settled / seconds : 0.0);
         write_bytes(w, (struct bytes){ (uint8_t *)text, (size_t)size });
     }
-    write_bytes(w, BYTES("}}\n"));
+    write_u8(w, '}');
+    write_damage(run, w);
+    write_bytes(w, BYTES("}\n"));
 }
 
 /* Beside the path first, then in its place: a reader sees a whole summary or none. */
@@ -243,7 +258,7 @@ static int check_stdout(struct cli *cli, const struct config *config)
 
 static int outcome(struct run *run, enum neap_status status, const struct error *error)
 {
-    bool dead = false, stopped = false, left = false;
+    bool dead = false, stopped = false, damaged = false, left = false;
     if (status != NEAP_OK)
         return say_error(run->cli, error);
     for (uint32_t i = 0; i < node_pipeline_count(run->node); i++) {
@@ -252,11 +267,14 @@ static int outcome(struct run *run, enum neap_status status, const struct error 
         dead = dead || figures.run.dead_lettered > 0;
         if (figures.stopped && figures.error.status == NEAP_CLOSED && node_reader_left(run->node)) {
             left = true;
-        } else if (figures.stopped && figures.error.status != NEAP_OK) {
+        } else if (figures.error.status != NEAP_OK) {
             say(run->cli, "pipeline %s: %s", figures.name, figures.error.text);
             stopped = true;
+            damaged = damaged || cli_exit_of(figures.error.status) == CLI_DAMAGE;
         }
     }
+    if (damaged)
+        return CLI_DAMAGE;
     if (stopped)
         return CLI_NO;
     if (left)

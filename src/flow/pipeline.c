@@ -146,6 +146,15 @@ void pipeline_stop(struct pipeline *p, enum neap_status status, const struct err
                       LOGGING_TEXT("error", p->error.text));
 }
 
+void pipeline_halt(struct pipeline *p, const struct error *error)
+{
+    must(error->status != NEAP_OK);
+    logging_error(p->o.logging, "a partition of the pipeline ends at damage; the others go on",
+                  LOGGING_TEXT("pipeline", p->o.name), LOGGING_TEXT("error", error->text));
+    if (p->damage.status == NEAP_OK)
+        p->damage = *error;
+}
+
 /* ---- the owner epoch -------------------------------------------------------------------------------------------- */
 
 static struct log_partition first_partition(struct log_partition source)

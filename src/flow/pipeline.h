@@ -4,7 +4,8 @@
  * memory   kit_count kits of pipeline_kit_size() bytes, all taken in pipeline_open(); a task without a kit waits for one,
  *          so that a topic of a thousand partitions costs no more than its kits
  * limits   PIPELINE_LETTER_COUNT_MAX dead letters in one batch; event_count_max events
- * errors   a task that stops, stops its pipeline: `status` and `error` say why, and every other task comes to rest
+ * errors   a task that stops, stops its pipeline: `status` and `error` say why, and every other task comes to rest; a task
+ *          whose partition is damaged halts alone: `damage` says where
  * promise  the owner epoch is durable before the first task asks the sink anything
  *
  * FORMAT of the facts in LOG_VIEW_START
@@ -78,6 +79,7 @@ struct pipeline {
     bool asked, rows_there;    /* the first answer of the sink: it held data before any task of ours landed some */
     enum neap_status status;   /* OK; else stopped */
     struct error error;
+    struct error damage;       /* where the first of its partitions ends early; status OK: none does */
     uint64_t epochs[SINK_EPOCH_COUNT_MAX]; /* of the starts that the log knows of, newest first */
     uint32_t epoch_count;
 };
@@ -91,6 +93,8 @@ struct pipeline_kit *pipeline_kit_acquire(struct pipeline *p); /* NULL: all are 
 void pipeline_kit_release(struct pipeline *p, struct pipeline_kit **kit);
 /* The first reason stays. */
 void pipeline_stop(struct pipeline *p, enum neap_status status, const struct error *error);
+/* A partition of it goes no further, the others do. The first reason stays. */
+void pipeline_halt(struct pipeline *p, const struct error *error);
 
 /* Reads, raises and makes durable; waits. */
 enum neap_status pipeline_raise_epoch(struct io *io, struct log *log, struct log_client *client,

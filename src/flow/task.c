@@ -99,6 +99,15 @@ void task_stop(struct task *t, enum neap_status status, const struct error *erro
     pipeline_stop(t->p, status, &copy);
 }
 
+void task_halt(struct task *t, const struct error *error)
+{
+    struct error copy = *error;
+    copy.status = NEAP_CORRUPT;
+    error_while(&copy, "pipeline %s, partition %u of %s", t->p->o.name, t->source.partition, t->p->o.topic);
+    t->halted = true;
+    pipeline_halt(t->p, &copy);
+}
+
 void task_stop_with(struct task *t, enum neap_status status, const char *format, ...)
 {
     char text[512];
@@ -322,7 +331,7 @@ uint32_t task_work(struct task *t, mono_time now)
     }
     if (give_way(t))
         return 1;
-    if (t->kit == NULL && t->state == TASK_RUN && partition_end(t).n <= t->done.point.n) {
+    if (t->kit == NULL && t->state == TASK_RUN && (t->halted || partition_end(t).n <= t->done.point.n)) {
         want_kit(t, false);
         return 0;
     }
@@ -367,5 +376,5 @@ bool task_idle(const struct task *t)
 {
     if (t->draining || t->p->status != NEAP_OK)
         return task_at_rest(t);
-    return t->state == TASK_RUN && nothing_prepared(t) && partition_end(t).n <= t->done.point.n;
+    return t->state == TASK_RUN && nothing_prepared(t) && (t->halted || partition_end(t).n <= t->done.point.n);
 }

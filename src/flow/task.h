@@ -12,7 +12,8 @@
  * memory   a fixed struct, and one of the pipeline's kits while there is work
  * limits   one batch with the sink, one prepared; each within the sink's batch size and row count, the pipeline's
  *          event_count_max and its letters' room
- * errors   what cannot be settled stops the pipeline (pipeline.h), never silently
+ * errors   what cannot be settled stops the pipeline (pipeline.h), never silently; a partition that is damaged halts its
+ *          task there, and no other
  * promise  T1  events of the partition reach the sink in offset order, each once, or become one dead letter
  *          T2  the sink never passes an offset whose dead letter is not durable
  *          T3  the log's commit point never passes the sink's */

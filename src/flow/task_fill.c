@@ -68,11 +68,16 @@ static bool next_batch(struct task *t)
 {
     struct log_batch batch;
     struct error error;
+    t->at_end = t->halted;
+    if (t->halted)
+        return false; /* said once; what is settled is found at the next start */
     enum neap_status status = log_reader_next(t->reader, &batch, &error);
-    t->at_end = status == NEAP_AGAIN;
+    t->at_end = status == NEAP_AGAIN || status == NEAP_CORRUPT;
     if (status == NEAP_OK)
         return open_batch(t, &batch);
-    if (status == NEAP_NOTFOUND)
+    if (status == NEAP_CORRUPT)
+        task_halt(t, &error);
+    else if (status == NEAP_NOTFOUND)
         task_stop_with(t, status, "its topic was deleted");
     else if (status != NEAP_AGAIN)
         task_stop(t, status, &error);

@@ -90,6 +90,7 @@ struct task {
     struct reader batch_left;
     uint32_t batch_index;
     bool batch_open, at_end;
+    bool halted; /* the partition is damaged at what comes next: all before it is still landed */
     bool held; /* held_record did not fit: it comes first in the next batch of ours */
     struct record held_record;
     log_offset next; /* the first that is not in a batch of ours */
@@ -117,6 +118,7 @@ struct task {
 void task_stop(struct task *t, enum neap_status status, const struct error *error);
 void task_stop_with(struct task *t, enum neap_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void task_halt(struct task *t, const struct error *error); /* this partition alone */
 void task_publish(struct task *t);
 /* `why`: what is full is asked again soon, as room comes without a word; what fails is left in peace. */
 void task_backoff_start(struct task *t, struct task_backoff *backoff, enum neap_status why);

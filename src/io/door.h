@@ -55,6 +55,7 @@ struct io_verbs {
     enum neap_status (*file_truncate)(struct io_file *file, uint64_t size);
     enum neap_status (*file_info)(struct io_file *file, struct io_file_info *ret_info);
     void (*file_will_need)(struct io_file *file, uint64_t position, uint64_t size);
+    void (*file_wont_need)(struct io_file *file, uint64_t position, uint64_t size);
     void (*file_sync_start)(struct io_sync *op);
     enum neap_status (*file_lock)(struct io_file *file, enum io_lock_kind kind, uint64_t position, uint64_t size);
     enum neap_status (*file_lock_test)(struct io_file *file, uint64_t position, uint64_t size,

@@ -91,6 +91,11 @@ void io_file_will_need(struct io_file *file, uint64_t position, uint64_t size)
     file->io->verbs->file_will_need(file, position, size);
 }
 
+void io_file_wont_need(struct io_file *file, uint64_t position, uint64_t size)
+{
+    file->io->verbs->file_wont_need(file, position, size);
+}
+
 void io_file_sync_start(struct io_sync *op)
 {
     must(op->file != NULL && op->agent != NULL && op->done != NULL);

@@ -60,6 +60,8 @@ enum neap_status io_file_allocate(struct io_file *file, uint64_t size);   /* roo
 enum neap_status io_file_truncate(struct io_file *file, uint64_t size);
 enum neap_status io_file_info(struct io_file *file, struct io_file_info *ret_info);
 void             io_file_will_need(struct io_file *file, uint64_t position, uint64_t size); /* advice only */
+/* Advice: what memory keeps of it may go, so that the next read asks the disk. What is not synced yet stays. */
+void             io_file_wont_need(struct io_file *file, uint64_t position, uint64_t size);
 
 /* A sync beside other work. The op lives inside the caller's struct; `done` runs on a later turn of `agent`. The file
  * stays open until then. One at a time per file. */

@@ -52,6 +52,8 @@ struct log_options {
     uint32_t fact_size_max;       /* bytes of facts and offsets in memory; 0: 16 MiB */
     uint32_t snapshot_size;       /* journal bytes between two snapshots; 0: 128 MiB */
     int64_t idle_mark_ns;         /* an idle journal writes its durable mark after this; 0: 200 ms */
+    uint64_t scrub_rate;          /* bytes a second of what lies at rest that are read again to verify them; 0: 4 MiB */
+    int64_t scrub_delay_ns;       /* from the start on; 0: a minute */
     struct logging *logging;      /* may be NULL */
 };
 
@@ -251,9 +253,28 @@ struct log_figures {
     uint64_t file_count, spare_count, disk_used_size, disk_size;
     uint64_t recovered_size; /* journal bytes read at start */
     int64_t recovery_ns;
+    uint64_t scrubbed_size, scrub_pass_count; /* verified beside all work; how often all of it has been */
+    uint64_t damage_count;                    /* found since the start; the list below holds the first of them */
     bool full;
 };
 void log_figures(struct log *log, struct log_figures *ret_figures);
+
+/* What was found damaged since the start, by a reader or by the scrub that reads everything once in a while. A partition
+ * ends where it is damaged; everything else serves on. */
+enum log_found_by { LOG_FOUND_BY_READ, LOG_FOUND_BY_SCRUB };
+struct log_damage {
+    struct log_partition partition; /* topic_id 0: no records are concerned, or nobody can tell whose */
+    char topic[LOG_NAME_SIZE_MAX + 1];
+    log_offset offset; /* the first that cannot be read */
+    uint32_t count;    /* how many; 0: not known */
+    char file[64];     /* in the data directory */
+    uint64_t byte;     /* of the file */
+    enum log_found_by found_by;
+    wall_time found;
+};
+/* The index-th of them, oldest first; false past the last. At most LOG_DAMAGE_COUNT_MAX are remembered. */
+bool log_damage_at(struct log *log, uint32_t index, struct log_damage *ret_damage);
+#define LOG_DAMAGE_COUNT_MAX 64u
 
 /* Verifies every entry, index and snapshot of a directory, held by nobody or by this process. `say` gets one line per
  * finding; progress runs from 0 to 1. NEAP_OK: clean; NEAP_CORRUPT: damage was named. */

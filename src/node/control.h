@@ -15,7 +15,7 @@
  *     {"end":"OK"}\n        or  {"end":"NOTFOUND","error":"no topic 'orders'"}\n
  *
  *     verb             members                                  answers, one line each
- *     status                                                    the node, then each pipeline
+ *     status                                                    the node, what is damaged, then each pipeline
  *     topic list                                                topics
  *     topic describe   topic                                    partitions
  *     topic create     topic, count (partitions)                the topic
@@ -51,6 +51,10 @@ struct control_context {
     struct node *node;           /* NULL: nothing runs here; figures are read from the log */
     struct log_client *client;   /* NULL: only to look. Set by those who run jobs; others leave it NULL */
 };
+
+/* One place that is damaged, as a JSON object of at most CONTROL_DAMAGE_SIZE bytes. */
+void control_write_damage(struct writer *w, const struct log_damage *damage);
+#define CONTROL_DAMAGE_SIZE 1024u
 
 struct control_options {
     struct io *io;

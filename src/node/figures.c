@@ -15,12 +15,20 @@ void node_pipeline_stopped(struct node_pipeline *np, const struct error *error)
     io_agent_wake(&np->node->main.agent);
 }
 
+void node_pipeline_halted(struct node_pipeline *np, const struct error *error)
+{
+    io_mutex_take(np->node->mutex);
+    if (np->shown.error.status == NEAP_OK)
+        np->shown.error = *error;
+    io_mutex_drop(np->node->mutex);
+}
+
 bool node_first_stopped(struct node *n, struct error *ret_error)
 {
     bool found = false;
     io_mutex_take(n->mutex);
     for (uint32_t i = 0; i < n->pipeline_count && !found; i++) {
-        found = n->pipelines[i].shown.stopped;
+        found = n->pipelines[i].shown.stopped || n->pipelines[i].shown.error.status != NEAP_OK;
         if (found && ret_error != NULL)
             *ret_error = n->pipelines[i].shown.error;
     }

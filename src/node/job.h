@@ -87,6 +87,7 @@ struct job {
     struct job_pipeline *pipelines;
     uint32_t pipeline_count, pipeline_index;
     bool node_written;
+    uint32_t damage_index;
 
     struct job_records *records;    /* NULL until a verb reads */
     uint8_t *batch_room;            /* of an append */

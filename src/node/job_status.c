@@ -1,8 +1,10 @@
 /* job_status.c - the node and its pipelines in figures; of a stopped directory: what its durable facts say. */
 #include "base/must.h"
+#include "base/rfc3339.h"
 #include "flow/pipeline.h"
 #include "node/job.h"
 #include "node/node.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 static void write_node(struct job *job, struct writer *w)
@@ -19,11 +21,49 @@ static void write_node(struct job *job, struct writer *w)
               (unsigned long long)figures.durable.n, (unsigned long long)figures.sync_count,
               (unsigned long long)figures.disk_used_size, (unsigned long long)figures.disk_size,
               figures.full ? "true" : "false");
+    job_print(w, ",\"scrubbed\":%llu,\"scrub_passes\":%llu,\"damaged\":%llu", (unsigned long long)figures.scrubbed_size,
+              (unsigned long long)figures.scrub_pass_count, (unsigned long long)figures.damage_count);
     if (status != NEAP_OK) {
         write_bytes(w, BYTES(",\"error\":"));
         job_print_text(w, health.text);
     }
     write_bytes(w, BYTES("}\n"));
+}
+
+void control_write_damage(struct writer *w, const struct log_damage *d)
+{
+    static const char *const found_by[] = { "read", "scrub" };
+    char place[LOG_NAME_SIZE_MAX + 64], time[RFC3339_SIZE];
+    if (d->partition.topic_id != 0)
+        snprintf(place, sizeof place, "%s/%u@%llu", d->topic, d->partition.partition, (unsigned long long)d->offset.n);
+    else
+        snprintf(place, sizeof place, "%s", d->file);
+    write_bytes(w, BYTES("{\"damage\":"));
+    job_print_text(w, place);
+    if (d->partition.topic_id != 0) {
+        write_bytes(w, BYTES(",\"topic\":"));
+        job_print_text(w, d->topic);
+        job_print(w, ",\"partition\":%u,\"offset\":%llu,\"count\":%u", d->partition.partition,
+                  (unsigned long long)d->offset.n, d->count);
+    }
+    write_bytes(w, BYTES(",\"file\":"));
+    job_print_text(w, d->file);
+    job_print(w, ",\"byte\":%llu,\"found_by\":\"%s\",\"found\":\"%s\"}", (unsigned long long)d->byte,
+              found_by[d->found_by], rfc3339_write(time, d->found));
+    must(!w->full);
+}
+
+/* False: the room is full. */
+static bool write_damage(struct job *job, struct writer *w)
+{
+    struct log_damage d;
+    for (; log_damage_at(job->context.log, job->damage_index, &d); job->damage_index++) {
+        if (!job_has_room(w))
+            return false;
+        control_write_damage(w, &d);
+        write_u8(w, '\n');
+    }
+    return true;
 }
 
 static void write_pipeline(struct writer *w, const char *name, const char *state, const struct ledger *ledger,
@@ -50,8 +90,13 @@ static enum job_state running_pipelines(struct job *job, struct writer *w)
             return JOB_MORE;
         struct node_pipeline_figures figures;
         node_pipeline_figures(job->context.node, job->pipeline_index, &figures);
-        write_pipeline(w, figures.name, figures.stopped ? "stopped" : "running", &figures.total, figures.in_flight,
-                       figures.lag, figures.error.status == NEAP_OK ? NULL : figures.error.text);
+        bool halted = !figures.stopped && figures.error.status != NEAP_OK; /* some of its partitions */
+        write_pipeline(w, figures.name,
+                       figures.stopped ? "stopped"
+                       : halted        ? "damaged"
+                                       : "running",
+                       &figures.total, figures.in_flight, figures.lag,
+                       figures.error.status == NEAP_OK ? NULL : figures.error.text);
     }
     return job_end(job);
 }
@@ -175,5 +220,7 @@ enum job_state job_status(struct job *job, struct writer *w)
         write_node(job, w);
         job->node_written = true;
     }
+    if (!write_damage(job, w))
+        return JOB_MORE;
     return job->context.node != NULL ? running_pipelines(job, w) : stopped_pipelines(job, w);
 }

@@ -4,7 +4,8 @@
  * memory   node_memory() says the sum, one reason per term; config's node.memory bounds it and is checked at start
  * errors   see exit codes: CORRUPT and VERSION 5, IO 6, HELD DENIED FULL 4, CONFLICT MISUSE 1
  *          node_run() answers OK when it was told to stop and everything on its way has landed; TIMEOUT when that took longer
- *          than drain_ns; under until_idle the status of the first pipeline that stopped, once the others are idle
+ *          than drain_ns; under until_idle the status of the first pipeline that stopped or met damage (CORRUPT), once all
+ *          else is idle
  * promise  returns when told (signal), when idle (until_idle), or when a promise could not be kept, and says which; a
  *          second signal ends the process as it would any other. node_close() waits for what sinks were given: their
  *          calls have deadlines of their own */
@@ -31,7 +32,7 @@ struct node_pipeline_figures {
     uint64_t in_flight;
     uint64_t lag;                    /* durable events not yet committed */
     bool stopped;                    /* by a conflict or an error; `error` says why */
-    struct error error;
+    struct error error;              /* of one that is not stopped: where the first of its partitions is damaged */
 };
 
 enum neap_status node_open(struct io *io, const struct node_options *options, struct node **ret_node, struct error *err);

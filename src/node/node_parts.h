@@ -38,6 +38,7 @@ struct node_pipeline {
     struct gate *gate;    /* NULL: reads a topic */
     uint64_t end_at_open; /* events in its topic when this run began */
     bool stop_told;       /* the shard's: it has shown that the pipeline stopped */
+    bool halt_told;       /* or that one of its partitions is damaged */
     struct {              /* under the node's mutex */
         bool stopped;
         struct error error;
@@ -115,6 +116,7 @@ void shard_go(struct node *n);
 
 /* ---- figures.c */
 void node_pipeline_stopped(struct node_pipeline *np, const struct error *error); /* the first reason stays */
-bool node_first_stopped(struct node *n, struct error *ret_error);
+void node_pipeline_halted(struct node_pipeline *np, const struct error *error);  /* a partition of it; it runs */
+bool node_first_stopped(struct node *n, struct error *ret_error); /* or damaged */
 
 #endif

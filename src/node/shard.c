@@ -15,6 +15,10 @@ static uint32_t work_pipeline(struct node_pipeline *np, mono_time now)
         np->stop_told = true;
         node_pipeline_stopped(np, &np->pipeline->error);
     }
+    if (np->pipeline->damage.status != NEAP_OK && !np->halt_told) {
+        np->halt_told = true;
+        node_pipeline_halted(np, &np->pipeline->damage);
+    }
     return work;
 }
 

@@ -58,6 +58,7 @@ static const struct io_verbs verbs = {
     .file_truncate = real_file_truncate,
     .file_info = real_file_info,
     .file_will_need = real_file_will_need,
+    .file_wont_need = real_file_wont_need,
     .file_sync_start = real_file_sync_start,
     .file_lock = real_file_lock,
     .file_lock_test = real_file_lock_test,

@@ -148,6 +148,11 @@ void real_file_will_need(struct io_file *file, uint64_t position, uint64_t size)
     posix_fadvise(real_file_of(file)->fd, (off_t)position, (off_t)size, POSIX_FADV_WILLNEED);
 }
 
+void real_file_wont_need(struct io_file *file, uint64_t position, uint64_t size)
+{
+    posix_fadvise(real_file_of(file)->fd, (off_t)position, (off_t)size, POSIX_FADV_DONTNEED);
+}
+
 /* ---- locks: of the open file description, so that two opens of one process are two parties ---- */
 
 static const short lock_types[] = { [IO_UNLOCK] = F_UNLCK, [IO_LOCK_SHARED] = F_RDLCK, [IO_LOCK_EXCLUSIVE] = F_WRLCK };

@@ -79,6 +79,7 @@ enum neap_status real_file_allocate(struct io_file *file, uint64_t size);
 enum neap_status real_file_truncate(struct io_file *file, uint64_t size);
 enum neap_status real_file_info(struct io_file *file, struct io_file_info *ret_info);
 void real_file_will_need(struct io_file *file, uint64_t position, uint64_t size);
+void real_file_wont_need(struct io_file *file, uint64_t position, uint64_t size);
 enum neap_status real_file_lock(struct io_file *file, enum io_lock_kind kind, uint64_t position, uint64_t size);
 enum neap_status real_file_lock_test(struct io_file *file, uint64_t position, uint64_t size,
                                      enum io_lock_kind *ret_kind, int64_t *ret_pid);

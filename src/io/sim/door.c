@@ -129,6 +129,7 @@ static const struct io_verbs verbs = {
     .file_truncate = sim_file_truncate,
     .file_info = sim_file_info,
     .file_will_need = sim_file_will_need,
+    .file_wont_need = sim_file_wont_need,
     .file_sync_start = sim_file_sync_start,
     .file_lock = sim_file_lock,
     .file_lock_test = sim_file_lock_test,

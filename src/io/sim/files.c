@@ -303,6 +303,11 @@ void sim_file_will_need(struct io_file *file, uint64_t position, uint64_t size)
     (void)file, (void)position, (void)size; /* everything is in memory */
 }
 
+void sim_file_wont_need(struct io_file *file, uint64_t position, uint64_t size)
+{
+    (void)file, (void)position, (void)size; /* everything is in memory */
+}
+
 /* ---- names ---- */
 
 enum neap_status sim_path_info(struct io *io, const char *path, struct io_file_info *ret_info)

@@ -1,6 +1,7 @@
 #include "log/local/keeper.h"
 #include "log/local/index.h"
 #include "log/local/journal.h"
+#include "log/local/scrub.h"
 #include "log/local/snapshot.h"
 #include "log/local/views.h"
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct keeper {
         uint64_t filled;
         char path[PATH_SIZE_MAX];
     } spare;
+    struct scrub scrub;
     uint8_t *zeros;
     bool waiting, said_waiting;
 };
@@ -459,7 +461,7 @@ static uint32_t keeper_work(void *ctx, mono_time now)
         return 0;
     }
     k->said_waiting = k->said_waiting && !worked;
-    return worked;
+    return worked ? 1 : scrub_work(&k->scrub, now);
 }
 
 static void try_again(struct io_timer *timer, mono_time now)
@@ -479,6 +481,7 @@ struct keeper *keeper_new(struct log *log)
     k->log = log;
     k->agent = (struct io_agent){ .name = "keeper", .work = keeper_work, .ctx = k };
     k->timer = (struct io_timer){ .agent = &k->agent, .fire = try_again, .ctx = k };
+    scrub_init(&k->scrub, log, &k->agent);
     k->zeros = calloc(1, fill_size(log));
     if (k->zeros == NULL)
         keeper_free(&k);
@@ -491,6 +494,7 @@ void keeper_free(struct keeper **keeper)
     if (k == NULL)
         return;
     drop_spare(k);
+    scrub_fini(&k->scrub);
     free(k->zeros);
     k->magic = 0;
     free(k);

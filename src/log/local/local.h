@@ -134,6 +134,10 @@ struct shared {
     struct io_agent *watchers[LOG_WATCH_COUNT_MAX];
     uint64_t change_count;   /* files that went: places in `files` have moved */
     bool recycle_due;        /* a topic was deleted or a snapshot passed: look for dead files */
+    struct {
+        struct log_damage list[LOG_DAMAGE_COUNT_MAX];
+        uint32_t count;
+    } damage;
     bool full;               /* no room for another spare */
     enum neap_status failed; /* OK while it works */
     struct error failure;

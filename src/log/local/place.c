@@ -1,4 +1,5 @@
 #include "log/local/place.h"
+#include "log/local/damage.h"
 #include "log/local/views.h"
 
 void places_init(struct places *p, struct log *log, struct log_partition partition, uint64_t next)
@@ -8,6 +9,12 @@ void places_init(struct places *p, struct log *log, struct log_partition partiti
 
 enum neap_status place_damaged(const struct places *p, uint64_t position, const char *what, struct error *err)
 {
+    struct log_damage damage = { .partition = p->partition, .offset = { p->next }, .byte = position - p->base };
+    if (p->at < p->count) { /* all of the batch is concerned */
+        damage.offset.n = p->list[p->at].base;
+        damage.count = p->list[p->at].count;
+    }
+    damage_note(p->log, p->file != NULL ? io_file_path(p->file) : p->log->path, damage, what);
     return error_set(err, NEAP_CORRUPT, "topic %u partition %u offset %llu: %s, %s at byte %llu", p->partition.topic_id,
                      p->partition.partition, (unsigned long long)p->next, what,
                      p->file != NULL ? io_file_path(p->file) : p->log->path, (unsigned long long)(position - p->base));

@@ -35,7 +35,7 @@ static inline uint64_t place_position(const struct places *p, const struct index
 {
     return p->base + e->at;
 }
-/* CORRUPT, with what is wrong, where. */
+/* CORRUPT, with what is wrong, where; noted as damage (damage.h). */
 enum neap_status place_damaged(const struct places *p, uint64_t position, const char *what, struct error *err);
 
 #endif

@@ -30,13 +30,19 @@ struct scan {
     uint64_t position;       /* of the next entry */
     uint64_t boot;           /* the highest so far; carried from file to file (rule E2) */
     uint64_t mark;           /* the highest durable mark so far; likewise */
+    size_t step;             /* read at once; 0: RECOVERY_STEP_SIZE */
     enum neap_status status; /* of reading */
 };
 enum neap_status scan_begin(struct scan *s, struct io_file *file, uint64_t base, uint64_t size, uint64_t salt);
 void scan_end(struct scan *s);
+/* The bytes at a position of the file, read ahead as far as the buffer goes; NULL: past the end, or s->status. */
+const uint8_t *scan_bytes(struct scan *s, uint64_t position, size_t size);
 /* OK: an entry, wholly checked, position past it. NOTFOUND: the file is sealed, or full to its end; position is its end.
  * BADINPUT: no valid entry stands at `position`. IO, NOMEM. */
 enum neap_status scan_next(struct scan *s, struct entry_header *ret_header, struct bytes *ret_body);
+/* Where nothing valid stands at `position`: goes on at the next valid header of the file (rule E2 holds), or at its end:
+ * NOTFOUND. */
+enum neap_status scan_resume(struct scan *s);
 /* The highest durable mark in valid headers on any 64-byte bound of [from, end of file). */
 enum neap_status scan_marks(struct scan *s, uint64_t from, uint64_t *ret_mark);
 

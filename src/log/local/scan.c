@@ -4,7 +4,8 @@
 
 enum neap_status scan_begin(struct scan *s, struct io_file *file, uint64_t base, uint64_t size, uint64_t salt)
 {
-    size_t room = size < RECOVERY_STEP_SIZE ? (size_t)size : RECOVERY_STEP_SIZE;
+    size_t step = s->step != 0 ? s->step : RECOVERY_STEP_SIZE;
+    size_t room = size < step ? (size_t)size : step;
     if (s->buffer == NULL || s->room < room) {
         free(s->buffer);
         s->buffer = malloc(room);
@@ -28,8 +29,7 @@ void scan_end(struct scan *s)
     *s = (struct scan){ 0 };
 }
 
-/* The bytes at a position of the file, read ahead as far as the buffer goes; NULL: past the end, or s->status. */
-static const uint8_t *scan_bytes(struct scan *s, uint64_t position, size_t size)
+const uint8_t *scan_bytes(struct scan *s, uint64_t position, size_t size)
 {
     uint64_t end = s->base + s->size;
     if (position > end || size > end - position)
@@ -101,4 +101,22 @@ enum neap_status scan_marks(struct scan *s, uint64_t from, uint64_t *ret_mark)
     }
     *ret_mark = mark;
     return NEAP_OK;
+}
+
+enum neap_status scan_resume(struct scan *s)
+{
+    uint64_t end = s->base + s->size, position = s->position + ENTRY_BOUND - s->position % ENTRY_BOUND;
+    for (; position + ENTRY_HEADER_SIZE <= end; position += ENTRY_BOUND) {
+        struct entry_header h;
+        const uint8_t *at = scan_bytes(s, position, ENTRY_HEADER_SIZE);
+        if (at == NULL)
+            break;
+        if (entry_header_read(at, s->salt, position, &h) != NEAP_OK || h.boot < s->boot ||
+            h.entry_size > end - position)
+            continue;
+        s->position = position;
+        return NEAP_OK;
+    }
+    s->position = end;
+    return s->status != NEAP_OK ? s->status : NEAP_NOTFOUND;
 }
