@@ -141,6 +141,17 @@ struct bytes commit_encode(const struct commit *c, uint8_t *room)
     return writer_bytes(&w);
 }
 
+struct bytes commit_held(void)
+{
+    static const uint8_t held[1] = { 0 };
+    return (struct bytes){ held, sizeof held };
+}
+
+bool commit_is_held(struct bytes set)
+{
+    return bytes_equal(set, commit_held());
+}
+
 static bool read_run(struct reader *r, bool first, uint64_t *end, struct commit_run *ret_run)
 {
     uint64_t gap = read_uvarint(r), size = read_uvarint(r);

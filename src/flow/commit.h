@@ -9,7 +9,8 @@
  * FORMAT of a set in a committed offset (log.h: LOG_OFFSET); an empty set is no bytes at all
  *     0  1  format version 1      then for each run, in order: uvarint start - end of the run before (the first: 0),
  *                                 uvarint size, at least 1; two runs never touch
- * What does not fit into LOG_VALUE_SIZE_MAX is left out from the far end: the fates beside it remember those. */
+ * What does not fit into LOG_VALUE_SIZE_MAX is left out from the far end: the fates beside it remember those.
+ * One byte 0 instead of a set: nothing has been committed there yet, the offset only keeps retention from passing it. */
 #ifndef FLOW_COMMIT_H
 #define FLOW_COMMIT_H
 
@@ -36,6 +37,8 @@ void commit_move(struct commit *c, log_offset point); /* never back; what lies b
 log_offset commit_lowest(const struct commit *c);     /* at or after the point, the first that is not done */
 /* room: LOG_VALUE_SIZE_MAX bytes. */
 struct bytes commit_encode(const struct commit *c, uint8_t *room);
+struct bytes commit_held(void); /* in the place of a set: nothing was committed yet */
+bool commit_is_held(struct bytes set);
 /* Adds what a set says; what lies below the point is left out. Nothing has changed when the bytes are refused. */
 enum neap_status commit_unite(struct commit *c, struct bytes set);
 

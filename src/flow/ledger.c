@@ -58,5 +58,6 @@ void ledger_add(struct ledger *into, const struct ledger *part)
     into->duplicates += part->duplicates;
     into->delivered += part->delivered;
     into->dead_lettered += part->dead_lettered;
-    into->produced += part->produced; /* `start` is a place, not an amount: it stays */
+    into->produced += part->produced;
+    into->start += part->start;
 }

@@ -9,7 +9,8 @@
  *
  * FORMAT of a fact in LOG_VIEW_LEDGER; partition = (source topic, partition), key = pipeline name, '\0', 'd' (door) or 't' (task):
  *     0  1  format version 1      then uvarints: accepted filtered duplicates delivered dead_lettered produced, start offset
- * A door's part lies at partition 0 of the topic it writes to. `start` is the first offset the pipeline ever answered for. */
+ * A door's part lies at partition 0 of the topic it writes to. `start` counts the offsets below the commit point
+ * that the pipeline never answers for: those from before it began, and those that were gone when it came by. */
 #ifndef FLOW_LEDGER_H
 #define FLOW_LEDGER_H
 

@@ -6,7 +6,8 @@
  * limits   PIPELINE_LETTER_COUNT_MAX dead letters in one batch; event_count_max events
  * errors   a task that stops, stops its pipeline: `status` and `error` say why, and every other task comes to rest; a task
  *          whose partition is damaged halts alone: `damage` says where
- * promise  the owner epoch is durable before the first task asks the sink anything
+ * promise  the owner epoch is durable before the first task asks the sink anything; and so is, for each partition, the
+ *          place that retention has to wait for
  *
  * FORMAT of the facts in LOG_VIEW_START
  *     partition (source topic, 0), key = pipeline name:               version 1, uvarint owner epoch,
@@ -100,6 +101,13 @@ void pipeline_halt(struct pipeline *p, const struct error *error);
 enum neap_status pipeline_raise_epoch(struct io *io, struct log *log, struct log_client *client,
                                       struct log_partition source, const char *name, bool has_sink, mono_time deadline,
                                       uint64_t *ret_epoch, struct error *err);
+/* From now on retention waits for this pipeline on each partition: where it never committed, at the first event that is
+ * kept. Waits until that is durable. */
+enum neap_status pipeline_hold(struct log *log, struct log_client *client, uint32_t topic_id, uint32_t partition_count,
+                               const char *name, mono_time deadline, struct error *err);
+/* The opposite, of a pipeline that has no sink any more: its commit points stay, and nothing waits for them. */
+enum neap_status pipeline_let_go(struct log *log, struct log_client *client, uint32_t topic_id,
+                                 uint32_t partition_count, const char *name, mono_time deadline, struct error *err);
 struct pipeline_identity {
     uint64_t owner_epoch;
     bool has_sink;

@@ -66,16 +66,20 @@ static void move_view(struct move *m, uint8_t view)
     log_fact_each(m->log, view, m->at, prefix, move_fact, m);
 }
 
-static void copy_offset(struct move *m, uint8_t *room)
+/* Under the old name it is forgotten: retention would wait for somebody who never comes back. */
+static void move_offset(struct move *m, uint8_t *room)
 {
     struct log_commit commit;
     if (log_offset_get(m->log, m->from, m->at, room, &commit) != NEAP_OK)
         return;
     add_op(m, (struct log_op){ .kind = LOG_OFFSET,
+                               .view = LOG_OFFSET_HOLD,
                                .target = m->at,
                                .offset = commit.offset,
                                .name = bytes_of_text(m->to),
                                .payload = arena_copy(m->arena, commit.done_set) });
+    add_op(m, (struct log_op){
+                  .kind = LOG_OFFSET, .view = LOG_OFFSET_FORGET, .target = m->at, .name = bytes_of_text(m->from) });
 }
 
 /* Unless the old name itself was still waiting for its own former one: then that fact has moved with the others. */
@@ -99,7 +103,7 @@ static void collect(struct move *m, uint32_t partition_count, uint8_t *room)
     for (m->at.partition = 0; m->at.partition < partition_count; m->at.partition++) {
         for (size_t i = 0; i < COUNT_OF(views); i++)
             move_view(m, views[i]);
-        copy_offset(m, room);
+        move_offset(m, room);
         add_pending(m, room);
     }
     m->at.partition = 0; /* the identity comes last */

@@ -7,10 +7,15 @@ static struct start_plan plan_from(log_offset from, enum start_ledger ledger)
     return (struct start_plan){ .from = from, .ledger = ledger, .letters_until = from };
 }
 
+static log_offset later_of(log_offset a, log_offset b)
+{
+    return a.n > b.n ? a : b;
+}
+
 /* Everything once more; but what gave up in this log has its letter and stays there. */
 static struct start_plan plan_earliest(const struct start_facts *f)
 {
-    struct start_plan plan = plan_from((log_offset){ 0 }, START_LEDGER_ZERO);
+    struct start_plan plan = plan_from(f->start, START_LEDGER_ZERO);
     plan.settle = true;
     plan.letters_until = f->end;
     plan.notice = "starts again at the earliest event, as `start` says";
@@ -19,7 +24,7 @@ static struct start_plan plan_earliest(const struct start_facts *f)
 
 static struct start_plan plan_committed(const struct start_facts *f)
 {
-    struct start_plan plan = plan_from(f->commit_point, START_LEDGER_FACT);
+    struct start_plan plan = plan_from(later_of(f->commit_point, f->start), START_LEDGER_FACT);
     plan.settle = true;
     plan.notice = "goes on at the log's own commit point, as `start` says";
     return plan;
@@ -34,7 +39,7 @@ static enum neap_status decide_stranger(const struct start_facts *f, struct star
         *plan = plan_earliest(f);
         return NEAP_OK;
     case START_SINK:
-        *plan = plan_from(f->stranger.commit_point, START_LEDGER_STRANGER);
+        *plan = plan_from(later_of(f->stranger.commit_point, f->start), START_LEDGER_STRANGER);
         plan->settle = plan->from.n <= f->end.n; /* an offset that is not there yet cannot be noted */
         plan->notice = f->stranger.topic_id != 0 ? "goes on where the deleted topic left this sink, as `start` says"
                                                  : "goes on where another log left this sink, as `start` says";
@@ -60,7 +65,7 @@ static enum neap_status decide_fresh(const struct start_facts *f, struct start_p
 {
     if (f->own_offsets && f->stranger.found)
         return decide_stranger(f, plan, err);
-    *plan = plan_from((log_offset){ 0 }, START_LEDGER_ZERO);
+    *plan = plan_from(f->start, START_LEDGER_ZERO);
     if (!f->rows_there)
         return NEAP_OK;
     if (f->own_offsets) { /* a table may have had rows before we came */
@@ -123,6 +128,35 @@ static enum neap_status decide_beyond_end(const struct start_facts *f, struct st
                      f->row.commit_point.n, f->end.n, f->commit_found ? f->commit_point.n : 0, f->row.commit_point.n);
 }
 
+/* A sink that was put back to a state so old that the log does not hold all that it has forgotten; or events that were
+ * deleted by hand before they were processed. */
+static enum neap_status decide_below_start(const struct start_facts *f, const char *who, log_offset point,
+                                           enum start_ledger ledger, struct start_plan *plan, struct error *err)
+{
+    switch (f->rule) {
+    case START_EARLIEST:
+        *plan = plan_earliest(f);
+        return NEAP_OK;
+    case START_COMMITTED:
+        *plan = plan_committed(f);
+        return NEAP_OK;
+    case START_SINK:
+        *plan = plan_from(f->start, ledger);
+        plan->settle = true;
+        plan->letters_until = f->end;
+        plan->notice = "goes on at the first event that is kept, as `start` says";
+        return NEAP_OK;
+    case START_DEFAULT:
+        break;
+    }
+    return error_set(err, NEAP_CONFLICT,
+                     "%s events up to offset %" PRIu64 ", but what the log keeps begins at offset %" PRIu64
+                     ": those between are gone. Was the output put back to an older state, or were events deleted? Set "
+                     "`start: earliest` to go on at offset %" PRIu64 ", or `start: committed` at the log's own commit "
+                     "point, offset %" PRIu64,
+                     who, point.n, f->start.n, f->start.n, later_of(f->commit_point, f->start).n);
+}
+
 /* A sink that was put back to an older state: the log still holds all that it has forgotten. */
 static struct start_plan decide_row_behind(const struct start_facts *f)
 {
@@ -145,7 +179,7 @@ static struct start_plan decide_foreign(const struct start_facts *f)
         return plan_committed(f);
     if (f->rule != START_SINK)
         return plan_earliest(f);
-    struct start_plan plan = plan_from(f->row.commit_point, START_LEDGER_ROW);
+    struct start_plan plan = plan_from(later_of(f->row.commit_point, f->start), START_LEDGER_ROW);
     plan.settle = true;
     plan.notice = "goes on where the sink is, as `start` says";
     return plan;
@@ -160,6 +194,8 @@ static enum neap_status decide_row(const struct start_facts *f, struct start_pla
     }
     if (f->row.commit_point.n > f->end.n)
         return decide_beyond_end(f, plan, err);
+    if (f->row.commit_point.n < f->start.n)
+        return decide_below_start(f, "the sink has", f->row.commit_point, START_LEDGER_ROW, plan, err);
     if (behind) {
         *plan = decide_row_behind(f);
         return NEAP_OK;
@@ -184,6 +220,8 @@ enum neap_status start_decide(const struct start_facts *facts, struct start_plan
         status = decide_row_gone(f, &plan, err);
     else if (!f->commit_found || f->own_offsets)
         status = decide_fresh(f, &plan, err);
+    else if (f->commit_point.n < f->start.n)
+        status = decide_below_start(f, "the pipeline has processed", f->commit_point, START_LEDGER_FACT, &plan, err);
     else
         plan = plan_from(f->commit_point, START_LEDGER_FACT);
     if (status != NEAP_OK)

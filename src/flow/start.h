@@ -4,7 +4,8 @@
  * elsewhere the log's notes are. Where the two disagree in a way that no crash of ours can bring about, the pipeline
  * stops with both numbers, and `start:` settles it:
  *
- *     earliest    from offset 0 of this log: everything that did not become a dead letter is delivered again
+ *     earliest    from the first event that this log keeps: everything that did not become a dead letter is delivered
+ *                 again
  *     sink        what the sink holds is right
  *     committed   what the log has noted is right
  *
@@ -25,7 +26,7 @@ struct start_facts {
     bool rows_there;
     bool commit_found; /* the log's notes */
     log_offset commit_point;
-    log_offset end; /* of the partition, durable */
+    log_offset start, end; /* what the partition holds, durable: [start, end) */
     enum start_rule rule;
 };
 

@@ -84,7 +84,7 @@ static bool next_batch(struct task *t)
     return false;
 }
 
-/* The record at t->next, or false: the end, or stopped. */
+/* The first record at or after t->next, or false: the end, or stopped. */
 static bool next_record(struct task *t, struct record *ret_record)
 {
     if (t->held) {
@@ -98,11 +98,11 @@ static bool next_record(struct task *t, struct record *ret_record)
         enum neap_status status = batch_next(&t->batch, &t->batch_left, &t->batch_index, ret_record);
         if (status == NEAP_NOTFOUND) {
             t->batch_open = false;
-        } else if (status != NEAP_OK || ret_record->offset > t->next.n) {
+        } else if (status != NEAP_OK) {
             task_stop_with(t, NEAP_CORRUPT, "the batch at offset %" PRIu64 " does not hold offset %" PRIu64,
                            t->batch.base_offset, t->next.n);
             return false;
-        } else if (ret_record->offset == t->next.n) {
+        } else if (ret_record->offset >= t->next.n) {
             return true;
         }
     }
@@ -325,21 +325,73 @@ static void close_batch(struct task *t, struct task_batch *b)
         send_letters(t);
 }
 
+/* Compaction has left only later events of these keys, or somebody has deleted them: nobody answers for them, but for
+ * those that have their letter already. What a pipeline still had to process goes in no other way; that is said. */
+static enum taken pass_gap(struct task *t, struct task_batch *b, log_offset to)
+{
+    log_offset start = { 0 }, end, dead;
+    (void)log_partition_range(t->p->o.log, t->source, &start, &end);
+    if (start.n > t->next.n)
+        logging_warn(t->p->o.logging, "events were deleted from the topic before they were processed",
+                     LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_TEXT("topic", t->p->o.topic),
+                     LOGGING_UINT("partition", t->source.partition), LOGGING_UINT("from", t->next.n),
+                     LOGGING_UINT("to", start.n));
+    must(to.n > t->next.n);
+    if (start.n > to.n) /* a batch of which only the end is kept */
+        to = start;
+    while (t->next.n < to.n) {
+        bool lettered = commit_next(&t->done, t->next, &dead) && dead.n < to.n;
+        b->gone_count += (lettered ? dead.n : to.n) - t->next.n;
+        t->next = b->to = lettered ? dead : to;
+        if (!lettered)
+            break;
+        if (b->dead_count == t->p->letter_count_max)
+            return BATCH_FULL;
+        b->counts.dead_lettered++;
+        b->dead_count++;
+        t->next.n++;
+        b->to = t->next;
+    }
+    return TAKEN;
+}
+
+/* The end is reached, and yet the log ends further on: what was between is gone. Asked once more, as more may have come
+ * meanwhile. Answers how much was done. */
+static uint32_t pass_last_gap(struct task *t, struct task_batch *b)
+{
+    log_offset start, end;
+    if (!t->at_end || log_partition_range(t->p->o.log, t->source, &start, &end) != NEAP_OK || end.n <= t->next.n)
+        return 0;
+    if (!next_batch(t) && t->at_end && pass_gap(t, b, end) == BATCH_FULL)
+        close_batch(t, b);
+    return 1;
+}
+
+/* It comes first in the next batch. */
+static void hold_record(struct task *t, struct task_batch *b, const struct record *record)
+{
+    t->held = true;
+    t->held_record = *record;
+    close_batch(t, b);
+}
+
 static uint32_t fill(struct task *t, struct task_batch *b)
 {
     for (uint32_t count = 0; count < TASK_EVENTS_PER_TURN; count++) {
         struct record record;
         if (!next_record(t, &record))
-            return count;
-        enum taken taken = take_record(t, b, &record);
-        if (taken == STOPPED)
+            return count + pass_last_gap(t, b);
+        enum taken taken = TAKEN;
+        if (record.offset > t->next.n)
+            taken = pass_gap(t, b, (log_offset){ record.offset });
+        if (taken == TAKEN && record.offset < t->next.n)
+            continue;
+        if (taken == TAKEN)
+            taken = take_record(t, b, &record);
+        if (taken == BATCH_FULL)
+            hold_record(t, b, &record);
+        if (taken != TAKEN)
             return count + 1;
-        if (taken == BATCH_FULL) { /* it comes first in the next one */
-            t->held = true;
-            t->held_record = record;
-            close_batch(t, b);
-            return count + 1;
-        }
         t->next.n++;
         b->to = t->next;
         b->event_count++;

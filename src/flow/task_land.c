@@ -82,6 +82,7 @@ void task_commit(struct task *t, log_offset point, uint32_t op_count)
     }
     commit_move(&t->done, point);
     ops[op_count] = (struct log_op){ .kind = LOG_OFFSET,
+                                     .view = LOG_OFFSET_HOLD,
                                      .target = t->source,
                                      .offset = point,
                                      .name = bytes_of_text(t->p->o.name),
@@ -121,6 +122,7 @@ uint32_t task_landed_well(struct task *t)
     must(!own_offsets || t->kit->landing.op_count == 0);
     task_backoff_end(&t->land_backoff);
     t->ledger = t->kit->landing.ledger;
+    t->start += b->gone_count;
     task_commit(t, b->to, t->kit->landing.op_count);
     b->state = BATCH_EMPTY;
     t->land_state = own_offsets ? LAND_IDLE : LAND_COMMIT;
@@ -178,7 +180,8 @@ static void land_batch(struct task *t, const struct task_batch *b)
     after.dead_lettered += b->counts.dead_lettered;
     after.produced += b->counts.produced;
     must(b->from.n == t->done.point.n);
-    must(b->to.n - b->from.n == b->counts.filtered + b->counts.delivered + b->counts.dead_lettered); /* promise T1 */
+    must(b->to.n - b->from.n ==
+         b->counts.filtered + b->counts.delivered + b->counts.dead_lettered + b->gone_count); /* promise T1 */
     task_land(t, b->to, after, writer_bytes(&b->rows), b->row_count);
 }
 

@@ -51,6 +51,7 @@ struct task_batch {
     log_offset from, to;
     struct writer rows;
     uint32_t row_count, event_count, dead_count;
+    uint64_t gone_count; /* offsets of the range that the log does not hold any more */
     struct sink_ledger counts; /* of this range */
 };
 
@@ -68,7 +69,7 @@ struct task {
 
     struct commit done;          /* the sink's commit point, and the dead beyond it */
     struct sink_ledger ledger;   /* up to the commit point */
-    uint64_t start;              /* first offset the pipeline ever answered for */
+    uint64_t start;              /* offsets below the commit point that it never answers for (ledger.h) */
     struct sink_ledger run_base; /* what was there at this start */
 
     /* starting (task_start.c) */

@@ -85,11 +85,9 @@ static enum neap_status take_ledger(struct task *t)
         if (status != NEAP_OK)
             return status;
     }
-    t->start = fact.start;
     switch (t->plan.ledger) {
     case START_LEDGER_ZERO:
         t->ledger = (struct sink_ledger){ 0 };
-        t->start = 0;
         break;
     case START_LEDGER_ROW:
         t->ledger = t->row.ledger;
@@ -102,6 +100,9 @@ static enum neap_status take_ledger(struct task *t)
             (struct sink_ledger){ fact.filtered, fact.duplicates, fact.delivered, fact.dead_lettered, fact.produced };
         break;
     }
+    /* Whatever lies below the place and is not among the counters is nobody's. */
+    uint64_t counted = t->ledger.filtered + t->ledger.delivered + t->ledger.dead_lettered;
+    t->start = t->plan.from.n > counted ? t->plan.from.n - counted : 0;
     return NEAP_OK;
 }
 
@@ -136,13 +137,15 @@ static uint32_t decide(struct task *t)
                                  .rule = t->p->o.start };
     struct error error;
     struct log_commit commit = { 0 };
-    enum neap_status status = log_partition_end(t->p->o.log, t->source, &facts.end);
+    enum neap_status status = log_partition_range(t->p->o.log, t->source, &facts.start, &facts.end);
     if (status != NEAP_OK) {
-        task_stop_with(t, status, "where its topic ends: %s", status_text(status));
+        task_stop_with(t, status, "where its topic begins and ends: %s", status_text(status));
         return 1;
     }
     status = log_offset_get(t->p->o.log, t->p->o.name, t->source, t->kit->done_set, &commit);
-    t->commit_found = facts.commit_found = status == NEAP_OK;
+    t->commit_found = facts.commit_found = status == NEAP_OK && !commit_is_held(commit.done_set);
+    if (!t->commit_found)
+        commit = (struct log_commit){ 0 };
     t->commit_point = facts.commit_point = commit.offset;
     status = start_decide(&facts, &t->plan, &error);
     if (status != NEAP_OK) {
@@ -157,7 +160,7 @@ static uint32_t decide(struct task *t)
         task_stop_with(t, status, "what the log has noted of it: %s", status_text(status));
         return 1;
     }
-    bool noted = t->commit_found ? t->commit_point.n == t->plan.from.n : t->plan.from.n == 0;
+    bool noted = t->commit_found ? t->commit_point.n == t->plan.from.n : t->plan.from.n == 0 && facts.start.n == 0;
     t->settle_sink = facts.own_offsets && (t->plan.settle || t->was_taken);
     t->settle_log = (t->plan.settle || t->was_pending || !noted) && t->plan.from.n <= facts.end.n;
     t->fate_next = t->plan.from;
@@ -179,10 +182,11 @@ static bool ever_committed(const struct task *t)
 {
     struct log_partition at = { t->p->o.topic_id, 0 };
     struct log_commit commit;
-    while (at.partition < t->p->o.partition_count &&
-           log_offset_get(t->p->o.log, t->p->o.name, at, NULL, &commit) != NEAP_OK)
-        at.partition++;
-    return at.partition < t->p->o.partition_count;
+    for (; at.partition < t->p->o.partition_count; at.partition++)
+        if (log_offset_get(t->p->o.log, t->p->o.name, at, t->kit->done_set, &commit) == NEAP_OK &&
+            !commit_is_held(commit.done_set))
+            return true;
+    return false;
 }
 
 /* Of a topic that is still there it says nothing about this one: the pipeline reads another one now. */

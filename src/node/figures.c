@@ -81,6 +81,8 @@ static void add_gate(struct node_pipeline *np, const struct sums *sums, struct n
     struct gate_figures gate = { 0 };
     if (np->gate != NULL)
         gate_figures(np->gate, &gate, NULL);
+    /* What came in, but was gone before this pipeline came by (it began anew), is not its own to balance. */
+    gate.total.accepted -= gate.total.accepted < figures->total.start ? gate.total.accepted : figures->total.start;
     uint64_t in_log = sums->in_log + gate.total.dead_lettered;
     uint64_t in_log_run = sums->ends - np->end_at_open + gate.run.dead_lettered;
     /* The door's own count; what others appended to the topic came in beside it. */

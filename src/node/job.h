@@ -51,7 +51,7 @@ struct job_group_entry {
 struct job_pipeline {
     char name[LOG_NAME_SIZE_MAX + 1];
     struct ledger ledger;
-    uint64_t in_flight, lag, start, door_dead;
+    uint64_t in_flight, lag, door_dead;
     uint32_t topic_id;   /* where its facts lie */
 };
 

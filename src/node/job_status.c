@@ -133,8 +133,6 @@ static bool add_ledger(void *ctx, struct bytes key, struct bytes value)
     ledger_add(&pipeline->ledger, &part);
     if (key.at[key.size - 1] == 'd')
         pipeline->door_dead = part.dead_lettered;
-    if (key.at[key.size - 1] == 't' && look->partition.partition == 0)
-        pipeline->start = part.start;
     pipeline->topic_id = look->partition.topic_id;
     return true;
 }
@@ -161,21 +159,26 @@ static void add_lag(struct job *job, struct job_pipeline *pipeline, const struct
     for (uint32_t p = 0; p < topic->partition_count; p++) {
         struct log_partition partition = { topic->id, p };
         struct log_commit commit;
-        uint64_t from = pipeline->start, end = job_partition_end(job, topic->id, p), fate_count = 0;
-        in_log += end > from ? end - from : 0;
+        log_offset start = { 0 }, end = { 0 };
+        uint64_t fate_count = 0;
+        (void)log_partition_range(job->context.log, partition, &start, &end);
+        in_log += end.n;
         if (!identity.has_sink)
             continue;
         if (log_offset_get(job->context.log, pipeline->name, partition, NULL, &commit) == NEAP_OK)
-            from = commit.offset.n;
+            start = commit.offset;
         log_fact_each(job->context.log, LOG_VIEW_FATE, partition, (struct bytes){ prefix, name_size + 1 }, count_fate,
                       &fate_count);
-        uint64_t lag = end > from ? end - from : 0;
+        uint64_t lag = end.n > start.n ? end.n - start.n : 0;
         pipeline->lag += lag;
         pipeline->in_flight += lag > fate_count ? lag - fate_count : 0;
         pipeline->ledger.dead_lettered += lag > fate_count ? fate_count : lag;
     }
     if (!identity.has_sink)
         pipeline->ledger.delivered = pipeline->ledger.produced = in_log;
+    in_log -= in_log < pipeline->ledger.start ? in_log : pipeline->ledger.start; /* nobody's: see ledger.h */
+    pipeline->ledger.accepted -=
+        pipeline->ledger.accepted < pipeline->ledger.start ? pipeline->ledger.accepted : pipeline->ledger.start;
     in_log += pipeline->door_dead; /* the door's own count; what others appended came in beside it */
     pipeline->ledger.accepted = pipeline->ledger.accepted > in_log ? pipeline->ledger.accepted : in_log;
 }

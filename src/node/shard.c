@@ -75,7 +75,7 @@ enum neap_status shard_start(struct node *n, struct error *err)
     if (status != NEAP_OK)
         return error_while(err, "start the shard");
     s->started = true;
-    struct log_client_options options = { .agent = &s->agent };
+    struct log_client_options options = { .rank = LOG_RANK_PIPELINE, .agent = &s->agent };
     status = log_client_open(n->log, &options, &s->client, err);
     return status == NEAP_OK ? NEAP_OK : error_while(err, "open the shard's way into the log");
 }

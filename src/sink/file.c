@@ -287,7 +287,9 @@ enum neap_status file_sink_open(const struct file_sink_options *options, struct 
         free(s);
         return status;
     }
-    const struct log_client_options client = { .inflight_count_max = 4, .agent = worker_agent(s->worker) };
+    const struct log_client_options client = { .rank = LOG_RANK_PIPELINE,
+                                               .inflight_count_max = 4,
+                                               .agent = worker_agent(s->worker) };
     status = log_client_open(options->log, &client, &s->client, err);
     if (status != NEAP_OK) {
         worker_close(&s->worker);

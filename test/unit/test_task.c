@@ -386,6 +386,135 @@ static void a_compressed_batch_stops_with_its_place(void **state)
     bench_fini(&b);
 }
 
+/* ---- events that are gone ---- */
+
+static void trim(struct bench *b, uint64_t to)
+{
+    struct log_op op = { .kind = LOG_TRIM, .target = { b->topic.id, 0 }, .offset = { to } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* Below the commit point every offset is counted once: as what became of it, or as nobody's. */
+static void check_gone(struct bench *b, uint64_t point, uint64_t gone)
+{
+    struct task_figures f;
+    task_figures(b->tasks[0], &f);
+    assert_int_equal(f.point.n, point);
+    assert_int_equal(f.total.start, gone);
+    assert_int_equal(f.total.filtered + f.total.delivered + f.total.dead_lettered, point - gone);
+    for (uint32_t i = 0; i < b->fake.landed_count; i++)
+        assert_true(b->fake.landed[i].offset < point);
+}
+
+static void check_passes_what_is_gone(bool own_offsets)
+{
+    static struct bench b;
+    bench_init(&b, 1);
+    b.fake.own_offsets = own_offsets;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 300, 29);
+    trim(&b, 120); /* before its first start, within a batch */
+    bench_run(&b, all_idle);
+    check_gone(&b, 300, 120);
+    assert_true(b.fake.landed[0].offset >= 120);
+    bench_append(&b, 0, 300, 400, 29);
+    trim(&b, 350); /* while it runs */
+    bench_run(&b, all_idle);
+    check_gone(&b, 400, 170);
+    bench_append(&b, 0, 400, 450, 29);
+    trim(&b, 450); /* up to the end: nothing comes behind it */
+    bench_run(&b, all_idle);
+    check_gone(&b, 450, 220);
+    bench_close(&b);
+    bench_open(&b);
+    bench_append(&b, 0, 450, 500, 29);
+    bench_run(&b, all_idle);
+    check_gone(&b, 500, 220);
+    check_notes(&b, 0, 500);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+static void what_is_gone_is_passed_and_counted_as_nobodys(void **state)
+{
+    check_passes_what_is_gone(true);
+    check_passes_what_is_gone(false);
+}
+
+static enum neap_status only_first(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    return f->land_count == 1 ? NEAP_OK : NEAP_TIMEOUT;
+}
+
+static bool until_letters_lie_beyond(struct bench *b)
+{
+    struct task_figures f;
+    task_figures(b->tasks[0], &f);
+    return f.point.n > 0 && f.dead_beyond > 2;
+}
+
+static bool until_running(struct bench *b)
+{
+    struct task_figures f;
+    task_figures(b->tasks[0], &f);
+    return f.running;
+}
+
+/* The letter is there, whatever became of the event it was written for. */
+static void a_letter_counts_even_when_its_event_is_gone(void **state)
+{
+    static struct bench b;
+    struct task_figures f;
+    bench_init(&b, 1);
+    b.fake.script = only_first;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 300, 29);
+    bench_run(&b, until_letters_lie_beyond);
+    task_figures(b.tasks[0], &f);
+    bench_close(&b);
+    b.fake.script = NULL;
+    bench_open(&b);
+    bench_run(&b, until_running);
+    trim(&b, 290);
+    bench_run(&b, all_idle);
+    check_gone(&b, 300, 290 - f.point.n - f.dead_beyond);
+    check_notes(&b, 0, 300);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
+/* ---- what retention waits for ---- */
+
+static void retention_waits_from_before_the_first_event(void **state)
+{
+    static struct bench b;
+    struct log_commit commit;
+    struct error err;
+    static uint8_t room[LOG_VALUE_SIZE_MAX];
+    bench_init(&b, 2);
+    bench_open(&b);
+    bench_append(&b, 0, 0, 300, 29);
+    struct log_partition at[2] = { { b.topic.id, 0 }, { b.topic.id, 1 } };
+    trim(&b, 100);
+    assert_int_equal(pipeline_hold(b.log, b.client, b.topic.id, 2, b.name, soon(&b), &err), NEAP_OK);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_int_equal(log_offset_get(b.log, b.name, at[i], room, &commit), NEAP_OK);
+        assert_true(commit.hold && commit_is_held(commit.done_set));
+        assert_int_equal(commit.offset.n, i == 0 ? 100 : 0);
+    }
+    bench_run(&b, all_idle); /* a place that is only held settles nothing: it starts as it would without */
+    assert_int_equal(log_offset_get(b.log, b.name, at[0], room, &commit), NEAP_OK);
+    assert_true(commit.hold && !commit_is_held(commit.done_set));
+    assert_int_equal(commit.offset.n, 300);
+    assert_int_equal(pipeline_let_go(b.log, b.client, b.topic.id, 2, b.name, soon(&b), &err), NEAP_OK);
+    assert_int_equal(log_offset_get(b.log, b.name, at[0], room, &commit), NEAP_OK);
+    assert_true(!commit.hold && commit.offset.n == 300); /* its place stays, should it get a sink again */
+    assert_int_equal(log_offset_get(b.log, b.name, at[1], room, &commit), NEAP_NOTFOUND);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -403,6 +532,9 @@ int main(void)
         cmocka_unit_test(many_partitions_share_one_kit),
         cmocka_unit_test(a_storm_of_letters_goes_in_batches),
         cmocka_unit_test(a_compressed_batch_stops_with_its_place),
+        cmocka_unit_test(what_is_gone_is_passed_and_counted_as_nobodys),
+        cmocka_unit_test(a_letter_counts_even_when_its_event_is_gone),
+        cmocka_unit_test(retention_waits_from_before_the_first_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
