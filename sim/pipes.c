@@ -190,7 +190,7 @@ static enum verdict node_lives(struct io *io, struct pipes *pipes, struct findin
         return finding->verdict;
     }
     config_messages_free(&messages);
-    config->disk_size = 256u << 20;
+    config->disk.size = 256u << 20;
     struct node_options options = { .config = config, .until_idle = true };
     if (node_open(io, &options, &node, &err) != NEAP_OK || node_run(node, NULL, NULL, &err) != NEAP_OK)
         finding_set(finding, VERDICT_CLOSED, "%s", err.text);

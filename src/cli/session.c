@@ -47,7 +47,7 @@ static int use_file(struct session *s, const char *file)
     enum neap_status status = config_load(s->cli->io, file, &config, &messages, &error);
     int code = CLI_OK;
     if (status == NEAP_OK) {
-        s->disk_size = config->disk_size;
+        s->disk = config->disk;
         code = use_data(s, config->data);
     } else if (messages != NULL && messages->error_count > 0) {
         say(s->cli, "%s:%u:%u: %s ('neap check %s' says it all; --data DIR needs no file)", file,
@@ -215,7 +215,7 @@ static int open_directory(struct session *s, struct error *err)
         error_set(err, NEAP_NOTFOUND, "no data directory at %s: nothing has run there yet", s->data);
         return CLI_SURROUNDINGS;
     }
-    struct log_options options = { .path = s->data, .disk_size = s->disk_size };
+    struct log_options options = { .path = s->data, .disk_size = s->disk.size, .disk_percent = s->disk.percent };
     return cli_exit_of(log_open(s->cli->io, &options, &s->log, err));
 }
 

@@ -8,6 +8,7 @@
 #define CLI_SESSION_H
 
 #include "cli/cli.h"
+#include "config/config.h"
 #include "log/log.h"
 
 #define SESSION_PATH_SIZE_MAX 4096u
@@ -19,7 +20,7 @@ struct session {
     bool writes, running;
     struct log *log;                      /* NULL while a running node answers */
     int64_t timeout_ns;
-    uint64_t disk_size;                   /* as the pipeline file says; 0: unknown */
+    struct config_disk disk;              /* as the pipeline file says */
     struct json_parser *parser;
     uint8_t *line;
     size_t line_size, line_room;

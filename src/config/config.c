@@ -224,3 +224,27 @@ uint32_t config_stage_count(const struct config *config)
         count += config->pipelines[i].stage_count;
     return count;
 }
+
+const struct config_topic *config_topic_find(const struct config *config, const char *name)
+{
+    for (uint32_t i = 0; i < config->topic_count; i++) {
+        if (strcmp(config->topics[i].name, name) == 0)
+            return &config->topics[i];
+    }
+    return NULL;
+}
+
+enum config_topic_role config_topic_role(const struct config *config, const char *name)
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        if (strcmp(config->pipelines[i].dead_letter, name) == 0)
+            return CONFIG_TOPIC_DEAD;
+    }
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        if (p->source.kind != CONFIG_SOURCE_TOPIC && p->sink.kind != CONFIG_SINK_NONE &&
+            strcmp(p->source.topic, name) == 0)
+            return CONFIG_TOPIC_SOURCE;
+    }
+    return CONFIG_TOPIC_OTHER;
+}

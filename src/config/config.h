@@ -86,10 +86,43 @@ struct config_pipeline {
     const char *was;               /* NULL: not renamed */
 };
 
+enum config_retention_kind { CONFIG_RETAIN_DEFAULT, CONFIG_RETAIN_DONE, CONFIG_RETAIN_LIMITS, CONFIG_RETAIN_FOREVER };
+enum config_cleanup { CONFIG_CLEANUP_DEFAULT, CONFIG_CLEANUP_DELETE, CONFIG_CLEANUP_COMPACT };
+enum config_durability_kind { CONFIG_DURABILITY_DEFAULT, CONFIG_DURABILITY_FSYNC, CONFIG_DURABILITY_INTERVAL };
+
+struct config_retention {
+    enum config_retention_kind kind;
+    int64_t time_ms;               /* CONFIG_RETAIN_LIMITS: 0: no such limit */
+    uint64_t size;                 /* the same */
+};
+
+struct config_durability {
+    enum config_durability_kind kind;
+    int64_t interval_ms;
+};
+
 struct config_topic {
     const char *name;
     struct config_place place;
+    struct config_place partitions_place, retention_place, cleanup_place; /* line 0: not written */
     uint32_t partitions;           /* 0: not given */
+    bool move_keys;
+    struct config_retention retention;
+    enum config_cleanup cleanup;
+    struct config_durability durability;
+    uint64_t record_size_max;      /* 0: not given */
+};
+
+/* What a topic is in a file: its defaults follow from it. */
+enum config_topic_role {
+    CONFIG_TOPIC_OTHER,            /* named in `topics`, or written to by a topic sink */
+    CONFIG_TOPIC_SOURCE,           /* filled by the source of a pipeline with a sink */
+    CONFIG_TOPIC_DEAD,             /* dead letters */
+};
+
+struct config_disk {
+    uint64_t size;                 /* 0: not given */
+    uint32_t percent;              /* of the disk that `data` lies on; 0: not given */
 };
 
 struct config {
@@ -97,7 +130,7 @@ struct config {
     const char *folder;            /* its folder */
     const char *data;              /* node.data, default ./data beside the file */
     uint64_t memory_size;          /* node.memory, default 64 MiB */
-    uint64_t disk_size;            /* 0: not given */
+    struct config_disk disk;
     struct config_topic *topics;
     uint32_t topic_count;
     struct config_pipeline *pipelines;
@@ -126,6 +159,8 @@ enum neap_status config_parse(struct io *io, const char *file, struct bytes text
 void             config_free(struct config **config);
 void             config_messages_free(struct config_messages **messages);
 uint32_t         config_stage_count(const struct config *config);
+const struct config_topic *config_topic_find(const struct config *config, const char *name); /* NULL: not in `topics` */
+enum config_topic_role     config_topic_role(const struct config *config, const char *name);
 
 /* The grammar's one table of keys, as a JSON Schema (2020-12) and as the reference in Markdown. */
 void config_write_schema(void (*write)(void *ctx, struct bytes text), void *ctx);

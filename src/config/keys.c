@@ -15,9 +15,14 @@ const struct scope_info scopes[SCOPE_COUNT] = {
                   NO_MEMBER, NO_MEMBER },
     [IN_NODE] = { "node", "node", "node", "The place this file runs in.", sizeof(struct config), NO_MEMBER, NO_MEMBER },
     [IN_TOPIC] = { "topic", "a topic", "topics",
-                   "Settings of a topic, by its name. A topic that is not listed gets the defaults.",
+                   "Settings of a topic, by its name. One that is not there is made with them; of one that is there, "
+                   "what is "
+                   "written here is changed to what it says, and what is not written stays as it is.",
                    sizeof(struct config_topic), offsetof(struct config_topic, name),
                    offsetof(struct config_topic, place) },
+    [IN_RETENTION] = { "retention", "retention", NULL, NULL, sizeof(struct config_retention), NO_MEMBER, NO_MEMBER },
+    [IN_DURABILITY] = { "durability", "durability", NULL, NULL, sizeof(struct config_durability), NO_MEMBER,
+                        NO_MEMBER },
     [IN_PIPELINE] = { "pipeline", "a pipeline", "pipelines",
                       "A pipeline's name is its identity: it reads as the consumer group of that name. A renamed one "
                       "starts anew unless "
@@ -51,7 +56,7 @@ const struct key keys[] = {
     { IN_FILE, "node", KEY_BLOCK, .at = 0, .of = IN_NODE, .doc = "The place this file runs in.",
       .example = "node: {data: ./data, memory: 64MiB}" },
     { IN_FILE, "topics", KEY_NAMED, ARRAY(config, topics, topic_count), .of = IN_TOPIC, .most = CONFIG_TOPIC_COUNT_MAX,
-      .doc = "Settings of topics, by name.", .example = "topics: {orders: {partitions: 4}}" },
+      .doc = "Settings of topics, by name.", .example = "topics: {orders: {partitions: 4, retention: 7d}}" },
     { IN_FILE, "neap", KEY_COUNT, .at = NO_MEMBER, .least = 1, .most = 1, .absent = "the newest",
       .doc = "Version of this grammar.", .example = "neap: 1" },
 
@@ -62,10 +67,50 @@ const struct key keys[] = {
       .most = CONFIG_MEMORY_SIZE_MAX, .doc = "Bound of all buffers together; at least 16MiB.",
       .example = "memory: 256MiB" },
 
+    { IN_NODE, "disk", KEY_DISK, MEMBER(config, disk), .least = CONFIG_DISK_SIZE_MIN, .most = CONFIG_DISK_SIZE_MAX,
+      .absent = "90 % of what is free",
+      .doc = "Bound of all files in `data` together: a size, at least " CONFIG_DISK_SIZE_MIN_TEXT
+             ", or a share of the disk. The last 8 % is for pipelines, the last 2 % for cleaning up: producers are "
+             "refused before it is full.",
+      .example = "disk: 50%" },
+
     { IN_TOPIC, "partitions", KEY_COUNT, MEMBER(config_topic, partitions), .least = 1,
       .most = TOPIC_PARTITION_COUNT_MAX, .absent = "1",
-      .doc = "Events of one key lie in one partition, in order. Given when the topic is made, and kept.",
+      .doc = "Events of one key lie in one partition, in order. There can be more of them later, see `move_keys`; "
+             "fewer never.",
       .example = "partitions: 4" },
+    { IN_TOPIC, "move_keys", KEY_BOOL, MEMBER(config_topic, move_keys), .fallback = "false",
+      .doc = "Consent: with more `partitions` than before, most keys move to another partition, and events of one key "
+             "are in order before the change and after it, but not across. Asked for where the topic has events with "
+             "keys.",
+      .example = "move_keys: true" },
+    { IN_TOPIC, "retention", KEY_RETENTION, MEMBER(config_topic, retention), .of = IN_RETENTION,
+      .absent = "`done` where a pipeline's source fills it; `forever` for dead letters and with `cleanup: compact`; "
+                "else `7d`",
+      .doc = "How long events stay: until each pipeline that reads them is `done` with them, for a time, up to a size, "
+             "or `forever`. Whatever it says, what a pipeline still has to process is never freed.",
+      .example = "retention: {time: 7d, size: 100GiB}" },
+    { IN_RETENTION, "time", KEY_DURATION, MEMBER(config_retention, time_ms), .least = CONFIG_RETENTION_MS_MIN,
+      .most = CONFIG_RETENTION_MS_MAX, .absent = "no such limit", .doc = "Since they came in.", .example = "time: 7d" },
+    { IN_RETENTION, "size", KEY_SIZE, MEMBER(config_retention, size), .least = CONFIG_RETENTION_SIZE_MIN,
+      .most = CONFIG_DISK_SIZE_MAX, .absent = "no such limit", .doc = "Of one partition, as in Kafka.",
+      .example = "size: 100GiB" },
+    { IN_TOPIC, "cleanup", KEY_CHOICE, MEMBER(config_topic, cleanup), .choices = "delete|compact",
+      .first = CONFIG_CLEANUP_DELETE, .absent = "`delete`",
+      .doc = "What is past its retention is deleted; with `compact` also every event that has a later one of its key.",
+      .example = "cleanup: compact" },
+    { IN_TOPIC, "durability", KEY_DURABILITY, MEMBER(config_topic, durability), .of = IN_DURABILITY,
+      .absent = "`fsync`",
+      .doc = "When a producer is answered: `fsync`, after its events are synced to disk; `interval`, at once, and "
+             "they are synced within 50ms: a power cut can take what was acknowledged since, a killed process cannot.",
+      .example = "durability: {interval: 50ms}" },
+    { IN_DURABILITY, "interval", KEY_DURATION, MEMBER(config_durability, interval_ms), .least = 1,
+      .most = CONFIG_INTERVAL_MS_MAX, .required = true, .doc = "Synced within this time.",
+      .example = "interval: 50ms" },
+    { IN_TOPIC, "max_record", KEY_SIZE, MEMBER(config_topic, record_size_max), .least = CONFIG_RECORD_SIZE_MIN,
+      .most = RECORD_SIZE_TOP, .absent = "`1MiB`",
+      .doc = "The largest event, with key and headers, that is let in; at most 3MiB, and 1/16 of `node.memory`.",
+      .example = "max_record: 256KiB" },
 
     /* ---- a pipeline ---- */
     { IN_PIPELINE, "source", KEY_BLOCK, .required = true, MEMBER(config_pipeline, source), .of = IN_SOURCE,
@@ -184,8 +229,7 @@ static const struct {
     const char *names;
 } later[] = {
     { IN_FILE, false, "schemas|defaults|pools|channels|alerts|tests|sim" },
-    { IN_NODE, false, "disk|http|kafka|admin|cluster|logging|otlp|priorities" },
-    { IN_TOPIC, false, "retention" },
+    { IN_NODE, false, "http|kafka|admin|cluster|logging|otlp|priorities" },
     { IN_PIPELINE, false, "fanout|route|timeout|concurrency|limit|pool|retry|breaker|on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },

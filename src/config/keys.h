@@ -11,6 +11,8 @@ enum scope {
     IN_FILE,
     IN_NODE,
     IN_TOPIC,
+    IN_RETENTION,
+    IN_DURABILITY,
     IN_PIPELINE,
     IN_SOURCE,
     IN_SOURCE_FILE,
@@ -32,6 +34,8 @@ enum key_type {
     KEY_BOOL,    /* bool */
     KEY_SIZE,    /* uint64_t, in bytes */
     KEY_COUNT,   /* uint32_t within least and most */
+    KEY_DURATION, /* int64_t, in milliseconds, within least and most */
+    KEY_DISK,    /* struct config_disk: a size, or a share of the disk */
     KEY_CHOICE,  /* an enum (or bool): `first` plus the index among `choices` */
     KEY_EXPR,    /* struct config_expr */
     KEY_EXPRS,   /* struct config_named_expr[]: a map of names to expressions */
@@ -40,6 +44,8 @@ enum key_type {
     KEY_BLOCK,   /* a map of scope `of`, read into the same struct (node) or the component's own */
     KEY_NAMED,   /* an array of structs of scope `of`: a map of names */
     KEY_LIST,    /* an array of structs of scope `of`: a list */
+    KEY_RETENTION, /* struct config_retention: a word, a duration, a size, or a map of scope `of` */
+    KEY_DURABILITY, /* struct config_durability: a word, or a map of scope `of` */
     KEY_TYPE_COUNT
 };
 
@@ -51,11 +57,11 @@ struct key {
     bool required;
     size_t at, size;      /* the member: offset and size */
     size_t count_at;      /* of its count, for arrays */
-    enum scope of;        /* of KEY_BLOCK, KEY_NAMED, KEY_LIST */
+    enum scope of;        /* of KEY_BLOCK, KEY_NAMED, KEY_LIST, KEY_RETENTION, KEY_DURABILITY */
     const char *bare;     /* of KEY_BLOCK: the key that a bare text stands for */
     const char *choices;  /* of KEY_CHOICE: "a|b|c" */
     int first;
-    uint64_t least, most; /* of KEY_COUNT, KEY_SIZE; most also bounds arrays */
+    uint64_t least, most; /* of KEY_COUNT, KEY_SIZE, KEY_DURATION, KEY_DISK; most also bounds arrays */
     const char *fallback; /* read as if it had been written; NULL: none */
     const char *absent;   /* for the reference, where the default is not a text: "the pipeline's name" */
     const char *what;     /* of expressions: names it in messages ("source key") */

@@ -21,8 +21,20 @@
 #define CONFIG_ARENA_SIZE_MAX     (64u << 20) /* what one file can come to in memory: above it NEAP_NOMEM */
 #define CONFIG_MEMORY_SIZE_MIN    (16u << 20) /* node.memory below it is an error */
 #define CONFIG_MEMORY_SIZE_MAX    (1ull << 50)
+#define CONFIG_DISK_SIZE_MIN      (JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN) /* node.disk below it is an error */
+#define CONFIG_DISK_SIZE_MIN_TEXT "16MiB"
+#define CONFIG_DISK_SIZE_MAX      (1ull << 50)
+#define CONFIG_RETENTION_MS_MIN   1000u
+#define CONFIG_RETENTION_MS_MAX   (36500ull * 24 * 3600 * 1000)
+#define CONFIG_RETENTION_SIZE_MIN (1u << 20)
+#define CONFIG_INTERVAL_MS        50u         /* of `durability: interval` */
+#define CONFIG_INTERVAL_MS_MAX    60000u
+#define CONFIG_RECORD_SIZE_MIN    1024u
+#define CONFIG_RECORD_SHARE       16u         /* a record is at most this part of node.memory */
 
 static_assert(CONFIG_PIPELINE_COUNT_MAX + 16 <= CLIENT_COUNT_MAX, "each pipeline's source finds a client's place in the log");
 static_assert(CONFIG_FIELD_COUNT_MAX <= EVENT_FIELD_COUNT_MAX, "what one stage names fits in an event");
+
+static_assert(CONFIG_DISK_SIZE_MIN == 16u << 20, "as its text says");
 
 #endif

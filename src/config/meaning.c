@@ -272,6 +272,95 @@ static void check_other(struct meaning *m, const struct config_pipeline *p, cons
                       p->was);
 }
 
+/* ---- topics ---------------------------------------------------------------------------------------------------------------------- */
+
+static struct config_place place_in(const struct tree_node *topic, const char *key)
+{
+    return tree_find(topic, key) == NULL ? (struct config_place){ 0 }
+                                         : tree_place(topic, (const char *const[]){ key, NULL });
+}
+
+static void check_max_record(struct meaning *m, const struct tree_node *node, const struct config_topic *topic)
+{
+    uint64_t share = m->config->memory_size / CONFIG_RECORD_SHARE;
+    if (topic->record_size_max > share && m->config->memory_size != 0)
+        message_error(
+            m->r->messages, place_in(node, "max_record"),
+            "'max_record' of %llu KiB is more than 1/16 of node.memory: that is %llu KiB of %llu KiB; give it "
+            "%llu KiB, or the records less",
+            (unsigned long long)topic->record_size_max >> 10, (unsigned long long)share >> 10,
+            (unsigned long long)m->config->memory_size >> 10,
+            (unsigned long long)topic->record_size_max * CONFIG_RECORD_SHARE >> 10);
+}
+
+/* Who reads the topic with a sink at the end, and so has a commit point that retention waits for. */
+static bool has_reader(const struct config *config, const char *topic)
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        if (same(config->pipelines[i].source.topic, topic) && config->pipelines[i].sink.kind != CONFIG_SINK_NONE)
+            return true;
+    return false;
+}
+
+static void check_retention(struct meaning *m, const struct config_topic *topic)
+{
+    struct config_messages *messages = m->r->messages;
+    if (topic->retention.kind != CONFIG_RETAIN_DONE)
+        return;
+    if (config_topic_role(m->config, topic->name) == CONFIG_TOPIC_DEAD)
+        message_error(messages, topic->retention_place,
+                      "dead letters are kept until somebody has looked: 'retention: done' would free them unseen; "
+                      "write a time such as 30d, or forever");
+    else if (topic->cleanup == CONFIG_CLEANUP_COMPACT)
+        message_error(messages, topic->retention_place,
+                      "'retention: done' frees every event, and 'cleanup: compact' keeps the last one of each key: "
+                      "they contradict each other");
+    else if (!has_reader(m->config, topic->name))
+        message_warning(messages, topic->retention_place,
+                        "no pipeline of this file reads topic '%s' into a sink: with 'retention: done' nothing in it "
+                        "is ever freed",
+                        topic->name);
+}
+
+static void check_compact(struct meaning *m, const struct config_topic *topic)
+{
+    struct config_messages *messages = m->r->messages;
+    if (topic->cleanup != CONFIG_CLEANUP_COMPACT)
+        return;
+    if (config_topic_role(m->config, topic->name) == CONFIG_TOPIC_DEAD) {
+        message_error(messages, topic->cleanup_place,
+                      "'%s' is dead letters: 'cleanup: compact' would keep only the last one of each key", topic->name);
+        return;
+    }
+    for (uint32_t i = 0; i < m->config->pipeline_count; i++) {
+        const struct config_pipeline *p = &m->config->pipelines[i];
+        if (is_filled(p) && same(p->source.topic, topic->name) && p->source.key.text == NULL)
+            message_error(messages, topic->cleanup_place,
+                          "'cleanup: compact' keeps the last event of each key, and the source of pipeline '%s' gives "
+                          "its events none: write 'key: EXPR' there",
+                          p->name);
+        if (is_filled(p) && p->sink.kind == CONFIG_SINK_TOPIC && same(p->sink.topic, topic->name) &&
+            p->sink.topic_key.text == NULL && p->source.key.text == NULL)
+            message_error(messages, topic->cleanup_place,
+                          "'cleanup: compact' keeps the last event of each key, and the events of pipeline '%s' have "
+                          "none: write 'key: EXPR' in its source or its sink",
+                          p->name);
+    }
+}
+
+static void check_topic(struct meaning *m, const struct tree_node *node, struct config_topic *topic)
+{
+    topic->partitions_place = place_in(node, "partitions");
+    topic->retention_place = place_in(node, "retention");
+    topic->cleanup_place = place_in(node, "cleanup");
+    if (topic->move_keys && topic->partitions_place.line == 0)
+        message_error(m->r->messages, place_in(node, "move_keys"),
+                      "'move_keys' consents to more 'partitions', and none are given");
+    check_max_record(m, node, topic);
+    check_retention(m, topic);
+    check_compact(m, topic);
+}
+
 void meaning_check(struct reading *r, const struct tree_node *root, struct config *config)
 {
     const struct tree_item *pipelines = tree_find(root, "pipelines");
@@ -295,6 +384,10 @@ void meaning_check(struct reading *r, const struct tree_node *root, struct confi
         for (uint32_t other = 0; other < config->pipeline_count; other++)
             check_other(&m, p, &config->pipelines[other]);
     }
+    const struct tree_item *topics = tree_find(root, "topics");
+    const struct tree_item *item = topics == NULL ? NULL : topics->value->items;
+    for (uint32_t i = 0; i < config->topic_count && item != NULL && !r->starved; i++, item = item->next)
+        check_topic(&m, item->value, &config->topics[i]);
     if (!r->starved)
         loops_check(config, r->messages);
 }

@@ -339,6 +339,31 @@ static void read_block(struct reading *r, const struct key *key, const struct tr
     }
 }
 
+static void read_retention(struct reading *r, const struct key *key, const struct tree_node *node,
+                           struct config_retention *retention)
+{
+    if (node->kind != TREE_MAP) {
+        read_scalar(r, key, node, retention);
+        return;
+    }
+    retention->kind = CONFIG_RETAIN_LIMITS;
+    if (node->count == 0)
+        message_error(r->messages, node->place, "'%s' is empty; such as: %s", key->name, key->example);
+    else
+        read_scope(r, key->of, node, node->place, retention);
+}
+
+static void read_durability(struct reading *r, const struct key *key, const struct tree_node *node,
+                            struct config_durability *durability)
+{
+    if (node->kind != TREE_MAP) {
+        read_scalar(r, key, node, durability);
+        return;
+    }
+    durability->kind = CONFIG_DURABILITY_INTERVAL;
+    read_scope(r, key->of, node, node->place, durability);
+}
+
 static void read_value(struct reading *r, const struct key *key, const struct tree_node *node, void *into)
 {
     switch (key->type) {
@@ -356,6 +381,12 @@ static void read_value(struct reading *r, const struct key *key, const struct tr
         break;
     case KEY_BLOCK:
         read_block(r, key, node, into);
+        break;
+    case KEY_RETENTION:
+        read_retention(r, key, node, member(into, key->at));
+        break;
+    case KEY_DURABILITY:
+        read_durability(r, key, node, member(into, key->at));
         break;
     case KEY_NAMED:
         read_named(r, key, node, into);

@@ -35,9 +35,9 @@ static const char intro[] =
     "- A source, a stage or a sink is a map with exactly one kind in it. A kind with one obvious setting takes it "
     "bare:\n"
     "  `file: orders.ndjson` is `file: {path: orders.ndjson}`.\n"
-    "- Scalars are text; the key's type reads them, so `no` is a word. Sizes have a unit: `64KiB`, `512MiB`, `1GiB`; a "
-    "bare\n"
-    "  number there is an error.\n"
+    "- Scalars are text; the key's type reads them, so `no` is a word. Sizes have a unit: `64KiB`, `512MiB`, `1GiB`; "
+    "times\n"
+    "  too: `250ms`, `30s`, `5m`, `24h`, `7d`; a bare number there is an error.\n"
     "- Relative paths are relative to the file's own folder.\n"
     "- Names of pipelines, topics and stages have letters (a to z), digits, `.`, `_` and `-`, up to 249 of them.\n"
     "- `${NAME}` and `${NAME:-default}` put environment variables into values, `${file:PATH}` a file without its last "
@@ -72,6 +72,10 @@ static const char *type_name(const struct key *key)
         [KEY_BOOL] = "true or false",
         [KEY_SIZE] = "size",
         [KEY_COUNT] = "number",
+        [KEY_DURATION] = "time",
+        [KEY_DISK] = "size or share",
+        [KEY_RETENTION] = "`done`, `forever`, time, size, or map",
+        [KEY_DURABILITY] = "`fsync`, `interval`, or map",
         [KEY_CHOICE] = "one of",
         [KEY_EXPR] = "expression",
         [KEY_EXPRS] = "names: expressions",
@@ -130,8 +134,9 @@ static void write_table(const struct out *out, enum scope scope, bool kinds)
         if (key->kind != kinds)
             continue;
         write_row(out, key, "");
-        for (const struct key *in = key->kind && key->type == KEY_BLOCK ? key_next(key->of, NULL) : NULL; in != NULL;
-             in = key_next(key->of, in)) {
+        bool has_own =
+            (key->kind && key->type == KEY_BLOCK) || key->type == KEY_RETENTION || key->type == KEY_DURABILITY;
+        for (const struct key *in = has_own ? key_next(key->of, NULL) : NULL; in != NULL; in = key_next(key->of, in)) {
             char indent[40];
             snprintf(indent, sizeof indent, "%s: ", key->name);
             write_row(out, in, indent);
@@ -147,6 +152,33 @@ static bool has_beside(enum scope scope)
     return false;
 }
 
+static const char topics_in_words[] =
+    "\n"
+    "### How long events stay\n"
+    "\n"
+    "Every topic has a retention. A topic that is made for a pipeline's own source keeps an event until each pipeline "
+    "that\n"
+    "reads it is done with it: delivered, filtered, or in the dead letters. Dead letters stay until they are looked "
+    "after, or\n"
+    "for the time that `topics` gives them. Any other topic keeps its events for seven days, as in Kafka. Times count "
+    "from when\n"
+    "an event came in, by the node's own clock.\n"
+    "\n"
+    "What a pipeline still has to process is never freed, whatever the retention says: a sink that is down costs disk, "
+    "not\n"
+    "events. `neap status` names the pipeline that holds back the oldest events. One that was taken out of the file "
+    "holds its\n"
+    "place too, until its group is deleted.\n"
+    "\n"
+    "What is written here holds from the next start on, for topics that are there already too. What is not written "
+    "stays as it\n"
+    "is: to take out a line frees nothing. Partitions can become more, never fewer. With more of them most keys move "
+    "to "
+    "another\n"
+    "partition, as in Kafka; so where a topic has events with keys, `move_keys: true` has to consent, and every "
+    "pipeline that\n"
+    "reads it has to be done with what is there, so that no later event of a key overtakes an earlier one.\n";
+
 void config_write_reference(void (*write)(void *ctx, struct bytes text), void *ctx)
 {
     const struct out out = { write, ctx };
@@ -161,6 +193,8 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
             out_text(&out, "\nBeside the kind:\n");
         if (has_beside(scope))
             write_table(&out, scope, false);
+        if (scope == IN_TOPIC)
+            out_text(&out, topics_in_words);
     }
     out_format(&out,
                "\n## Limits\n\n"

@@ -9,6 +9,8 @@
 
 #define NAME_PATTERN "^[A-Za-z0-9._-]{1,249}$"
 #define PUT_IN       "\\\\$\\\\{" /* ${ as a pattern in a JSON text */
+#define SIZE         "[0-9]+(B|KiB|MiB|GiB|TiB)"
+#define DURATION     "[0-9]+(ms|s|m|h|d)"
 #define ANY_TEXT     "\"type\": [\"string\", \"number\", \"boolean\"]"
 
 static void write_choices(const struct out *out, const char *choices)
@@ -31,7 +33,25 @@ static void write_type(const struct out *out, const struct key *key)
         out_text(out, "\"type\": [\"boolean\", \"string\"], \"pattern\": \"" PUT_IN "\"");
         break;
     case KEY_SIZE:
-        out_text(out, "\"type\": \"string\", \"pattern\": \"^[0-9]+(B|KiB|MiB|GiB|TiB)$|" PUT_IN "\"");
+        out_text(out, "\"type\": \"string\", \"pattern\": \"^" SIZE "$|" PUT_IN "\"");
+        break;
+    case KEY_DURATION:
+        out_text(out, "\"type\": \"string\", \"pattern\": \"^" DURATION "$|" PUT_IN "\"");
+        break;
+    case KEY_DISK:
+        out_text(out, "\"type\": \"string\", \"pattern\": \"^(" SIZE "|[0-9]+%)$|" PUT_IN "\"");
+        break;
+    case KEY_RETENTION:
+        out_format(out,
+                   "\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^(done|forever|" SIZE "|" DURATION ")$|" PUT_IN
+                   "\"}, {\"$ref\": \"#/$defs/%s\", \"minProperties\": 1}]",
+                   of);
+        break;
+    case KEY_DURABILITY:
+        out_format(out,
+                   "\"anyOf\": [{\"type\": \"string\", \"pattern\": \"^(fsync|interval)$|" PUT_IN
+                   "\"}, {\"$ref\": \"#/$defs/%s\"}]",
+                   of);
         break;
     case KEY_COUNT:
         out_format(out,

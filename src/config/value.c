@@ -4,6 +4,7 @@
 #include "config/messages.h"
 #include "config/read.h"
 #include "config/traps.h"
+#include "config/units.h"
 #include "log/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,87 +235,6 @@ const char *read_path(struct reading *r, struct bytes path)
     return joined;
 }
 
-/* Digits only, up to `most`. */
-static bool parse_number(struct bytes text, uint64_t most, uint64_t *ret_number)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.at[i] < '0' || text.at[i] > '9' || number > (UINT64_MAX - 9) / 10)
-            return false;
-        number = number * 10 + (uint64_t)(text.at[i] - '0');
-    }
-    if (text.size == 0 || number > most)
-        return false;
-    *ret_number = number;
-    return true;
-}
-
-static const struct {
-    const char *name, *wrong; /* and what people write for it elsewhere */
-    unsigned shift;
-} size_units[] = {
-    { "B", "b", 0 },          { "KiB", "k|kb|ki", 10 }, { "MiB", "m|mb|mi", 20 },
-    { "GiB", "g|gb|gi", 30 }, { "TiB", "t|tb|ti", 40 },
-};
-
-static const char *meant_unit(struct bytes unit)
-{
-    for (size_t i = 0; i < COUNT_OF(size_units); i++) {
-        struct bytes wrong;
-        if (word_distance(unit, bytes_of_text(size_units[i].name), 0) == 0)
-            return size_units[i].name;
-        for (uint32_t n = 0; (wrong = choice_at(size_units[i].wrong, n)).at != NULL; n++)
-            if (word_distance(unit, wrong, 0) == 0)
-                return size_units[i].name;
-    }
-    return NULL;
-}
-
-static bool parse_size(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
-                       uint64_t *ret_size)
-{
-    size_t digits = 0;
-    uint64_t number = 0;
-    while (digits < text.size && text.at[digits] >= '0' && text.at[digits] <= '9')
-        digits++;
-    size_t unit_at = digits;
-    while (unit_at < text.size && text.at[unit_at] == ' ')
-        unit_at++;
-    struct bytes unit = part(text, unit_at, text.size);
-    if (digits == 0 || !parse_number(part(text, 0, digits), UINT64_MAX, &number)) {
-        message_error(r->messages, place, "'%s' is not a size; write one like 64KiB, 512MiB or 1GiB", shown(text).text);
-        return false;
-    }
-    if (unit.size == 0) {
-        message_error(r->messages, place, "'%s' has no unit; write %sB, %sKiB, %sMiB or %sGiB", shown(text).text,
-                      shown(text).text, shown(text).text, shown(text).text, shown(text).text);
-        return false;
-    }
-    for (size_t i = 0; i < COUNT_OF(size_units); i++) {
-        if (unit_at != digits || !bytes_equal(unit, bytes_of_text(size_units[i].name)))
-            continue;
-        uint64_t size = number << size_units[i].shift;
-        if (size >> size_units[i].shift == number && size >= key->least && size <= key->most) {
-            *ret_size = size;
-            return true;
-        }
-        if (size >> size_units[i].shift == number && size < key->least)
-            message_error(r->messages, place, "'%s: %s' is too small; at least %lluMiB are needed", key->name,
-                          shown(text).text, (unsigned long long)(key->least >> 20));
-        else
-            message_error(r->messages, place, "'%s: %s' is more than any machine has", key->name, shown(text).text);
-        return false;
-    }
-    const char *meant = meant_unit(unit);
-    if (meant != NULL)
-        message_error(r->messages, place, "'%s' is not a size; did you mean '%llu%s'?", shown(text).text,
-                      (unsigned long long)number, meant);
-    else
-        message_error(r->messages, place, "'%s' is not a size; its unit is one of B, KiB, MiB, GiB, TiB",
-                      shown(text).text);
-    return false;
-}
-
 static bool parse_choice(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
                          int *ret_choice)
 {
@@ -372,9 +292,13 @@ static bool store(struct reading *r, const struct key *key, struct bytes text, s
         message_error(r->messages, place, "'%s' is true or false, not '%s'", key->name, shown(text).text);
         return false;
     case KEY_SIZE:
-        return parse_size(r, key, text, place, into);
+    case KEY_DURATION:
+    case KEY_DISK:
+    case KEY_RETENTION:
+    case KEY_DURABILITY:
+        return units_read(r, key, text, place, into);
     case KEY_COUNT:
-        if (!parse_number(text, key->most, &number) || number < key->least) {
+        if (!units_number(text, key->most, &number) || number < key->least) {
             if (key->least == key->most)
                 message_error(r->messages, place, "'%s' is %llu in this version, not '%s'", key->name,
                               (unsigned long long)key->least, shown(text).text);

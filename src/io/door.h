@@ -72,6 +72,7 @@ struct io_verbs {
     enum neap_status (*dir_list)(struct io *io, const char *path, bool (*each)(void *ctx, const char *name), void *ctx,
                                  struct error *err);
     uint64_t (*dir_free_size)(struct io *io, const char *path);
+    uint64_t (*dir_total_size)(struct io *io, const char *path);
     int64_t (*pid)(struct io *io);
     const char *(*environment)(struct io *io, const char *name);
 

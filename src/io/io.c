@@ -181,6 +181,12 @@ uint64_t io_dir_free_size(struct io *io, const char *path)
     return io->verbs->dir_free_size(io, path);
 }
 
+uint64_t io_dir_total_size(struct io *io, const char *path)
+{
+    must(path != NULL);
+    return io->verbs->dir_total_size(io, path);
+}
+
 int64_t io_pid(struct io *io)
 {
     return io->verbs->pid(io);

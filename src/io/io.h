@@ -101,6 +101,7 @@ enum neap_status io_dir_sync(struct io *io, const char *path, struct error *err)
 enum neap_status io_dir_list(struct io *io, const char *path, bool (*each)(void *ctx, const char *name), void *ctx,
                              struct error *err);
 uint64_t         io_dir_free_size(struct io *io, const char *path); /* bytes free to us on its file system; 0: unknown */
+uint64_t         io_dir_total_size(struct io *io, const char *path); /* bytes of its file system, used or free; 0: unknown */
 int64_t          io_pid(struct io *io);
 const char      *io_environment(struct io *io, const char *name); /* NULL: not set */
 

@@ -1,9 +1,9 @@
-/* build.c - from a checked pipeline file to topics, chains, tasks and gates. */
+/* build.c - from a checked pipeline file to chains, tasks and gates. */
 #include "io/vfs.h"
 #include "node/node_parts.h"
 #include "stage/stages.h"
 
-static mono_time soon(struct node *n)
+mono_time build_deadline(struct node *n)
 {
     return mono_after(io_now(n->io), NODE_WAIT_NS);
 }
@@ -11,101 +11,6 @@ static mono_time soon(struct node *n)
 enum neap_status build_no_memory(const struct node_pipeline *np, struct error *err)
 {
     return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory", np->config->name);
-}
-
-/* ---- topics -------------------------------------------------------------------------------------------------------- */
-
-static uint32_t partitions_of(const struct config *config, const char *topic)
-{
-    for (uint32_t i = 0; i < config->topic_count; i++) {
-        if (strcmp(config->topics[i].name, topic) == 0)
-            return config->topics[i].partitions;
-    }
-    return 0;
-}
-
-enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err)
-{
-    return log_topic_ensure(n->client, name, partitions_of(n->config, name), soon(n), ret_topic, err);
-}
-
-/* The topic into which the source of that name has written before. */
-static bool find_home(struct node *n, const char *pipeline, struct log_topic *ret_topic)
-{
-    char key[LEDGER_KEY_SIZE_MAX];
-    struct bytes value, name = { (const uint8_t *)key, ledger_key(key, pipeline, 'd') };
-    struct log_topic topic;
-    for (uint32_t i = 0; log_topic_at(n->log, i, &topic); i++) {
-        struct log_partition first = { topic.id, 0 };
-        if (log_fact_get(n->log, LOG_VIEW_LEDGER, first, name, n->fact_room, &value) == NEAP_OK) {
-            *ret_topic = topic;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A source that names no topic writes to one of the pipeline's name. When the pipeline is renamed, the topic keeps its
- * name: the events that are in it are still to be processed. */
-static const char *source_topic(struct node_pipeline *np, struct log_topic *home)
-{
-    const struct config_pipeline *p = np->config;
-    bool own = p->source.kind != CONFIG_SOURCE_TOPIC && strcmp(p->source.topic, p->name) == 0;
-    if (!own || log_topic_find(np->node->log, p->name, home) == NEAP_OK)
-        return p->source.topic;
-    if (!find_home(np->node, p->name, home) && (p->was == NULL || !find_home(np->node, p->was, home)))
-        return p->source.topic;
-    logging_info(np->node->options.logging, "the pipeline's own topic keeps its former name",
-                 LOGGING_TEXT("pipeline", p->name), LOGGING_TEXT("topic", home->name));
-    return home->name;
-}
-
-static enum neap_status carry_over(struct node_pipeline *np, struct error *err)
-{
-    struct node *n = np->node;
-    const char *name = np->config->name, *was = np->config->was;
-    if (was == NULL || strcmp(was, name) == 0)
-        return NEAP_OK;
-    enum neap_status status =
-        rename_pipeline(n->log, n->client, np->topic.id, np->topic.partition_count, was, name, soon(n), err);
-    if (status == NEAP_OK)
-        logging_info(n->options.logging, "carried over from its former name", LOGGING_TEXT("pipeline", name),
-                     LOGGING_TEXT("was", was));
-    else if (status == NEAP_NOTFOUND)
-        logging_warn(n->options.logging, "no pipeline of its former name has run here: it starts anew",
-                     LOGGING_TEXT("pipeline", name), LOGGING_TEXT("was", was));
-    return status == NEAP_EXISTS || status == NEAP_NOTFOUND ? NEAP_OK : status;
-}
-
-static uint64_t events_in(struct node *n, const struct log_topic *topic)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < topic->partition_count; i++) {
-        log_offset end = { 0 };
-        (void)log_partition_end(n->log, (struct log_partition){ topic->id, i }, &end);
-        sum += end.n;
-    }
-    return sum;
-}
-
-enum neap_status build_topics(struct node *n, struct error *err)
-{
-    enum neap_status status = NEAP_OK;
-    struct log_topic topic;
-    for (uint32_t i = 0; i < n->pipeline_count && status == NEAP_OK; i++) { /* before any topic of a new name is made */
-        struct node_pipeline *np = &n->pipelines[i];
-        status = build_topic(n, source_topic(np, &topic), &np->topic, err);
-        if (status == NEAP_OK)
-            status = carry_over(np, err);
-        if (status == NEAP_OK)
-            status = build_topic(n, np->config->dead_letter, &np->dead, err);
-        if (status != NEAP_OK)
-            return error_while(err, "pipeline %s", np->config->name);
-        np->end_at_open = events_in(n, &np->topic);
-    }
-    for (uint32_t i = 0; i < n->config->topic_count && status == NEAP_OK; i++)
-        status = build_topic(n, n->config->topics[i].name, &topic, err);
-    return status;
 }
 
 /* ---- expressions and stages ---------------------------------------------------------------------------------------- */
@@ -254,8 +159,12 @@ static enum neap_status build_pipeline(struct node_pipeline *np, struct error *e
     uint64_t owner_epoch = 0;
     struct log_partition source = { np->topic.id, 0 };
     bool has_sink = np->config->sink.kind != CONFIG_SINK_NONE;
-    enum neap_status status =
-        pipeline_raise_epoch(n->io, n->log, n->client, source, np->config->name, has_sink, soon(n), &owner_epoch, err);
+    enum neap_status status = pipeline_raise_epoch(n->io, n->log, n->client, source, np->config->name, has_sink,
+                                                   build_deadline(n), &owner_epoch, err);
+    if (status != NEAP_OK)
+        return status;
+    status = (has_sink ? pipeline_hold : pipeline_let_go)(n->log, n->client, np->topic.id, np->topic.partition_count,
+                                                          np->config->name, build_deadline(n), err);
     if (status != NEAP_OK || !has_sink)
         return status;
     status = build_chain(np, err);

@@ -27,12 +27,13 @@ static enum neap_status open_log(struct node *n, struct error *err)
 {
     struct log_options options = n->budget.log;
     options.path = n->config->data;
-    options.disk_size = n->config->disk_size;
+    options.disk_size = n->config->disk.size;
+    options.disk_percent = n->config->disk.percent;
     options.logging = n->options.logging;
     enum neap_status status = log_open(n->io, &options, &n->log, err);
     if (status != NEAP_OK)
         return error_while(err, "open %s", n->config->data);
-    return log_client_open(n->log, &(struct log_client_options){ 0 }, &n->client, err);
+    return log_client_open(n->log, &(struct log_client_options){ .rank = LOG_RANK_PIPELINE }, &n->client, err);
 }
 
 /* A convenience: without it everything runs, only listings have to wait for the end. */

@@ -100,7 +100,8 @@ enum neap_status build_shard(struct node *n, struct error *err); /* all but the 
 enum neap_status build_gates(struct node *n, struct error *err);
 void build_free(struct node *n); /* in reverse; half-built is fine; the shard does not run any more */
 
-/* what build.c and build_sinks.c ask of each other */
+/* what build.c, build_topics.c and build_sinks.c ask of each other */
+mono_time build_deadline(struct node *n);
 enum neap_status build_no_memory(const struct node_pipeline *np, struct error *err);
 enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err);
 enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,

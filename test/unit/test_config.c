@@ -329,7 +329,10 @@ static void examples_load(void **state)
 static const char *const frames[SCOPE_COUNT] = {
     [IN_FILE] = "pipelines: {p: {source: {stdin: {}}}}\n%s\n",
     [IN_NODE] = "node:\n  %s\npipelines: {p: {source: {stdin: {}}}}\n",
-    [IN_TOPIC] = "topics:\n  t:\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_TOPIC] = "topics:\n  t:\n    partitions: 1\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_RETENTION] = "topics:\n  t:\n    retention:\n      %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_DURABILITY] =
+        "topics:\n  t:\n    durability:\n      interval: 1s\n      %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_PIPELINE] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    sink: {sqlite: {path: a, table: b, columns: [c]}}\n    %s\n",
     [IN_SOURCE] = "pipelines:\n  p:\n    source:\n      stdin: {}\n      %s\n",

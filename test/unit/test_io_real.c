@@ -364,6 +364,8 @@ static void directories_list_in_byte_order(void **state)
     assert_int_equal(io_dir_sync(w->io, scratch_path(&w->scratch, "nowhere"), &err), NEAP_NOTFOUND);
     assert_true(io_dir_free_size(w->io, w->scratch.dir) > 0);
     assert_true(io_dir_free_size(w->io, scratch_path(&w->scratch, "nowhere")) == 0);
+    assert_true(io_dir_total_size(w->io, w->scratch.dir) >= io_dir_free_size(w->io, w->scratch.dir));
+    assert_true(io_dir_total_size(w->io, scratch_path(&w->scratch, "nowhere")) == 0);
 }
 
 static void renaming_replaces_and_unlinking_ends(void **state)

@@ -467,6 +467,163 @@ static void a_held_directory_is_said(void **state)
     close_node(w);
 }
 
+/* ---- topics ---------------------------------------------------------------------------------------------------------- */
+
+static struct log_topic topic_now(struct world *w, const char *name)
+{
+    struct log_topic topic;
+    assert_int_equal(log_topic_find(node_log(w->node), name, &topic), NEAP_OK);
+    return topic;
+}
+
+#define TOPICS_YAML(topics)                                                    \
+    "node: {data: ./data, memory: 96MiB}\n"                                    \
+    "topics:\n" topics "pipelines:\n"                                          \
+    "  in:\n"                                                                  \
+    "    source: {file: {path: lines.ndjson}, key: event.author, to: lines}\n" \
+    "    sink: {topic: {name: out}}\n"                                         \
+    "  keyless:\n"                                                             \
+    "    source: {file: {path: other.ndjson}}\n"                               \
+    "    sink: {file: {path: keyless.ndjson}}\n"                               \
+    "  back:\n"                                                                \
+    "    source: {topic: out}\n"                                               \
+    "    sink: {file: {path: out.ndjson}}\n"
+
+static void topics_are_made_with_the_settings_for_what_they_are(void **state)
+{
+    struct world *w = *state;
+    write_lines(w, "lines.ndjson", 0, 100);
+    write_lines(w, "other.ndjson", 0, 100);
+    assert_int_equal(open_node(w,
+                               TOPICS_YAML("  in.dead: {partitions: 2}\n"
+                                           "  kept: {cleanup: compact}\n"
+                                           "  fast: {retention: {time: 1h, size: 1GiB}, durability: interval}\n"
+                                           "  slow: {retention: 2GiB, max_record: 2MiB}\n"),
+                               true),
+                     NEAP_OK);
+    static const struct {
+        const char *name;
+        uint32_t partition_count;
+        struct log_topic_settings settings;
+    } expected[] = {
+        { "lines", 1, { LOG_RETAIN_DONE, LOG_CLEANUP_DELETE, -1, -1, -1, 0, 0 } },
+        { "keyless", 1, { LOG_RETAIN_DONE, LOG_CLEANUP_DELETE, -1, -1, -1, 0, 0 } },
+        { "in.dead", 2, { LOG_RETAIN_LIMITS, LOG_CLEANUP_DELETE, -1, -1, -1, 0, 0 } },
+        { "back.dead", 1, { LOG_RETAIN_LIMITS, LOG_CLEANUP_DELETE, -1, -1, -1, 0, 0 } },
+        { "out", 1, { LOG_RETAIN_LIMITS, LOG_CLEANUP_DELETE, 7 * 86400000ll, -1, -1, 0, 0 } },
+        { "kept", 1, { LOG_RETAIN_LIMITS, LOG_CLEANUP_COMPACT, -1, -1, -1, 0, 0 } },
+        { "fast", 1, { LOG_RETAIN_LIMITS, LOG_CLEANUP_DELETE, 3600000, 1 << 30, -1, 50, 0 } },
+        { "slow", 1, { LOG_RETAIN_LIMITS, LOG_CLEANUP_DELETE, -1, 2ll << 30, -1, 0, 2 << 20 } },
+    };
+    for (size_t i = 0; i < COUNT_OF(expected); i++) {
+        struct log_topic topic = topic_now(w, expected[i].name);
+        assert_int_equal(topic.partition_count, expected[i].partition_count);
+        if (memcmp(&topic.settings, &expected[i].settings, sizeof topic.settings) != 0)
+            fail_msg("topic %s: retention %d, cleanup %d, %lld ms, %lld bytes, interval %u, records %u",
+                     expected[i].name, (int)topic.settings.retention, (int)topic.settings.cleanup,
+                     (long long)topic.settings.retention_ms, (long long)topic.settings.retention_size,
+                     topic.settings.interval_ms, topic.settings.record_size_max);
+    }
+    close_node(w);
+}
+
+static void what_is_written_changes_a_topic_and_what_is_not_stays(void **state)
+{
+    struct world *w = *state;
+    write_lines(w, "lines.ndjson", 0, 100);
+    write_lines(w, "other.ndjson", 0, 100);
+    run_well(w, TOPICS_YAML("  kept: {retention: 30d}\n"), NULL);
+    assert_int_equal(open_node(w, TOPICS_YAML("  kept: {durability: {interval: 7ms}}\n  lines: {retention: 1d}\n"),
+                               true),
+                     NEAP_OK);
+    struct log_topic kept = topic_now(w, "kept"), lines = topic_now(w, "lines");
+    assert_int_equal(kept.settings.retention_ms, 30 * 86400000ll);
+    assert_int_equal(kept.settings.interval_ms, 7);
+    assert_int_equal(lines.settings.retention, LOG_RETAIN_LIMITS);
+    assert_int_equal(lines.settings.retention_ms, 86400000);
+    close_node(w);
+    assert_int_equal(open_node(w, TOPICS_YAML("  kept: {cleanup: compact, durability: fsync}\n"), true), NEAP_OK);
+    kept = topic_now(w, "kept");
+    assert_int_equal(kept.settings.retention_ms, -1); /* compacted and kept: the newest of a key does not grow old */
+    assert_int_equal(kept.settings.cleanup, LOG_CLEANUP_COMPACT);
+    assert_int_equal(kept.settings.interval_ms, 0);
+    close_node(w);
+    assert_int_equal(open_node(w, TOPICS_YAML("  x: {retention: 1d}\n"), true), NEAP_OK);
+    lines = topic_now(w, "lines"); /* a line that is taken out frees nothing, and keeps nothing more */
+    assert_int_equal(lines.settings.retention_ms, 86400000);
+    close_node(w);
+}
+
+static void check_refused(struct world *w, const char *yaml, const char *place, const char *says)
+{
+    assert_int_equal(open_node(w, yaml, true), NEAP_MISUSE);
+    if (strstr(w->err.text, place) == NULL || strstr(w->err.text, says) == NULL)
+        fail_msg("\"%s\" does not say %s and %s", w->err.text, place, says);
+}
+
+static void partitions_grow_only_where_order_holds(void **state)
+{
+    struct world *w = *state;
+    struct node_pipeline_figures f;
+    write_lines(w, "lines.ndjson", 0, 100);
+    write_lines(w, "other.ndjson", 0, 100);
+    run_well(w, TOPICS_YAML("  lines: {partitions: 2}\n  spare: {partitions: 2}\n  out: {partitions: 2}\n"), NULL);
+    check_refused(w, TOPICS_YAML("  lines: {partitions: 1}\n"), "neap.yaml:3:23: topic 'lines' has 2 partitions",
+                  "cannot be fewer");
+    check_refused(w, TOPICS_YAML("  lines: {partitions: 3}\n"), "neap.yaml:3:23: with 3 partitions instead of 2",
+                  "write 'move_keys: true'");
+    write_lines(w, "lines.ndjson", 100, 30000);
+    w->stop_at_tick = true; /* something is left to process */
+    assert_int_equal(open_node(w, TOPICS_YAML("  x: {partitions: 1}\n"), false), NEAP_OK);
+    assert_int_equal(node_run(w->node, ticked, w, &w->err), NEAP_OK);
+    uint64_t left = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        node_pipeline_figures(w->node, i, &f);
+        left += i == 2 ? f.lag : 0;
+    }
+    close_node(w);
+    w->stop_at_tick = false;
+    if (left > 0)
+        check_refused(w, TOPICS_YAML("  out: {partitions: 3, move_keys: true}\n"), "neap.yaml:3:21: pipeline 'back'",
+                      "could overtake them: run it with 'partitions: 2'");
+    run_well(w, TOPICS_YAML("  x: {partitions: 1}\n"), NULL);
+    /* without keys nothing can move; where nothing is, nothing either; with consent, and all of it processed */
+    write_lines(w, "lines.ndjson", 30000, 30100);
+    write_lines(w, "other.ndjson", 100, 200);
+    run_well(w,
+             TOPICS_YAML("  keyless: {partitions: 3}\n  spare: {partitions: 3}\n"
+                         "  lines: {partitions: 5, move_keys: true}\n  out: {partitions: 3, move_keys: true}\n"),
+             &f);
+    assert_int_equal(f.total.accepted, 30100);
+    assert_int_equal(open_node(w, TOPICS_YAML("  x: {partitions: 1}\n"), true), NEAP_OK);
+    assert_int_equal(topic_now(w, "keyless").partition_count, 3);
+    assert_int_equal(topic_now(w, "spare").partition_count, 3);
+    assert_int_equal(topic_now(w, "lines").partition_count, 5);
+    close_node(w);
+    char command[160];
+    snprintf(command, sizeof command, "test $(wc -l < out.ndjson) = %u && test $(sort -u out.ndjson | wc -l) = %u",
+             (unsigned)(30100 - bad_count(30100)), (unsigned)(30100 - bad_count(30100)));
+    shell(w, command);
+}
+
+/* The share of a disk, and a size that is too small for it. */
+static void the_disk_is_as_large_as_the_file_says(void **state)
+{
+    struct world *w = *state;
+    struct log_figures figures;
+    assert_int_equal(open_node(w, "node: {data: ./data, disk: 32MiB}\npipelines: {p: {source: {stdin: {}}}}\n", true),
+                     NEAP_OK);
+    log_figures(node_log(w->node), &figures);
+    assert_int_equal(figures.disk_size, 32 << 20);
+    close_node(w);
+    shell(w, "rm -r data");
+    assert_int_equal(open_node(w, "node: {data: ./data, disk: 3%}\npipelines: {p: {source: {stdin: {}}}}\n", true),
+                     NEAP_OK);
+    log_figures(node_log(w->node), &figures);
+    assert_int_equal(figures.disk_size, io_dir_total_size(w->io, w->scratch.dir) / 100 * 3);
+    close_node(w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -485,6 +642,10 @@ int main(void)
         TEST(a_missing_source_is_said),
         TEST(memory_that_does_not_add_up_is_refused),
         TEST(a_held_directory_is_said),
+        TEST(topics_are_made_with_the_settings_for_what_they_are),
+        TEST(what_is_written_changes_a_topic_and_what_is_not_stays),
+        TEST(partitions_grow_only_where_order_holds),
+        TEST(the_disk_is_as_large_as_the_file_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,7 @@ static enum neap_status run(struct io *io, struct error *err)
     if (status != NEAP_OK)
         fail_msg("%s", messages->count > 0 ? messages->list[0].text : err->text);
     config_messages_free(&messages);
-    config->disk_size = 32 << 20;
+    config->disk.size = 32 << 20;
     struct node_options options = { .config = config, .until_idle = true };
     status = node_open(io, &options, &node, err);
     if (status == NEAP_OK) {

@@ -72,6 +72,7 @@ static const struct io_verbs verbs = {
     .dir_sync = real_dir_sync,
     .dir_list = real_dir_list,
     .dir_free_size = real_dir_free_size,
+    .dir_total_size = real_dir_total_size,
     .pid = real_pid,
     .environment = real_environment,
     .standard = real_standard,

@@ -99,6 +99,7 @@ enum neap_status real_dir_sync(struct io *io, const char *path, struct error *er
 enum neap_status real_dir_list(struct io *io, const char *path, bool (*each)(void *ctx, const char *name), void *ctx,
                                struct error *err);
 uint64_t real_dir_free_size(struct io *io, const char *path);
+uint64_t real_dir_total_size(struct io *io, const char *path);
 int64_t real_pid(struct io *io);
 const char *real_environment(struct io *io, const char *name);
 

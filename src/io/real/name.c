@@ -227,6 +227,14 @@ uint64_t real_dir_free_size(struct io *io, const char *path)
     return (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
+uint64_t real_dir_total_size(struct io *io, const char *path)
+{
+    struct statvfs fs;
+    if (statvfs(path, &fs) != 0)
+        return 0;
+    return (uint64_t)fs.f_blocks * fs.f_frsize;
+}
+
 int64_t real_pid(struct io *io)
 {
     return getpid();

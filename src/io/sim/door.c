@@ -143,6 +143,7 @@ static const struct io_verbs verbs = {
     .dir_sync = sim_dir_sync,
     .dir_list = sim_dir_list,
     .dir_free_size = sim_dir_free_size,
+    .dir_total_size = sim_dir_total_size,
     .pid = pid,
     .environment = environment,
     .standard = sim_standard,

@@ -199,6 +199,7 @@ enum neap_status sim_dir_sync(struct io *io, const char *path, struct error *err
 enum neap_status sim_dir_list(struct io *io, const char *path, bool (*each)(void *ctx, const char *name), void *ctx,
                               struct error *err);
 uint64_t sim_dir_free_size(struct io *io, const char *path);
+uint64_t sim_dir_total_size(struct io *io, const char *path);
 void sim_locks_drop(struct sim_file *file);
 
 /* ---- stream.c ---- */

@@ -442,3 +442,9 @@ uint64_t sim_dir_free_size(struct io *io, const char *path)
     (void)path;
     return disk->used < disk->size_max ? disk->size_max - disk->used : 1; /* 0 would say: unknown */
 }
+
+uint64_t sim_dir_total_size(struct io *io, const char *path)
+{
+    (void)path;
+    return sim_of(io)->disk->size_max;
+}

@@ -61,6 +61,8 @@ static uint64_t room_on_disk(struct log *log)
 static enum neap_status fill_disk_options(struct log *log, struct error *err)
 {
     struct log_options *o = &log->options;
+    if (o->disk_size == 0 && o->disk_percent != 0)
+        o->disk_size = io_dir_total_size(log->io, log->path) / 100 * o->disk_percent;
     if (o->disk_size == 0) {
         uint64_t room = room_on_disk(log);
         o->disk_size = room != 0 ? room / 10 * 9 : 16ull << 30;

@@ -1,0 +1,291 @@
+/* units.c - numbers with units, and the values that are made of them: sizes, times, shares of a disk, retention. */
+#include "config/units.h"
+#include "base/must.h"
+#include "config/limits.h"
+#include "config/messages.h"
+#include <stdio.h>
+
+static struct bytes part(struct bytes of, size_t from, size_t to)
+{
+    must(from <= to && to <= of.size);
+    return (struct bytes){ of.at + from, to - from };
+}
+
+bool units_number(struct bytes text, uint64_t most, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9' || number > (UINT64_MAX - 9) / 10)
+            return false;
+        number = number * 10 + (uint64_t)(text.at[i] - '0');
+    }
+    if (text.size == 0 || number > most)
+        return false;
+    *ret_number = number;
+    return true;
+}
+
+static const struct {
+    const char *name, *wrong; /* and what people write for it elsewhere */
+    unsigned shift;
+} size_units[] = {
+    { "B", "b", 0 },          { "KiB", "k|kb|ki", 10 }, { "MiB", "m|mb|mi", 20 },
+    { "GiB", "g|gb|gi", 30 }, { "TiB", "t|tb|ti", 40 },
+};
+
+static const char *meant_unit(struct bytes unit)
+{
+    for (size_t i = 0; i < COUNT_OF(size_units); i++) {
+        struct bytes wrong;
+        if (word_distance(unit, bytes_of_text(size_units[i].name), 0) == 0)
+            return size_units[i].name;
+        for (uint32_t n = 0; (wrong = choice_at(size_units[i].wrong, n)).at != NULL; n++)
+            if (word_distance(unit, wrong, 0) == 0)
+                return size_units[i].name;
+    }
+    return NULL;
+}
+
+/* "7d", "64 KiB": a number, and what stands behind it. */
+static bool split_number(struct bytes text, uint64_t *ret_number, struct bytes *ret_unit)
+{
+    size_t digits = 0;
+    while (digits < text.size && text.at[digits] >= '0' && text.at[digits] <= '9')
+        digits++;
+    size_t unit_at = digits;
+    while (unit_at < text.size && text.at[unit_at] == ' ')
+        unit_at++;
+    *ret_unit = part(text, unit_at, text.size);
+    return digits > 0 && units_number(part(text, 0, digits), UINT64_MAX, ret_number);
+}
+
+struct shown_size {
+    char text[24];
+};
+
+static struct shown_size shown_size(uint64_t size)
+{
+    struct shown_size said;
+    size_t unit = COUNT_OF(size_units) - 1;
+    while (unit > 0 && size % (1ull << size_units[unit].shift) != 0)
+        unit--;
+    snprintf(said.text, sizeof said.text, "%llu%s", (unsigned long long)(size >> size_units[unit].shift),
+             size_units[unit].name);
+    return said;
+}
+
+static bool parse_size(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                       uint64_t *ret_size)
+{
+    uint64_t number = 0;
+    struct bytes unit;
+    if (!split_number(text, &number, &unit)) {
+        message_error(r->messages, place, "'%s' is not a size; write one like 64KiB, 512MiB or 1GiB", shown(text).text);
+        return false;
+    }
+    if (unit.size == 0) {
+        message_error(r->messages, place, "'%s' has no unit; write %sB, %sKiB, %sMiB or %sGiB", shown(text).text,
+                      shown(text).text, shown(text).text, shown(text).text, shown(text).text);
+        return false;
+    }
+    for (size_t i = 0; i < COUNT_OF(size_units); i++) {
+        if (!bytes_equal(unit, bytes_of_text(size_units[i].name)) || unit.at[-1] == ' ')
+            continue;
+        uint64_t size = number << size_units[i].shift;
+        if (size >> size_units[i].shift == number && size >= key->least && size <= key->most) {
+            *ret_size = size;
+            return true;
+        }
+        if (size >> size_units[i].shift == number && size < key->least)
+            message_error(r->messages, place, "'%s: %s' is too small; at least %s are needed", key->name,
+                          shown(text).text, shown_size(key->least).text);
+        else if (key->most < 1ull << 40)
+            message_error(r->messages, place, "'%s: %s' is too large; at most %s are possible", key->name,
+                          shown(text).text, shown_size(key->most).text);
+        else
+            message_error(r->messages, place, "'%s: %s' is more than any machine has", key->name, shown(text).text);
+        return false;
+    }
+    const char *meant = meant_unit(unit);
+    if (meant != NULL)
+        message_error(r->messages, place, "'%s' is not a size; did you mean '%llu%s'?", shown(text).text,
+                      (unsigned long long)number, meant);
+    else
+        message_error(r->messages, place, "'%s' is not a size; its unit is one of B, KiB, MiB, GiB, TiB",
+                      shown(text).text);
+    return false;
+}
+
+static const struct {
+    const char *name, *wrong; /* and what people write for it elsewhere */
+    int64_t ms;
+} duration_units[] = {
+    { "ms", "msec|millis|milliseconds", 1 },       { "s", "sec|secs|second|seconds", 1000 },
+    { "m", "min|mins|minute|minutes", 60 * 1000 }, { "h", "hr|hrs|hour|hours", 3600 * 1000 },
+    { "d", "day|days", 24 * 3600 * 1000 },
+};
+
+static const char *meant_duration(struct bytes unit)
+{
+    for (size_t i = 0; i < COUNT_OF(duration_units); i++) {
+        struct bytes wrong;
+        if (word_distance(unit, bytes_of_text(duration_units[i].name), 0) == 0)
+            return duration_units[i].name;
+        for (uint32_t n = 0; (wrong = choice_at(duration_units[i].wrong, n)).at != NULL; n++)
+            if (word_distance(unit, wrong, 0) == 0)
+                return duration_units[i].name;
+    }
+    return NULL;
+}
+
+struct shown_duration {
+    char text[24];
+};
+
+/* 7d, not 604800000ms. */
+static struct shown_duration shown_duration(uint64_t ms)
+{
+    struct shown_duration said;
+    size_t unit = COUNT_OF(duration_units) - 1;
+    while (unit > 0 && ms % (uint64_t)duration_units[unit].ms != 0)
+        unit--;
+    snprintf(said.text, sizeof said.text, "%llu%s", (unsigned long long)ms / (uint64_t)duration_units[unit].ms,
+             duration_units[unit].name);
+    return said;
+}
+
+static bool parse_duration(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                           int64_t *ret_ms)
+{
+    struct bytes unit;
+    uint64_t number = 0;
+    if (!split_number(text, &number, &unit)) {
+        message_error(r->messages, place, "'%s' is not a time; write one like 250ms, 30s, 24h or 7d", shown(text).text);
+        return false;
+    }
+    if (unit.size == 0) {
+        message_error(r->messages, place, "'%s' has no unit; write %ss, %sm, %sh or %sd", shown(text).text,
+                      shown(text).text, shown(text).text, shown(text).text, shown(text).text);
+        return false;
+    }
+    for (size_t i = 0; i < COUNT_OF(duration_units); i++) {
+        uint64_t ms;
+        if (!bytes_equal(unit, bytes_of_text(duration_units[i].name)))
+            continue;
+        bool fits = !__builtin_mul_overflow(number, (uint64_t)duration_units[i].ms, &ms);
+        if (fits && ms >= key->least && ms <= key->most) {
+            *ret_ms = (int64_t)ms;
+            return true;
+        }
+        message_error(r->messages, place, "'%s: %s' is not between %s and %s", key->name, shown(text).text,
+                      shown_duration(key->least).text, shown_duration(key->most).text);
+        return false;
+    }
+    const char *meant = meant_duration(unit);
+    if (meant != NULL)
+        message_error(r->messages, place, "'%s' is not a time; did you mean '%llu%s'?", shown(text).text,
+                      (unsigned long long)number, meant);
+    else
+        message_error(r->messages, place, "'%s' is not a time; its unit is one of ms, s, m, h, d", shown(text).text);
+    return false;
+}
+
+/* `50%`, or a size. */
+static bool parse_disk(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                       struct config_disk *disk)
+{
+    uint64_t percent = 0;
+    if (text.size == 0 || text.at[text.size - 1] != '%')
+        return parse_size(r, key, text, place, &disk->size);
+    if (!units_number(part(text, 0, text.size - 1), 100, &percent) || percent == 0) {
+        message_error(r->messages, place, "'%s: %s': a share of the disk is from 1%% to 100%%", key->name,
+                      shown(text).text);
+        return false;
+    }
+    disk->percent = (uint32_t)percent;
+    return true;
+}
+
+static const struct key *limit_of(const struct key *key, const char *name)
+{
+    const struct key *limit = key_find(key->of, bytes_of_text(name));
+    must(limit != NULL);
+    return limit;
+}
+
+/* A word, a time or a size: the unit tells them apart. */
+static bool parse_retention(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                            struct config_retention *retention)
+{
+    struct bytes unit;
+    uint64_t number;
+    if (bytes_equal(text, BYTES("done"))) {
+        retention->kind = CONFIG_RETAIN_DONE;
+        return true;
+    }
+    if (bytes_equal(text, BYTES("forever"))) {
+        retention->kind = CONFIG_RETAIN_FOREVER;
+        return true;
+    }
+    struct nearest nearest = { .wanted = text };
+    nearest_offer(&nearest, "done");
+    nearest_offer(&nearest, "forever");
+    if (!split_number(text, &number, &unit) || unit.size == 0) {
+        if (nearest.word != NULL)
+            message_error(r->messages, place, "unknown retention '%s'; did you mean '%s'?", shown(text).text,
+                          nearest.word);
+        else
+            message_error(r->messages, place,
+                          "'%s' is not a retention; write done, forever, a time like 7d, a size like 100GiB, or both: "
+                          "{time: 7d, size: 100GiB}",
+                          shown(text).text);
+        return false;
+    }
+    retention->kind = CONFIG_RETAIN_LIMITS;
+    if (meant_unit(unit) != NULL && meant_duration(unit) == NULL)
+        return parse_size(r, limit_of(key, "size"), text, place, &retention->size);
+    return parse_duration(r, limit_of(key, "time"), text, place, &retention->time_ms);
+}
+
+static bool parse_durability(struct reading *r, struct bytes text, struct config_place place,
+                             struct config_durability *durability)
+{
+    struct nearest nearest = { .wanted = text };
+    nearest_offer(&nearest, "fsync");
+    nearest_offer(&nearest, "interval");
+    if (bytes_equal(text, BYTES("fsync"))) {
+        *durability = (struct config_durability){ .kind = CONFIG_DURABILITY_FSYNC };
+        return true;
+    }
+    if (bytes_equal(text, BYTES("interval"))) {
+        *durability =
+            (struct config_durability){ .kind = CONFIG_DURABILITY_INTERVAL, .interval_ms = CONFIG_INTERVAL_MS };
+        return true;
+    }
+    if (nearest.word != NULL)
+        message_error(r->messages, place, "unknown durability '%s'; did you mean '%s'?", shown(text).text,
+                      nearest.word);
+    else
+        message_error(r->messages, place, "unknown durability '%s'; it is one of: fsync, interval, {interval: 50ms}",
+                      shown(text).text);
+    return false;
+}
+
+bool units_read(struct reading *r, const struct key *key, struct bytes text, struct config_place place, void *into)
+{
+    switch (key->type) {
+    case KEY_SIZE:
+        return parse_size(r, key, text, place, into);
+    case KEY_DURATION:
+        return parse_duration(r, key, text, place, into);
+    case KEY_DISK:
+        return parse_disk(r, key, text, place, into);
+    case KEY_RETENTION:
+        return parse_retention(r, key, text, place, into);
+    case KEY_DURABILITY:
+        return parse_durability(r, text, place, into);
+    default:
+        must(false); /* only types with units come here */
+        return false;
+    }
+}

@@ -1,0 +1,18 @@
+/* units.h - numbers with units, and the values that are made of them: sizes, times, shares of a disk, retention.
+ *
+ * owner    config_parse(), through read_scalar()
+ * memory   none
+ * limits   the key's `least` and `most`
+ * errors   into the messages, with the way to write it
+ * promise  what is read has a unit that was written: no bare number is ever guessed at */
+#ifndef CONFIG_UNITS_H
+#define CONFIG_UNITS_H
+
+#include "config/read.h"
+
+/* Digits only, up to `most`. */
+bool units_number(struct bytes text, uint64_t most, uint64_t *ret_number);
+/* KEY_SIZE, KEY_DURATION, KEY_DISK, KEY_RETENTION, KEY_DURABILITY. */
+bool units_read(struct reading *r, const struct key *key, struct bytes text, struct config_place place, void *into);
+
+#endif
