@@ -70,6 +70,9 @@ size_t log_memory_size(const struct log_options *options);
 struct log_id log_identity(const struct log *log);
 /* What stopped it: OK while it works; IO after a failed write or sync. `err` gets the trail. Any thread. */
 enum neap_status log_health(struct log *log, struct error *err);
+/* Looks whether its directory is still there and its own; where it was deleted, moved away or replaced the log stops, as
+ * after a failed write: NEAP_IO. One question to the file system: to be asked now and then. Any thread. */
+enum neap_status log_look(struct log *log, struct error *err);
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 

@@ -9,8 +9,9 @@ setting that the message names, and the rows are compared with what that setting
 import os
 import re
 import shutil
+import sqlite3
 
-from scenario import must, scenarios
+from scenario import kill, must, scenarios, tail, wait_until
 
 FILE = """\
 node: {{data: ./data, memory: 64MiB}}
@@ -345,7 +346,41 @@ def renamed_without_was(place):
         same("after the refusal", rows(place), rows_of(0, WHOLE))
 
 
+def directory_deleted_under_a_running_node(place):
+    """What is written into deleted files is synced without an error, and lost: the node looks, and stops."""
+    for what in ("deleted", "replaced"):
+        inside = type(place)(place.path(what))
+        inside.write("neap.yaml", FILE.format(name="orders", path="out.db", table="rows").replace(
+            "file: in.ndjson", "file: {path: in.ndjson, follow: true}"))
+        feed(inside, 0, WHOLE)
+        process = inside.start("run", "--log", "error")
+        try:
+            wait_until(lambda: rows_there(inside), 30, "the first row")
+            if what == "replaced":
+                shutil.copytree(inside.path("data"), inside.path("copy"), ignore=shutil.ignore_patterns("*.sock"))
+            os.rename(inside.path("data"), inside.path("was"))
+            shutil.rmtree(inside.path("was"))
+            if what == "replaced":
+                os.rename(inside.path("copy"), inside.path("data"))
+            feed(inside, WHOLE, WHOLE + MORE)
+            wait_until(lambda: process.poll() is not None, 30, "the node's end")
+        finally:
+            kill(process)
+        with open(inside.path("talk"), encoding="utf-8") as f:
+            talk = f.read()
+        must(process.returncode == 6, f"data {what}: it ended with {process.returncode}: {tail(talk)}")
+        must("while it was in use" in talk, f"data {what}: it does not say why it stopped: {tail(talk)}")
+
+
+def rows_there(place):
+    try:
+        return rows(place)
+    except sqlite3.Error:
+        return []
+
+
 TABLE = [
+    ("a data directory deleted or replaced under a running node stops it, exit 6", directory_deleted_under_a_running_node),
     ("a wiped data directory stops with both numbers; each setting does what it says", data_wiped),
     ("a data directory put back to yesterday stops with both numbers; each setting does what it says", data_put_back),
     ("a data directory put back by several starts is noticed when the log has caught up, too", data_put_back_far),
