@@ -226,6 +226,46 @@ NEAP_API enum neap_status neap_reader_seek(struct neap_reader *reader, uint64_t 
 /* Readable when neap_reader_next() may have something: call it with timeout 0 until it answers NEAP_AGAIN. As the writer's. */
 NEAP_API enum neap_status neap_reader_descriptor(struct neap_reader *reader, int *ret_descriptor, struct neap_error *err);
 
+/* ---- a pipeline file at work --------------------------------------------------------------------------------------------- */
+
+struct neap_run_options {
+    bool    until_idle; /* it ends when finite sources are used up and all is committed */
+    int64_t drain_ms;   /* for what is on its way when it is told to stop; 0: 30,000 */
+};
+
+/* Runs a pipeline file, as `neap run` does, on the handle's own log, on threads of its own; topics that it reads and writes are
+ * those that you append to and read. Its node.data, node.memory and node.disk are not looked at: they are the handle's. Waits
+ * until it is set up. One at a time of a handle: NEAP_HELD. NEAP_BADINPUT: errors in the file, the first in `err` as
+ * FILE:LINE:COLUMN: error: …, all of them in the log. NEAP_NOTFOUND, NEAP_DENIED: the file. NEAP_CONFLICT: two sources of truth
+ * disagree. NEAP_MISUSE: it cannot be done here, such as a handler that is not registered. Any thread. */
+NEAP_API enum neap_status neap_run_open(struct neap *neap, const char *file, const struct neap_run_options *options,
+                                        struct neap_run **ret_run, struct neap_error *err);
+/* As SIGTERM to `neap run`: it reads no more, lands what is on its way, ends. Does not wait. Any thread. */
+NEAP_API void             neap_run_stop(struct neap_run *run);
+/* Waits for its end: OK: idle, or told to stop and everything landed. NEAP_TIMEOUT in time: it goes on (`err` is not touched);
+ * neap_run_ended() tells that from a drain that took longer than drain_ms, which is NEAP_TIMEOUT, too, and loses nothing.
+ * Otherwise the status of the first pipeline that stopped, or of the log. Any thread, several at a time. */
+NEAP_API enum neap_status neap_run_wait(struct neap_run *run, int64_t timeout_ms, struct neap_error *err);
+NEAP_API bool             neap_run_ended(struct neap_run *run); /* any thread */
+/* Stops it, waits for the end and for what sinks and handlers hold, frees it. Nobody else is in a call on it. A handler that
+ * does not come back is waited for without end: nothing can be done about it from outside. Accepts NULL inside. */
+NEAP_API void             neap_run_close(struct neap_run **run);
+
+/* accepted = filtered + delivered + dead_lettered + in_flight, at every moment, each counted on its own. */
+struct neap_counts {
+    uint64_t accepted, filtered, duplicates, delivered, dead_lettered, produced;
+};
+struct neap_figures {
+    const char        *pipeline;   /* good until neap_run_close() */
+    struct neap_counts total, run; /* since its first run; since this one began */
+    uint64_t           in_flight;
+    uint64_t           lag;        /* durable events not yet committed */
+    bool               stopped;    /* by a conflict or an error: the others go on */
+    struct neap_error  error;      /* why */
+};
+NEAP_API uint32_t         neap_run_pipeline_count(struct neap_run *run);
+/* NEAP_NOTFOUND: no pipeline of that number. Any thread. */
+NEAP_API enum neap_status neap_run_figures(struct neap_run *run, uint32_t index, struct neap_figures *ret_figures);
 
 #ifdef __cplusplus
 }

@@ -64,11 +64,14 @@ void lib_leave(struct lib_guard *guard)
     atomic_store_explicit(&guard->thread, 0, memory_order_release);
 }
 
+int64_t lib_ns(int64_t ms)
+{
+    return ms <= 0 ? 0 : ms > INT64_MAX / NS_PER_MS ? INT64_MAX : ms * NS_PER_MS;
+}
+
 mono_time lib_deadline(struct neap *neap, int64_t timeout_ms)
 {
-    if (timeout_ms > INT64_MAX / NS_PER_MS)
-        return MONO_NEVER;
-    return mono_after(io_now(neap->io), timeout_ms > 0 ? timeout_ms * NS_PER_MS : 0);
+    return mono_after(io_now(neap->io), lib_ns(timeout_ms)); /* which ends at MONO_NEVER */
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------- */

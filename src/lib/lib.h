@@ -27,6 +27,7 @@ struct neap {
     char *path;
     _Atomic uint32_t open_count; /* writers, readers, topics, runs */
     _Atomic uint32_t waiting_count; /* readers in log_watch() */
+    _Atomic bool running;           /* there is a struct neap_run */
 };
 
 struct neap_topic {
@@ -38,6 +39,7 @@ struct neap_topic {
 /* Fills `ret` (may be NULL), answers the status. */
 enum neap_status lib_error(struct neap_error *ret, const struct error *error);
 enum neap_status lib_misuse(struct neap_error *ret, const char *what);
+int64_t lib_ns(int64_t ms); /* 0 for what is less */
 mono_time lib_deadline(struct neap *neap, int64_t timeout_ms);
 enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *topic, struct neap_topic **ret_topic,
                                struct neap_error *err);

@@ -279,8 +279,8 @@ void build_free(struct node *n)
         free_pipeline(&n->pipelines[i]);
     for (uint32_t i = 0; i < n->database_count; i++)
         sqlite_database_close(&n->databases[i].database);
-    if (n->vfs_registered)
-        io_vfs_unregister(NODE_VFS);
+    if (n->vfs != NULL)
+        io_vfs_unregister(n->vfs);
     if (s->machine != NULL)
         expr_machine_free(&s->machine);
     if (s->parser != NULL)

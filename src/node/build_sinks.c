@@ -2,6 +2,19 @@
 #include "io/vfs.h"
 #include "node/node_parts.h"
 
+/* A program may have several guests: each has a name of its own. */
+static enum neap_status register_vfs(struct node *n, struct error *err)
+{
+    bool is_guest = n->options.log != NULL;
+    const char *name = is_guest ? arena_text(n->arena, "neap-%p", (void *)n) : "neap";
+    if (name == NULL)
+        return error_set(err, NEAP_NOMEM, "out of memory");
+    enum neap_status status = is_guest ? io_vfs_register_guest(n->io, name, err) : io_vfs_register(n->io, name, err);
+    if (status == NEAP_OK)
+        n->vfs = name;
+    return status;
+}
+
 static enum neap_status find_database(struct node *n, const char *path, struct sqlite_database **ret_database,
                                       struct error *err)
 {
@@ -11,14 +24,10 @@ static enum neap_status find_database(struct node *n, const char *path, struct s
             return NEAP_OK;
         }
     }
-    if (!n->vfs_registered) {
-        enum neap_status status = io_vfs_register(n->io, NODE_VFS, err);
-        if (status != NEAP_OK)
-            return error_while(err, "set SQLite up");
-        n->vfs_registered = true;
-    }
+    if (n->vfs == NULL && register_vfs(n, err) != NEAP_OK)
+        return error_while(err, "set SQLite up");
     struct sqlite_database_options options = { .io = n->io,
-                                               .vfs = NODE_VFS,
+                                               .vfs = n->vfs,
                                                .path = path,
                                                .cache_size = n->budget.database_cache_size,
                                                .logging = n->options.logging };

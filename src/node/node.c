@@ -7,6 +7,12 @@
 #define DRAIN_NS_DEFAULT (30 * NS_PER_S)
 #define SIGNAL_RELOAD    1 /* SIGHUP */
 
+/* In somebody else's program, on a log of theirs. */
+static bool is_guest(const struct node *n)
+{
+    return n->options.log != NULL;
+}
+
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
 static enum neap_status check_memory(const struct node *n, struct error *err)
@@ -25,6 +31,9 @@ static enum neap_status check_memory(const struct node *n, struct error *err)
 
 static enum neap_status open_log(struct node *n, struct error *err)
 {
+    n->log = n->options.log;
+    if (n->log != NULL)
+        return log_client_open(n->log, &(struct log_client_options){ 0 }, &n->client, err);
     struct log_options options = n->budget.log;
     options.path = n->config->data;
     options.disk_size = n->config->disk.size;
@@ -142,7 +151,8 @@ static void begin_draining(struct node *n, mono_time now)
     int64_t drain_ns = n->options.drain_ns != 0 ? n->options.drain_ns : DRAIN_NS_DEFAULT;
     n->main.draining = true;
     n->main.drain_deadline = mono_after(now, drain_ns);
-    io_signals_unwatch(&n->main.agent); /* another signal ends the process at once, as it would any other */
+    if (!is_guest(n))
+        io_signals_unwatch(&n->main.agent); /* another signal ends the process at once, as it would any other */
     for (uint32_t i = 0; i < n->pipeline_count; i++) {
         if (n->pipelines[i].gate != NULL)
             gate_stop(n->pipelines[i].gate);
@@ -232,13 +242,13 @@ enum neap_status node_run(struct node *n, void (*tick)(void *ctx, struct node *n
     CHECK_MAGIC(n, NODE_MAGIC);
     n->main.told = tick;
     n->main.told_ctx = ctx;
-    enum neap_status status = io_signals_watch(&n->main.agent, signal_arrived, n, err);
+    enum neap_status status = is_guest(n) ? NEAP_OK : io_signals_watch(&n->main.agent, signal_arrived, n, err);
     if (status != NEAP_OK)
         return error_while(err, "watch for signals");
     io_timer_set(&n->main.tick, mono_after(io_now(n->io), TICK_NS));
     status = io_agent_run(n->io, &n->main.agent, MONO_NEVER, err);
     io_timer_cancel(&n->main.tick);
-    if (!n->main.draining)
+    if (!n->main.draining && !is_guest(n))
         io_signals_unwatch(&n->main.agent);
     if (status == NEAP_OK)
         status = n->main.status;
@@ -262,7 +272,7 @@ static void come_to_rest(struct node *n)
 {
     if (!n->shard.started || !atomic_load(&n->shard.ready))
         return;
-    if (n->main.status == NEAP_TIMEOUT)
+    if (n->main.status == NEAP_TIMEOUT && !is_guest(n))
         log_give_up(n->log);
     n->main.agent.work = rest_work;
     atomic_store(&n->shard.drain_asked, true);
@@ -276,7 +286,8 @@ static void node_free(struct node *n)
     io_agent_stop(&n->main.agent);
     if (n->client != NULL)
         log_client_close(&n->client);
-    log_close(&n->log);
+    if (!is_guest(n))
+        log_close(&n->log);
     if (n->arena != NULL)
         arena_free(&n->arena);
     if (n->mutex != NULL)

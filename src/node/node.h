@@ -24,6 +24,8 @@ struct node_options {
     struct logging *logging;
     bool until_idle;                 /* leave when finite sources are used up and all is committed */
     int64_t drain_ns;                /* after SIGTERM; 0: 30 s */
+    struct log *log;                 /* kept: somebody else's, in whose program this node is a guest: it watches no signals,
+                                        leaves SQLite's settings alone, and never gives the log up. NULL: one of its own */
 };
 
 struct node_pipeline_figures {

@@ -23,7 +23,6 @@
 
 #define NODE_MAGIC   0x4e4f4445u
 #define NODE_WAIT_NS (60 * NS_PER_S) /* for what opening asks of the log */
-#define NODE_VFS     "neap"
 
 struct node_pipeline {
     struct node *node;
@@ -73,7 +72,7 @@ struct node {
     uint8_t *fact_room;  /* LOG_VALUE_SIZE_MAX, while it is opened */
     struct log *log;
     struct log_client *client; /* the opener's */
-    bool vfs_registered;
+    const char *vfs; /* its name, once it is registered */
     struct node_database *databases;
     uint32_t database_count;
     struct node_pipeline *pipelines;
