@@ -259,9 +259,9 @@ struct unit *model_writer(const struct model *model, struct bytes bytes, uint32_
     struct record record;
     if (batch_open(bytes, true, &batch) != NEAP_OK)
         return NULL;
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
-    if (batch_next(&batch, &left, &index, &record) != NEAP_OK || record.value.size < 5)
+    struct batch_walk walk;
+    must(batch_unpack(&batch, NULL, &walk) == NEAP_OK);
+    if (batch_next(&walk, &record) != NEAP_OK || record.value.size < 5)
         return NULL;
     uint32_t id = get_le32(record.value.at), op = record.value.at[4];
     struct unit *unit = id < model->id_room ? model->by_id[id] : NULL;

@@ -74,6 +74,13 @@ static void each_record(struct session *s, void *ctx, struct bytes line)
         out_write(s->cli, BYTES("\n"));
         return;
     }
+    struct bytes unreadable = line_text(root, "unreadable");
+    if (unreadable.size > 0) {
+        say(s->cli, "partition %llu, offsets %llu to %llu: %.*s", (unsigned long long)line_number(root, "partition"),
+            (unsigned long long)line_number(root, "offset"), (unsigned long long)line_number(root, "until") - 1,
+            (int)unreadable.size, (const char *)unreadable.at);
+        return;
+    }
     struct bytes value = value_text(s, line, root);
     if (reading->dead) {
         print_dead_letter(s, root, value);

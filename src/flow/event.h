@@ -91,7 +91,7 @@ bool event_next(const struct event *e, struct event_walk *walk, struct event_mem
 
 /* Why an event gives up, on its way to becoming a dead letter. Texts live in the batch's arena or are constants. */
 struct failure {
-    const char *reason;      /* "not_json", "expression", "refused", "too_large" */
+    const char *reason;      /* "not_json", "expression", "refused", "too_large", "unreadable" */
     const char *stage;       /* name of the stage or sink; "source" at the door */
     struct bytes message;    /* for a person: which name was nil, what the database said */
     const char *file;        /* of the data (source) or of the pipeline file (expression); NULL: none */

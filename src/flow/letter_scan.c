@@ -38,11 +38,11 @@ static enum neap_status look_at(struct letter_scan *scan, const struct log_batch
     struct batch batch;
     struct record record;
     struct dead_letter_view view;
-    if (batch_open(from->bytes, false, &batch) != NEAP_OK || (batch.attributes & 7) != 0)
-        return NEAP_OK; /* nobody's letters: we write plain batches */
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
-    while (batch_next(&batch, &left, &index, &record) == NEAP_OK) {
+    struct batch_walk walk;
+    scan->unpack->user = NULL;
+    if (batch_open(from->bytes, false, &batch) != NEAP_OK || batch_unpack(&batch, scan->unpack, &walk) != NEAP_OK)
+        return NEAP_OK; /* not of our making: no letter of this pipeline is in it */
+    while (batch_next(&walk, &record) == NEAP_OK) {
         if (dead_letter_read(&record, &view) != NEAP_OK || !is_ours(scan, &view))
             continue;
         enum neap_status status = each(ctx, view.offset);

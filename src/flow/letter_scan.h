@@ -18,6 +18,7 @@ struct letter_scan {
     uint32_t partition;
     log_offset from, until; /* origins in [from, until) */
     size_t read_size;
+    struct codec_room *unpack; /* borrowed during a step */
     /* the scan's own: */
     struct log_reader *reader_;
     log_offset next_, end_;

@@ -48,6 +48,7 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     struct io_agent *agent;             /* the shard's */
     struct log_client *client;          /* the shard's */
     struct arena *arena, *letter_arena; /* the shard's; reset for each event and each letter */
+    struct codec_room *unpack;          /* the shard's: compressed batches are taken apart in it */
     const char *name;
     const char *topic;
     uint32_t topic_id, partition_count;

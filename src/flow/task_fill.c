@@ -2,12 +2,19 @@
 #include "flow/fate.h"
 #include "flow/task_parts.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define REASON_SIZE_MAX 32u /* of a fate; the letter has it whole */
 
 enum taken { TAKEN, BATCH_FULL, STOPPED };
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+static void forget_batch(struct task *t)
+{
+    t->batch_open = t->at_end = t->held = false;
+    t->unreadable.until.n = 0;
+}
 
 enum neap_status task_fill_begin(struct task *t, log_offset from)
 {
@@ -19,7 +26,7 @@ enum neap_status task_fill_begin(struct task *t, log_offset from)
         return status;
     }
     t->next = from;
-    t->batch_open = t->at_end = t->held = false;
+    forget_batch(t);
     t->filling = 0;
     t->letter_count = t->refused_count = 0;
     t->batches[0] = t->batches[1] = (struct task_batch){ .state = BATCH_EMPTY };
@@ -32,7 +39,7 @@ void task_fill_again(struct task *t, log_offset from)
     must(from.n == t->done.point.n);
     log_reader_seek(t->reader, from);
     t->next = from;
-    t->batch_open = t->at_end = t->held = false;
+    forget_batch(t);
     t->letter_count = 0;
     t->batches[0] = t->batches[1] = (struct task_batch){ .state = BATCH_EMPTY };
 }
@@ -41,7 +48,39 @@ void task_fill_end(struct task *t)
 {
     if (t->reader != NULL)
         log_reader_close(&t->reader);
-    t->batch_open = t->held = false;
+    forget_batch(t);
+}
+
+/* Neither this record nor what follows it in the batch can be read. Their offsets were acknowledged as events, so each becomes
+ * a dead letter, and the pipeline goes on behind them. Where compaction has taken records away nobody can say which offsets
+ * were left: that batch was written by the log itself, so it is damage. */
+static bool give_up_rest(struct task *t, enum neap_status status)
+{
+    const struct batch *b = &t->batch;
+    uint64_t from = t->batch_open ? batch_walk_next(&t->walk) : b->base_offset;
+    if (status == NEAP_NOMEM || b->count != b->span) {
+        task_stop_with(t, status == NEAP_NOMEM ? status : NEAP_CORRUPT, "the batch at offset %" PRIu64 " (%s): %s",
+                       b->base_offset, codec_name(batch_codec(b)), status_text(status));
+        return false;
+    }
+    t->batch_open = false;
+    t->unreadable.until.n = b->base_offset + b->span;
+    t->unreadable.time_ms = b->max_time_ms;
+    snprintf(t->unreadable.text, sizeof t->unreadable.text,
+             "of the batch at offset %" PRIu64 " (%s), nothing from offset %" PRIu64 " to %" PRIu64 " can be read: %s",
+             b->base_offset, codec_name(batch_codec(b)), from, t->unreadable.until.n - 1, status_text(status));
+    logging_warn(t->p->o.logging, t->unreadable.text, LOGGING_TEXT("pipeline", t->p->o.name),
+                 LOGGING_UINT("partition", t->source.partition));
+    return true;
+}
+
+/* The room is the shard's: whoever comes back to a compressed batch after another task has used it unpacks it again. */
+static enum neap_status unpack(struct task *t)
+{
+    enum neap_status status = batch_unpack(&t->batch, t->p->o.unpack, &t->walk);
+    if (batch_codec(&t->batch) != CODEC_NONE)
+        t->p->o.unpack->user = t;
+    return status;
 }
 
 static bool open_batch(struct task *t, const struct log_batch *from)
@@ -51,15 +90,15 @@ static bool open_batch(struct task *t, const struct log_batch *from)
         task_stop_with(t, NEAP_CORRUPT, "the batch at offset %" PRIu64 ": %s", from->base.n, status_text(status));
         return false;
     }
-    if ((t->batch.attributes & 0x27) != 0) { /* a codec, or a control batch */
+    if ((t->batch.attributes & BATCH_IS_CONTROL) != 0) {
         task_stop_with(t, NEAP_VERSION,
-                       "the batch at offset %" PRIu64 " is compressed or of a kind that this version does not read "
-                       "(attributes 0x%x)",
+                       "the batch at offset %" PRIu64 " is of a kind that this version does not read (attributes 0x%x)",
                        from->base.n, t->batch.attributes);
         return false;
     }
-    t->batch_left = reader_of(t->batch.records);
-    t->batch_index = 0;
+    status = unpack(t);
+    if (status != NEAP_OK)
+        return give_up_rest(t, status);
     t->batch_open = true;
     return true;
 }
@@ -84,24 +123,41 @@ static bool next_batch(struct task *t)
     return false;
 }
 
-/* The first record at or after t->next, or false: the end, or stopped. */
+/* Where another task has used the room since, the walk starts over; what is done is passed by once more. */
+static enum neap_status unpack_again(struct task *t)
+{
+    if (batch_codec(&t->batch) == CODEC_NONE || t->p->o.unpack->user == t)
+        return NEAP_OK;
+    t->held = false;
+    return unpack(t);
+}
+
+/* The first record at or after t->next, or false: the end, or stopped. One that cannot be read is empty but for its offset. */
 static bool next_record(struct task *t, struct record *ret_record)
 {
-    if (t->held) {
-        t->held = false;
-        *ret_record = t->held_record;
-        return true;
-    }
     for (;;) {
+        if (t->unreadable.until.n > t->next.n) {
+            t->held = false;
+            *ret_record = (struct record){ .offset = t->next.n, .time_ms = t->unreadable.time_ms };
+            return true;
+        }
         if (!t->batch_open && !next_batch(t))
             return false;
-        enum neap_status status = batch_next(&t->batch, &t->batch_left, &t->batch_index, ret_record);
+        if (!t->batch_open)
+            continue; /* nothing of it can be read */
+        enum neap_status status = unpack_again(t);
+        if (status == NEAP_OK && t->held) {
+            t->held = false;
+            *ret_record = t->held_record;
+            return true;
+        }
+        if (status == NEAP_OK)
+            status = batch_next(&t->walk, ret_record);
         if (status == NEAP_NOTFOUND) {
             t->batch_open = false;
         } else if (status != NEAP_OK) {
-            task_stop_with(t, NEAP_CORRUPT, "the batch at offset %" PRIu64 " does not hold offset %" PRIu64,
-                           t->batch.base_offset, t->next.n);
-            return false;
+            if (!give_up_rest(t, status))
+                return false;
         } else if (ret_record->offset >= t->next.n) {
             return true;
         }
@@ -299,6 +355,11 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
         b->counts.dead_lettered++;
         b->dead_count++;
         return TAKEN;
+    }
+    if (record->offset < t->unreadable.until.n) {
+        struct failure failure = { .reason = "unreadable", .stage = "source" };
+        failure.message = bytes_of_text(t->unreadable.text);
+        return add_letter(t, b, record, &failure);
     }
     const struct sink_refused *refused = find_refused(t, record->offset);
     if (refused == NULL)

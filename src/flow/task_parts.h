@@ -88,12 +88,16 @@ struct task {
     /* reading and filling (task_fill.c) */
     struct log_reader *reader;
     struct batch batch; /* the one being read */
-    struct reader batch_left;
-    uint32_t batch_index;
+    struct batch_walk walk;
     bool batch_open, at_end;
     bool halted; /* the partition is damaged at what comes next: all before it is still landed */
     bool held; /* held_record did not fit: it comes first in the next batch of ours */
     struct record held_record;
+    struct { /* what of the batch cannot be read: each of its offsets up to `until` becomes a dead letter */
+        log_offset until;
+        int64_t time_ms;
+        char text[160];
+    } unreadable;
     log_offset next; /* the first that is not in a batch of ours */
     struct task_batch batches[2];
     uint32_t filling; /* index; the other one lands */

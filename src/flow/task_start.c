@@ -173,7 +173,8 @@ static uint32_t decide(struct task *t)
                                     .partition = t->source.partition,
                                     .from = t->plan.from,
                                     .until = t->plan.letters_until,
-                                    .read_size = t->p->o.read_size };
+                                    .read_size = t->p->o.read_size,
+                                    .unpack = t->p->o.unpack };
     return 1;
 }
 

@@ -1,11 +1,11 @@
 /* reader.c - the events of a partition, one after the other, borrowed from the log's own room. */
 #include "lib/lib.h"
 #include "log/batch.h"
+#include "log/limits.h"
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define READ_SIZE      (256u << 10)
-#define CODEC_OR_OTHER 0x27u /* attributes of a batch: a codec, or a control batch */
+#define READ_SIZE (256u << 10)
 
 struct neap_reader {
     uint32_t magic;
@@ -17,8 +17,8 @@ struct neap_reader {
     struct log_partition from;
     uint64_t next; /* offset */
     struct batch batch;
-    struct reader left;
-    uint32_t index;
+    struct batch_walk walk;
+    struct codec_room unpack;
     bool batch_open;
     struct { /* while it waits */
         bool on;
@@ -68,6 +68,7 @@ enum neap_status neap_reader_open(struct neap *neap, const struct neap_topic *to
     r->neap = neap;
     r->from = from;
     r->next = start.n;
+    codec_room_init(&r->unpack, BATCH_UNPACKED_SIZE_MAX);
     r->agent = (struct io_agent){ .name = "reader", .work = look_again, .ctx = r };
     status = log_reader_open(neap->log, from, start, READ_SIZE, &r->reader, &error);
     if (status != NEAP_OK) {
@@ -92,6 +93,7 @@ void neap_reader_close(struct neap_reader **at)
         atomic_fetch_sub(&r->neap->waiting_count, 1);
     }
     log_reader_close(&r->reader);
+    codec_room_fini(&r->unpack);
     atomic_fetch_sub(&r->neap->open_count, 1);
     r->magic = 0;
     free(r);
@@ -126,31 +128,43 @@ static enum neap_status open_batch(struct neap_reader *r, struct error *err)
     status = batch_open(from.bytes, false, &r->batch); /* the log has checked the sums */
     if (status != NEAP_OK)
         return error_set(err, NEAP_CORRUPT, "the batch at offset %" PRIu64 ": %s", from.base.n, status_text(status));
-    if ((r->batch.attributes & CODEC_OR_OTHER) != 0)
+    if ((r->batch.attributes & BATCH_IS_CONTROL) != 0)
         return error_set(err, NEAP_VERSION,
-                         "the batch at offset %" PRIu64 " is compressed or of a kind that this version does not read "
-                         "(attributes 0x%x)",
+                         "the batch at offset %" PRIu64
+                         " is of a kind that this version does not read (attributes 0x%x)",
                          from.base.n, r->batch.attributes);
-    r->left = reader_of(r->batch.records);
-    r->index = 0;
     r->batch_open = true;
-    return NEAP_OK;
+    return batch_unpack(&r->batch, &r->unpack, &r->walk);
+}
+
+/* It is said once, and then passed by: asked again, the reader goes on with the batch behind it. */
+static enum neap_status pass_unreadable(struct neap_reader *r, enum neap_status why, struct error *err)
+{
+    uint64_t from = r->next, until = r->batch.base_offset + r->batch.span;
+    must(until > from);
+    r->batch_open = false;
+    if (why == NEAP_NOMEM) { /* nothing is wrong with it */
+        log_reader_seek(r->reader, (log_offset){ from });
+        return error_set(err, why, "unpack the batch at offset %" PRIu64, r->batch.base_offset);
+    }
+    r->next = until;
+    return error_set(err, NEAP_BADINPUT, "offsets %" PRIu64 " to %" PRIu64 ", of a batch (%s): %s", from, until - 1,
+                     codec_name(batch_codec(&r->batch)), status_text(why));
 }
 
 static enum neap_status next_record(struct neap_reader *r, struct record *ret_record, struct error *err)
 {
     for (;;) {
         enum neap_status status = r->batch_open ? NEAP_OK : open_batch(r, err);
-        if (status != NEAP_OK)
+        if (!r->batch_open)
             return status;
-        status = batch_next(&r->batch, &r->left, &r->index, ret_record);
-        if (status == NEAP_NOTFOUND) {
+        if (status == NEAP_OK)
+            status = batch_next(&r->walk, ret_record);
+        if (status == NEAP_NOTFOUND)
             r->batch_open = false;
-        } else if (status != NEAP_OK) {
-            r->batch_open = false;
-            return error_set(err, NEAP_CORRUPT, "the batch at offset %" PRIu64 ": %s", r->batch.base_offset,
-                             status_text(status));
-        } else if (ret_record->offset >= r->next) { /* asked for an offset inside a batch: those before it are passed */
+        else if (status != NEAP_OK)
+            return pass_unreadable(r, status, err);
+        else if (ret_record->offset >= r->next) { /* asked for an offset inside a batch: those before it are passed */
             r->next = ret_record->offset + 1;
             return NEAP_OK;
         }

@@ -11,10 +11,12 @@ enum {
     AT_ATTRIBUTES = 21,
     AFTER_LENGTH = 12,
 };
-#define MAGIC_V2          2u
-#define RECORD_SIZE_LEAST 7u /* length, attributes, time, offset, no key, no value, no headers: a byte each */
-#define ATTRIBUTE_CODEC   7u
-#define NO_BYTES          ((struct bytes){ NULL, 0 })
+#define MAGIC_V2 2u
+enum {
+    ATTRIBUTE_CODEC = 7,
+    ATTRIBUTE_TIME_IS_APPEND = 8, /* the broker's time of append, in the max timestamp, stands for every record's own */
+};
+#define NO_BYTES ((struct bytes){ NULL, 0 })
 
 /* ---- writing ---- */
 
@@ -126,7 +128,34 @@ void batch_stamp(uint8_t *batch, uint64_t base_offset)
     put_be64(batch + AT_BASE_OFFSET, base_offset);
 }
 
+enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, size_t size, struct bytes *ret_batch)
+{
+    struct batch from;
+    struct bytes packed;
+    enum neap_status status = batch_open(plain, false, &from);
+    if (status != NEAP_OK || batch_codec(&from) != CODEC_NONE)
+        return NEAP_BADINPUT;
+    if (size < BATCH_HEADER_SIZE)
+        return NEAP_AGAIN;
+    uint8_t *to = room;
+    status = codec_pack(codec, from.records, to + BATCH_HEADER_SIZE,
+                        size < INT32_MAX ? size - BATCH_HEADER_SIZE : INT32_MAX - BATCH_HEADER_SIZE, &packed);
+    if (status != NEAP_OK)
+        return status;
+    memcpy(to, plain.at, BATCH_HEADER_SIZE);
+    put_be32(to + AT_LENGTH, (uint32_t)(BATCH_HEADER_SIZE - AFTER_LENGTH + packed.size));
+    to[AT_ATTRIBUTES + 1] = (uint8_t)((to[AT_ATTRIBUTES + 1] & ~ATTRIBUTE_CODEC) | codec);
+    *ret_batch = (struct bytes){ to, BATCH_HEADER_SIZE + packed.size };
+    put_be32(to + AT_CRC, crc32c(0, to + AT_ATTRIBUTES, ret_batch->size - AT_ATTRIBUTES));
+    return NEAP_OK;
+}
+
 /* ---- reading ---- */
+
+enum codec batch_codec(const struct batch *batch)
+{
+    return (enum codec)(batch->attributes & ATTRIBUTE_CODEC);
+}
 
 enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *ret_batch)
 {
@@ -151,11 +180,12 @@ enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *re
     b.count = read_be32(&r);
     b.records = (struct bytes){ r.at, b.size - BATCH_HEADER_SIZE };
     must(!r.spent);
-    if (magic != MAGIC_V2 || b.count == 0 || b.count > INT32_MAX || last_delta != b.count - 1)
+    if (magic != MAGIC_V2 || last_delta >= INT32_MAX || b.count == 0 || b.count > last_delta + 1)
         return NEAP_BADINPUT;
-    if (b.base_offset > (uint64_t)INT64_MAX - b.count)
+    b.span = last_delta + 1;
+    if (b.base_offset > (uint64_t)INT64_MAX - b.span || (b.attributes & ATTRIBUTE_CODEC) >= CODEC_COUNT)
         return NEAP_BADINPUT;
-    if ((b.attributes & ATTRIBUTE_CODEC) == 0 && b.count > b.records.size / RECORD_SIZE_LEAST)
+    if (batch_codec(&b) == CODEC_NONE && b.count > b.records.size / BATCH_RECORD_SIZE_MIN)
         return NEAP_BADINPUT;
     if (check_crc && b.crc != crc32c(0, bytes.at + AT_ATTRIBUTES, b.size - AT_ATTRIBUTES))
         return NEAP_CORRUPT;
@@ -202,12 +232,43 @@ static bool read_headers(struct reader *r, struct record *record)
     return reader_left(r) == 0;
 }
 
-enum neap_status batch_next(const struct batch *batch, struct reader *left, uint32_t *index, struct record *ret_record)
+enum neap_status batch_unpack(const struct batch *batch, struct codec_room *room, struct batch_walk *ret_walk)
 {
-    must(*index <= batch->count);
-    if ((batch->attributes & ATTRIBUTE_CODEC) != 0)
-        return NEAP_BADINPUT;
-    if (*index == batch->count)
+    struct bytes records = batch->records;
+    if (batch_codec(batch) != CODEC_NONE) {
+        if (room == NULL)
+            return NEAP_BADINPUT;
+        enum neap_status status = codec_unpack(batch_codec(batch), batch->records, room, &records);
+        if (status != NEAP_OK)
+            return status;
+        if (batch->count > records.size / BATCH_RECORD_SIZE_MIN)
+            return NEAP_BADINPUT;
+    }
+    *ret_walk = (struct batch_walk){ .left = reader_of(records),
+                                     .base_offset = batch->base_offset,
+                                     .count = batch->count,
+                                     .span = batch->span,
+                                     .base_time_ms = batch->base_time_ms,
+                                     .appended_ms = batch->max_time_ms,
+                                     .time_is_append = (batch->attributes & ATTRIBUTE_TIME_IS_APPEND) != 0 };
+    return NEAP_OK;
+}
+
+uint64_t batch_walk_next(const struct batch_walk *walk)
+{
+    return walk->base_offset + walk->delta_least;
+}
+
+/* As many records are still to come as offsets at least are left for them. */
+static bool delta_fits(const struct batch_walk *walk, int64_t delta)
+{
+    return delta >= walk->delta_least && delta < walk->span && walk->span - delta >= walk->count - walk->index;
+}
+
+enum neap_status batch_next(struct batch_walk *walk, struct record *ret_record)
+{
+    struct reader *left = &walk->left;
+    if (walk->index == walk->count)
         return reader_left(left) == 0 && !left->spent ? NEAP_NOTFOUND : NEAP_BADINPUT;
     struct bytes bytes = read_sized(left, false);
     if (left->spent)
@@ -215,16 +276,18 @@ enum neap_status batch_next(const struct batch *batch, struct reader *left, uint
     struct reader r = reader_of(bytes);
     struct record record = { 0 };
     read_u8(&r); /* a record's attributes are unused in this version of the format */
-    record.time_ms = (int64_t)((uint64_t)batch->base_time_ms + (uint64_t)read_varint(&r));
+    int64_t time_ms = (int64_t)((uint64_t)walk->base_time_ms + (uint64_t)read_varint(&r));
     int64_t delta = read_varint(&r);
+    record.time_ms = walk->time_is_append ? walk->appended_ms : time_ms;
     record.key = read_sized(&r, true);
     record.value = read_sized(&r, true);
-    if (r.spent || delta != *index || !read_headers(&r, &record)) {
+    if (r.spent || !delta_fits(walk, delta) || !read_headers(&r, &record)) {
         left->spent = true; /* nothing after it can be believed */
         return NEAP_BADINPUT;
     }
-    record.offset = batch->base_offset + *index;
-    (*index)++;
+    record.offset = walk->base_offset + (uint64_t)delta;
+    walk->index++;
+    walk->delta_least = (uint32_t)delta + 1;
     *ret_record = record;
     return NEAP_OK;
 }

@@ -15,11 +15,13 @@
 #ifndef LOG_BATCH_H
 #define LOG_BATCH_H
 
-#include "base/bytes.h"
-#include "base/error.h"
+#include "log/codec.h"
 
 #define BATCH_HEADER_SIZE      61u
 #define BATCH_HEADER_COUNT_MAX 256u /* headers of one record */
+#define BATCH_RECORD_SIZE_MIN  7u   /* length, attributes, time, offset, no key, no value, no headers: a byte each */
+
+#define BATCH_IS_CONTROL       0x20u /* of the attributes: it ends a transaction of Kafka's, and holds no events */
 
 struct record_header {
     struct bytes name, value; /* value.at NULL: none */
@@ -52,19 +54,38 @@ size_t batch_record_size_max(const struct record *record, const struct record_he
 
 struct batch {
     uint64_t base_offset;
-    uint32_t size, count, crc; /* size: of the whole batch */
+    uint32_t size, crc;   /* size: of the whole batch */
+    uint32_t count, span; /* records in it; offsets it stands for: more than count where compaction has taken some away */
     uint16_t attributes;
     int64_t base_time_ms, max_time_ms, producer_id;
     int16_t producer_epoch;
     int32_t base_sequence;
-    struct bytes records;
+    struct bytes records; /* as they lie there */
 };
-/* Checks lengths, magic, counts and (check_crc) the CRC. NEAP_BADINPUT: not a batch; NEAP_CORRUPT: CRC. */
+/* Checks lengths, magic, counts, codec and (check_crc) the CRC. NEAP_BADINPUT: not a batch; NEAP_CORRUPT: CRC. Of a compressed
+ * batch the count is only what it says: batch_unpack() and batch_next() find out. */
 enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *ret_batch);
-/* Walks the records of an uncompressed batch: `left` starts as batch.records, `index` as 0. NEAP_NOTFOUND: past the last. */
-enum neap_status batch_next(const struct batch *batch, struct reader *left, uint32_t *index, struct record *ret_record);
+enum codec batch_codec(const struct batch *batch);
+
+struct batch_walk {
+    struct reader left; /* a copy of a walk goes on from where the walk stood */
+    uint64_t base_offset;
+    uint32_t index, count;      /* records given; in all */
+    uint32_t delta_least, span; /* the next record's offset is not below base_offset + delta_least */
+    int64_t base_time_ms, appended_ms;
+    bool time_is_append;
+};
+/* Begins at the first record. Those of a compressed batch lie in the room until it is next used; the walk borrows them. Without
+ * a room (NULL) they are refused. BADINPUT, TOOLARGE (the room's size_max), NOMEM: as codec_unpack(). */
+enum neap_status batch_unpack(const struct batch *batch, struct codec_room *room, struct batch_walk *ret_walk);
+/* The next record. NOTFOUND: past the last, and it was one. BADINPUT: neither it nor anything after it can be read; what came
+ * before stands, and the offsets from batch_walk_next() on are those not seen. */
+enum neap_status batch_next(struct batch_walk *walk, struct record *ret_record);
+uint64_t batch_walk_next(const struct batch_walk *walk); /* no record is left below this offset */
 enum neap_status record_header_next(struct reader *left,
                                     struct record_header *ret_header); /* left: reader_of(headers) */
+/* The same records in a compressed batch: `plain` is one that batch_open() takes, uncompressed. AGAIN: no room. */
+enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, size_t size, struct bytes *ret_batch);
 void batch_stamp(uint8_t *batch, uint64_t base_offset);
 
 #endif

@@ -6,6 +6,7 @@
 
 #define RECORD_SIZE_MAX           (1u << 20) /* key + value + headers; larger: a dead letter, TOOLARGE */
 #define RECORD_SIZE_TOP           (3u << 20) /* no topic's max_record is above it: a unit holds one such record */
+#define BATCH_UNPACKED_SIZE_MAX   (8u << 20) /* records of a compressed batch, taken apart; more is not accepted from strangers */
 #define JOURNAL_FILE_SIZE_MIN     (4u << 20) /* disk / 64 below it: this size is used */
 #define JOURNAL_FILE_SIZE_MAX     (256u << 20)
 #define JOURNAL_FILE_COUNT_MIN    4u     /* a disk budget of fewer files is refused at start */

@@ -124,6 +124,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     budget_log(all, &b.log);
     b.event_size_max = between(all / 48, 256 << 10, RECORD_SIZE_MAX);
     b.arena_size_max = between(all / 16, MIB, 8 * MIB);
+    b.unpack_size_max = between(all / 16, MIB, BATCH_UNPACKED_SIZE_MAX);
     b.expr_size_max = between(all / 32, MIB, 8 * MIB);
     b.gate_read_size = between(all / 256, 64 << 10, 256 << 10);
     b.database_cache_size = between(all / 16, MIB, 8 * MIB);
@@ -133,6 +134,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     add_term(&b, "rest of the log", log_memory_size(&b.log) - b.sum);
     add_term(&b, "JSON of one event", PARSER_FACTOR * (uint64_t)b.event_size_max);
     add_term(&b, "work on one event", b.arena_size_max + ARENA_OTHER_SIZE);
+    add_term(&b, "compressed batches", b.unpack_size_max + CODEC_DECODER_SIZE);
     add_term(&b, "expressions", b.expr_size_max);
     add_term(&b, "sources", gates_size(config, &b));
     add_term(&b, "databases", databases_size(config, &b));

@@ -14,6 +14,7 @@ struct budget {
     struct log_options log; /* sizes only */
     size_t event_size_max;  /* of JSON that is parsed; a larger event becomes a dead letter, too_large */
     size_t arena_size_max;  /* for what stages and expressions make of one event */
+    size_t unpack_size_max; /* of the records of one compressed batch; a larger one becomes dead letters, unreadable */
     size_t expr_size_max;   /* of one expression machine */
     size_t gate_read_size;
     uint32_t gate_unit_count;

@@ -127,6 +127,7 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                         .client = n->shard.client,
                                         .arena = n->shard.arena,
                                         .letter_arena = n->shard.letter_arena,
+                                        .unpack = &n->shard.unpack,
                                         .name = np->config->name,
                                         .topic = np->topic.name,
                                         .topic_id = np->topic.id,
@@ -195,6 +196,7 @@ enum neap_status build_shard(struct node *n, struct error *err)
     s->parser = json_parser_new(n->budget.event_size_max);
     s->arena = arena_new(256u << 10, n->budget.arena_size_max);
     s->letter_arena = arena_new(64u << 10, 1u << 20);
+    codec_room_init(&s->unpack, n->budget.unpack_size_max);
     if (s->parser == NULL || s->arena == NULL || s->letter_arena == NULL)
         return error_set(err, NEAP_NOMEM, "out of memory");
     s->machine = expr_machine_new(&options, err);
@@ -289,6 +291,7 @@ void build_free(struct node *n)
         arena_free(&s->arena);
     if (s->letter_arena != NULL)
         arena_free(&s->letter_arena);
+    codec_room_fini(&s->unpack);
     if (s->client != NULL)
         log_client_close(&s->client);
 }

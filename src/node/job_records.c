@@ -24,10 +24,11 @@ struct piece {
 struct job_records {
     struct log_reader *reader;
     struct batch batch;
-    struct reader left; /* records of the batch */
-    uint32_t index;
+    struct batch_walk walk;
+    struct codec_room unpack;
     bool batch_open, more;
     uint64_t next, end, read_size, count;
+    struct error unreadable; /* why the rest of the batch is not shown */
 
     struct piece pieces[PIECE_COUNT_MAX];
     uint32_t piece_count, piece_index;
@@ -42,6 +43,7 @@ void job_records_free(struct job_records **records)
     if (*records == NULL)
         return;
     log_reader_close(&(*records)->reader);
+    codec_room_fini(&(*records)->unpack);
     free(*records);
     *records = NULL;
 }
@@ -248,6 +250,7 @@ static enum job_state open_records(struct job *job)
         return job_fail(job, NEAP_NOMEM, "read: out of memory");
     r->writer = writer_of(r->text, sizeof r->text);
     r->next = job->from;
+    codec_room_init(&r->unpack, BATCH_UNPACKED_SIZE_MAX);
     /* What is durable now; what comes meanwhile is for the next question. */
     r->end = job_partition_end(job, job->topic.id, (uint32_t)job->partition);
     struct error error = { 0 };
@@ -259,32 +262,57 @@ static enum job_state open_records(struct job *job)
     return JOB_MORE;
 }
 
-/* The next record at or after `next`. AGAIN: there is none. */
+static enum neap_status open_next_batch(struct job_records *r, struct error *err)
+{
+    struct log_batch from;
+    enum neap_status status = log_reader_next(r->reader, &from, err);
+    if (status != NEAP_OK)
+        return status;
+    status = batch_open(from.bytes, false, &r->batch);
+    if (status != NEAP_OK)
+        return error_set(err, NEAP_CORRUPT, "the batch at offset %llu: %s", (unsigned long long)from.base.n,
+                         status_text(status));
+    r->batch_open = true;
+    return batch_unpack(&r->batch, &r->unpack, &r->walk);
+}
+
+/* The next record at or after `next`. AGAIN: there is none. BADINPUT, TOOLARGE: not before `next`, which is now where the
+ * following batch begins; r->unreadable says why. */
 static enum neap_status next_record(struct job_records *r, struct record *ret_record, struct error *err)
 {
     for (;;) {
-        if (!r->batch_open) {
-            struct log_batch log_batch;
-            enum neap_status status = log_reader_next(r->reader, &log_batch, err);
-            if (status != NEAP_OK)
-                return status;
-            status = batch_open(log_batch.bytes, false, &r->batch);
-            if (status != NEAP_OK)
-                return error_set(err, status, "the batch at offset %llu: %s", (unsigned long long)log_batch.base.n,
-                                 status_text(status));
-            r->left = reader_of(r->batch.records);
-            r->index = 0;
-            r->batch_open = true;
-        }
-        enum neap_status status = batch_next(&r->batch, &r->left, &r->index, ret_record);
+        enum neap_status status = r->batch_open ? NEAP_OK : open_next_batch(r, err);
+        if (!r->batch_open)
+            return status;
+        if (status == NEAP_OK)
+            status = batch_next(&r->walk, ret_record);
         if (status == NEAP_OK && ret_record->offset >= r->next)
             return NEAP_OK;
+        if (status == NEAP_OK)
+            continue;
+        r->batch_open = false;
         if (status == NEAP_NOTFOUND)
-            r->batch_open = false;
-        else if (status != NEAP_OK)
-            return error_set(err, status, "a record after offset %llu: %s", (unsigned long long)r->next,
-                             status_text(status));
+            continue;
+        if (status == NEAP_NOMEM)
+            return error_set(err, status, "read: out of memory");
+        error_set(&r->unreadable, status, "the batch at offset %llu (%s) cannot be read from here on: %s",
+                  (unsigned long long)r->batch.base_offset, codec_name(batch_codec(&r->batch)), status_text(status));
+        return status;
     }
+}
+
+/* In the place of the records that cannot be read. */
+static void show_unreadable(struct job *job)
+{
+    struct job_records *r = job->records;
+    uint64_t until = r->batch.base_offset + r->batch.span;
+    must(until > r->next);
+    add_printed(r, "{\"topic\":\"%s\",\"partition\":%llu,\"offset\":%llu,\"until\":%llu", job->topic.name,
+                (unsigned long long)job->partition, (unsigned long long)r->next, (unsigned long long)until);
+    add_member(r, "unreadable", bytes_of_text(r->unreadable.text));
+    ADD(r, "}\n");
+    r->next = until;
+    r->count++;
 }
 
 static enum job_state read_records(struct job *job, struct writer *w,
@@ -310,6 +338,10 @@ static enum job_state read_records(struct job *job, struct writer *w,
         enum neap_status status = next_record(r, &record, &error);
         if (status == NEAP_AGAIN)
             return job_end(job);
+        if (status == NEAP_BADINPUT || status == NEAP_TOOLARGE) {
+            show_unreadable(job);
+            continue;
+        }
         if (status != NEAP_OK)
             return job_fail(job, status, "%s", error.text);
         r->next = record.offset + 1;
@@ -336,6 +368,8 @@ static bool first_is_dead_letter(struct job *job, const struct log_topic *topic,
     struct job_records *r = calloc(1, sizeof *r);
     struct record record;
     struct dead_letter_view view = { 0 };
+    if (r != NULL)
+        codec_room_init(&r->unpack, BATCH_UNPACKED_SIZE_MAX);
     bool is = r != NULL &&
               log_reader_open(job->context.log, (struct log_partition){ topic->id, partition }, (log_offset){ 0 },
                               DEAD_READ_SIZE, &r->reader, NULL) == NEAP_OK &&

@@ -56,6 +56,7 @@ struct shard {
     struct log_client *client;
     struct json_parser *parser;
     struct arena *arena, *letter_arena;
+    struct codec_room unpack;
     struct expr_machine *machine;
     bool draining;
     _Atomic bool drain_asked, at_rest;

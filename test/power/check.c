@@ -70,13 +70,12 @@ static uint64_t seq_of(const struct walk *w, struct bytes batch)
 {
     struct batch opened;
     struct record record;
-    uint32_t index = 0;
-    if (batch_open(batch, true, &opened) != NEAP_OK)
+    struct batch_walk walk;
+    if (batch_open(batch, true, &opened) != NEAP_OK || batch_unpack(&opened, NULL, &walk) != NEAP_OK)
         broken("g%llu/%u: what begins at offset %llu is no batch", (unsigned long long)w->generation, w->writer,
                (unsigned long long)w->next);
-    struct reader left = reader_of(opened.records);
     char head[97] = "";
-    if (batch_next(&opened, &left, &index, &record) == NEAP_OK && record.value.size >= 96)
+    if (batch_next(&walk, &record) == NEAP_OK && record.value.size >= 96)
         memcpy(head, record.value.at, 96);
     unsigned writer;
     unsigned long long seq;

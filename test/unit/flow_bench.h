@@ -51,6 +51,7 @@ struct bench {
     struct io_agent agent;
     struct json_parser *parser;
     struct arena *arena, *letter_arena;
+    struct codec_room unpack;
     struct stage stage;
     struct chain *chain;
     struct fake fake, was;
@@ -65,6 +66,7 @@ struct bench {
     enum start_rule start;
     uint32_t kit_count;
     bool with_was;
+    enum codec codec; /* of what is appended from now on */
     uint64_t turns;
 };
 
@@ -247,6 +249,7 @@ static inline void bench_init(struct bench *b, uint32_t partition_count)
     b->chain = chain_new(&step, 1, b->parser);
     b->arena = arena_new(64 << 10, 8 << 20);
     b->letter_arena = arena_new(64 << 10, 1 << 20);
+    codec_room_init(&b->unpack, 1 << 20);
     b->agent = (struct io_agent){ .name = "shard", .work = bench_work, .ctx = b };
 }
 
@@ -276,6 +279,7 @@ static inline void bench_open(struct bench *b)
                                   .client = b->client,
                                   .arena = b->arena,
                                   .letter_arena = b->letter_arena,
+                                  .unpack = &b->unpack,
                                   .name = b->name,
                                   .topic = "in",
                                   .topic_id = b->topic.id,
@@ -320,30 +324,43 @@ static inline void bench_fini(struct bench *b)
     json_parser_free(&b->parser);
     arena_free(&b->arena);
     arena_free(&b->letter_arena);
+    codec_room_fini(&b->unpack);
     io_real_close(&b->io);
     scratch_fini(&b->scratch);
+}
+
+static inline void append_batch(struct bench *b, uint32_t partition, struct bytes batch, uint32_t count)
+{
+    struct log_op op = { .kind = LOG_APPEND, .target = { b->topic.id, partition }, .count = count, .payload = batch };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* Events from..to in one batch. */
+static inline struct bytes make_batch(struct bench *b, uint64_t from, uint64_t to)
+{
+    static uint8_t room[256 << 10], packed_room[300 << 10];
+    struct batch_builder builder;
+    char text[64];
+    batch_begin(&builder, room, sizeof room);
+    for (; from < to; from++) {
+        snprintf(text, sizeof text, fate_of(from) == NOT_JSON ? "{\"n\":%llu" : "{\"n\":%llu}",
+                 (unsigned long long)from);
+        struct record record = { .key = BYTES("k"), .value = bytes_of_text(text), .time_ms = (int64_t)from };
+        assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
+    }
+    struct bytes batch = batch_end(&builder);
+    if (b->codec != CODEC_NONE)
+        assert_int_equal(batch_pack(batch, b->codec, packed_room, sizeof packed_room, &batch), NEAP_OK);
+    return batch;
 }
 
 /* Appends events from..to to a partition, `per_batch` in a batch, and waits until they are durable. */
 static inline void bench_append(struct bench *b, uint32_t partition, uint64_t from, uint64_t to, uint64_t per_batch)
 {
-    static uint8_t room[256 << 10];
-    char text[64];
-    while (from < to) {
-        struct batch_builder builder;
-        batch_begin(&builder, room, sizeof room);
-        for (uint64_t i = 0; i < per_batch && from < to; i++, from++) {
-            snprintf(text, sizeof text, fate_of(from) == NOT_JSON ? "{\"n\":%llu" : "{\"n\":%llu}",
-                     (unsigned long long)from);
-            struct record record = { .key = BYTES("k"), .value = bytes_of_text(text), .time_ms = (int64_t)from };
-            assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
-        }
-        struct log_op op = { .kind = LOG_APPEND,
-                             .target = { b->topic.id, partition },
-                             .count = builder.count,
-                             .payload = batch_end(&builder) };
-        struct log_unit unit = { .ops = &op, .count = 1 };
-        assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+    for (uint64_t next; from < to; from = next) {
+        next = to - from < per_batch ? to : from + per_batch;
+        append_batch(b, partition, make_batch(b, from, next), (uint32_t)(next - from));
     }
 }
 
@@ -366,10 +383,10 @@ static inline void look_at_letters(struct bench *b, uint32_t partition, struct s
         while (log_reader_next(reader, &from, &err) == NEAP_OK) {
             struct batch batch;
             assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
-            struct reader left = reader_of(batch.records);
+            struct batch_walk walk;
+            assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
             struct record record;
-            uint32_t index = 0;
-            while (batch_next(&batch, &left, &index, &record) == NEAP_OK) {
+            while (batch_next(&walk, &record) == NEAP_OK) {
                 struct dead_letter_view view;
                 assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
                 if (view.partition != partition)

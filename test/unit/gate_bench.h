@@ -266,8 +266,9 @@ static inline void see_partition(struct bench *b, struct log_partition p, bool l
     assert_int_equal(log_reader_open(b->log, p, (log_offset){ 0 }, 65536, &reader, &err), NEAP_OK);
     while (log_reader_next(reader, &from, &err) == NEAP_OK) {
         assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
-        struct reader left = reader_of(batch.records);
-        for (uint32_t i = 0; batch_next(&batch, &left, &i, &record) == NEAP_OK; next++) {
+        struct batch_walk walk;
+        assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+        for (; batch_next(&walk, &record) == NEAP_OK; next++) {
             assert_int_equal(record.offset, next);
             if (letters)
                 see_letter(b, &record);

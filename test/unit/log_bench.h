@@ -133,8 +133,9 @@ static inline uint64_t check_records(struct bench *b, struct log_partition p, co
         struct record record;
         assert_int_equal(batch_open(batch.bytes, true, &opened), NEAP_OK);
         assert_int_equal(opened.base_offset, batch.base.n);
-        struct reader left = reader_of(opened.records);
-        for (uint32_t i = 0; batch_next(&opened, &left, &i, &record) == NEAP_OK;) {
+        struct batch_walk walk;
+        assert_int_equal(batch_unpack(&opened, NULL, &walk), NEAP_OK);
+        while (batch_next(&walk, &record) == NEAP_OK) {
             char want[64];
             if (record.offset < from)
                 continue;

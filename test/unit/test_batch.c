@@ -75,14 +75,15 @@ static void what_goes_in_comes_out(void **state)
         assert_int_equal(batch.count, RECORD_COUNT);
         assert_int_equal(batch.size, bytes.size);
         assert_true(batch.producer_id == -1 && batch.producer_epoch == -1 && batch.base_sequence == -1);
-        struct reader left = reader_of(batch.records);
-        uint32_t index = 0;
+        assert_int_equal(batch.span, RECORD_COUNT);
+        struct batch_walk walk;
+        assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
         int64_t max = INT64_MIN;
         for (uint32_t i = 0; i < RECORD_COUNT; i++) {
             struct record record;
             struct sample *s = &samples[i];
-            assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
-            assert_int_equal(index, i + 1);
+            assert_int_equal(batch_next(&walk, &record), NEAP_OK);
+            assert_int_equal(batch_walk_next(&walk), 1000 + i + 1);
             assert_int_equal(record.offset, 1000 + i);
             assert_true(record.time_ms == s->record.time_ms);
             max = record.time_ms > max ? record.time_ms : max;
@@ -100,7 +101,7 @@ static void what_goes_in_comes_out(void **state)
         }
         assert_true(batch.max_time_ms == max);
         struct record none;
-        assert_int_equal(batch_next(&batch, &left, &index, &none), NEAP_NOTFOUND);
+        assert_int_equal(batch_next(&walk, &none), NEAP_NOTFOUND);
     }
 }
 
@@ -155,18 +156,20 @@ static void full_changes_nothing(void **state)
 static bool read_all(struct bytes bytes, bool check_crc)
 {
     struct batch batch;
-    if (batch_open(bytes, check_crc, &batch) != NEAP_OK)
+    struct batch_walk walk;
+    if (batch_open(bytes, check_crc, &batch) != NEAP_OK || batch_unpack(&batch, NULL, &walk) != NEAP_OK)
         return false;
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
     struct record record;
     enum neap_status status;
-    while ((status = batch_next(&batch, &left, &index, &record)) == NEAP_OK) {
+    uint32_t count = 0;
+    for (; (status = batch_next(&walk, &record)) == NEAP_OK; count++) {
+        assert_true(record.offset >= batch.base_offset && record.offset < batch.base_offset + batch.span);
         struct reader headers = reader_of(record.headers);
         struct record_header header;
         for (uint32_t i = 0; i < record.header_count; i++)
             assert_int_equal(record_header_next(&headers, &header), NEAP_OK);
     }
+    assert_true(status != NEAP_NOTFOUND || count == batch.count);
     return status == NEAP_NOTFOUND;
 }
 
@@ -204,9 +207,12 @@ static void lies_with_a_good_crc_are_refused(void **state)
     } lies[] = {
         { 16, 1 },    /* magic */
         { 60, 0 },    /* no records */
-        { 60, 2 },    /* more than there are */
+        { 60, 1 },    /* fewer than there are */
+        { 60, 3 },    /* more than there are */
         { 57, 0x80 }, /* a negative count */
-        { 26, 7 },    /* last offset delta */
+        { 26, 0 },    /* fewer offsets than records */
+        { 23, 0x80 }, /* a negative last offset delta */
+        { 22, 5 },    /* a codec that nobody knows */
         { 61, 2 },    /* record length */
         { 64, 2 },    /* offset delta */
         { 65, 3 },    /* key size -2 */
@@ -221,12 +227,77 @@ static void lies_with_a_good_crc_are_refused(void **state)
         struct record record = { .key = BYTES("k"), .value = BYTES("v"), .time_ms = 1000 };
         struct record_header header = { BYTES("h"), BYTES("1") };
         assert_int_equal(batch_add(&b, &record, &header, 1), NEAP_OK);
+        assert_int_equal(batch_add(&b, &(struct record){ .value = BYTES("w") }, NULL, 0), NEAP_OK);
         struct bytes bytes = batch_end(&b);
         assert_true(read_all(bytes, true));
         room[lies[i].at] = lies[i].value;
         put_be32(room + 17, crc32c(0, room + 21, bytes.size - 21));
         assert_false(read_all(bytes, true));
     }
+}
+
+/* What compaction leaves: three records, at offsets 2, 5 and 9 of ten. */
+static struct bytes compacted(uint8_t *room, size_t size, const uint8_t *deltas)
+{
+    struct batch_builder b;
+    batch_begin(&b, room, size);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(batch_add(&b, &(struct record){ .value = { (const uint8_t *)"abc" + i, 1 } }, NULL, 0),
+                         NEAP_OK);
+    struct bytes bytes = batch_end(&b);
+    for (uint32_t i = 0; i < 3; i++) /* each record takes nine bytes: length, attributes, time, offset, ... */
+        room[BATCH_HEADER_SIZE + i * 8 + 3] = (uint8_t)(deltas[i] * 2);
+    put_be32(room + 23, 9);
+    put_be32(room + 17, crc32c(0, room + 21, bytes.size - 21));
+    batch_stamp(room, 100);
+    return bytes;
+}
+
+static void a_compacted_batch_keeps_its_offsets(void **state)
+{
+    (void)state;
+    uint8_t room[256];
+    struct bytes bytes = compacted(room, sizeof room, (const uint8_t[]){ 2, 5, 9 });
+    struct batch batch;
+    struct batch_walk walk;
+    struct record record;
+    assert_int_equal(batch_open(bytes, true, &batch), NEAP_OK);
+    assert_int_equal(batch.count, 3);
+    assert_int_equal(batch.span, 10);
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    static const uint64_t offsets[] = { 102, 105, 109 };
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(batch_next(&walk, &record), NEAP_OK);
+        assert_int_equal(record.offset, offsets[i]);
+        assert_int_equal(record.value.at[0], "abc"[i]);
+    }
+    assert_int_equal(batch_next(&walk, &record), NEAP_NOTFOUND);
+    assert_int_equal(batch_walk_next(&walk), 110);
+
+    static const uint8_t wrong[][3] = { { 2, 2, 9 }, { 5, 2, 9 }, { 2, 5, 10 }, { 2, 9, 5 }, { 8, 9, 9 }, { 9, 9, 9 } };
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        assert_false(read_all(compacted(room, sizeof room, wrong[i]), true));
+}
+
+/* A broker that stamps the time of append says so in one bit, and then that time is every record's. */
+static void the_time_of_append_stands_for_all(void **state)
+{
+    (void)state;
+    uint8_t room[128];
+    struct batch_builder b;
+    batch_begin(&b, room, sizeof room);
+    assert_int_equal(batch_add(&b, &(struct record){ .time_ms = 5 }, NULL, 0), NEAP_OK);
+    struct bytes bytes = batch_end(&b);
+    room[22] |= 8;
+    room[42] = 77; /* the max timestamp */
+    put_be32(room + 17, crc32c(0, room + 21, bytes.size - 21));
+    struct batch batch;
+    struct batch_walk walk;
+    struct record record;
+    assert_int_equal(batch_open(bytes, true, &batch), NEAP_OK);
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
+    assert_int_equal(record.time_ms, 77);
 }
 
 static void too_many_headers(void **state)
@@ -252,6 +323,8 @@ int main(void)
         cmocka_unit_test(full_changes_nothing),
         cmocka_unit_test(every_cut_and_every_flipped_bit_is_noticed),
         cmocka_unit_test(lies_with_a_good_crc_are_refused),
+        cmocka_unit_test(a_compacted_batch_keeps_its_offsets),
+        cmocka_unit_test(the_time_of_append_stands_for_all),
         cmocka_unit_test(too_many_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,10 +59,10 @@ static struct record written(struct fixture *f)
     assert_true(bytes.size <= BATCH_HEADER_SIZE + dead_letter_size_max(&f->letter));
     struct batch batch;
     assert_int_equal(batch_open(bytes, true, &batch), NEAP_OK);
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
     struct record record;
-    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     return record;
 }
 
@@ -163,9 +163,9 @@ static void a_letter_of_a_letter_tells_its_last_failure(void **state)
     assert_int_equal(batch_add(&builder, &event, own, 4), NEAP_OK);
     struct batch batch;
     assert_int_equal(batch_open(batch_end(&builder), true, &batch), NEAP_OK);
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
-    assert_int_equal(batch_next(&batch, &left, &index, &event), NEAP_OK);
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &event), NEAP_OK);
 
     f->failure.column = 0;
     f->letter.headers = event.headers;
@@ -195,9 +195,9 @@ static void as_many_headers_stay_as_fit(void **state)
     assert_int_equal(batch_add(&builder, &event, own, BATCH_HEADER_COUNT_MAX), NEAP_OK);
     struct batch batch;
     assert_int_equal(batch_open(batch_end(&builder), true, &batch), NEAP_OK);
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
-    assert_int_equal(batch_next(&batch, &left, &index, &event), NEAP_OK);
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &event), NEAP_OK);
     f->letter.headers = event.headers;
     f->letter.header_count = event.header_count;
     struct record record = written(f);

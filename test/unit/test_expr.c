@@ -541,9 +541,9 @@ static void headers_are_asked_in_lower_case(void **state)
     batch_begin(&builder, room, sizeof(room));
     assert_int_equal(batch_add(&builder, &in, headers, COUNT_OF(headers)), NEAP_OK);
     assert_int_equal(batch_open(batch_end(&builder), true, &batch), NEAP_OK);
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
-    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     f.event.headers = record.headers;
     f.event.header_count = record.header_count;
     for (int lua = 0; lua < 2; lua++) {

@@ -127,9 +127,9 @@ static void a_line_of_a_hundred_megabytes(void **state)
                      NEAP_OK);
     assert_int_equal(log_reader_next(reader, &from, &b.err), NEAP_OK);
     assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
-    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
     assert_int_equal(view.full_size, 100000000);
     assert_int_equal(view.line, 1);

@@ -158,10 +158,10 @@ static void look_at_letters(struct log *log, struct log_partition at, unsigned *
     while (log_reader_next(reader, &from, &err) == NEAP_OK) {
         struct batch batch;
         struct record record;
-        uint32_t index = 0;
         assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
-        struct reader left = reader_of(batch.records);
-        while (batch_next(&batch, &left, &index, &record) == NEAP_OK) {
+        struct batch_walk walk;
+        assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+        while (batch_next(&walk, &record) == NEAP_OK) {
             char text[16] = { 0 };
             must(record.value.size > 6);
             memcpy(text, record.value.at + 6, record.value.size - 6 < 15 ? record.value.size - 6 : 15);

@@ -59,8 +59,9 @@ static const char *appended(const struct landing *l, uint32_t partition, uint32_
         struct record record;
         assert_int_equal(batch_open(op->payload, true, &batch), NEAP_OK);
         assert_int_equal(batch.count, op->count);
-        struct reader left = reader_of(batch.records);
-        for (uint32_t index = 0; batch_next(&batch, &left, &index, &record) == NEAP_OK; ++*ret_count) {
+        struct batch_walk walk;
+        assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+        for (; batch_next(&walk, &record) == NEAP_OK; ++*ret_count) {
             size += (size_t)snprintf(text + size, sizeof(text) - size, "%.*s=%.*s\n",
                                      record.key.at == NULL ? 4 : (int)record.key.size,
                                      record.key.at == NULL ? "NONE" : (const char *)record.key.at,
@@ -116,9 +117,9 @@ static void a_record_passes_on_what_it_carried(void **state)
     struct batch from;
     struct record record;
     assert_int_equal(batch_open(batch_end(&builder), true, &from), NEAP_OK);
-    struct reader left = reader_of(from.records);
-    uint32_t index = 0;
-    assert_int_equal(batch_next(&from, &left, &index, &record), NEAP_OK);
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&from, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
 
     add(l, 0, "{\"a\":1}",
         (struct event){
@@ -129,18 +130,17 @@ static void a_record_passes_on_what_it_carried(void **state)
     uint32_t count;
     assert_string_equal(appended(l, 0, &count), "k={\"a\":1}\nNONE={\"a\":2}\n={\"a\":3}\n");
     assert_int_equal(batch_open(l->batch.ops[0].payload, true, &from), NEAP_OK);
-    left = reader_of(from.records);
-    index = 0;
-    assert_int_equal(batch_next(&from, &left, &index, &record), NEAP_OK);
+    assert_int_equal(batch_unpack(&from, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     assert_int_equal(record.time_ms, -77);
     assert_int_equal(record.header_count, 2);
-    struct reader walk = reader_of(record.headers);
+    struct reader left = reader_of(record.headers);
     struct record_header header;
-    assert_int_equal(record_header_next(&walk, &header), NEAP_OK);
+    assert_int_equal(record_header_next(&left, &header), NEAP_OK);
     assert_true(bytes_equal(header.name, headers[0].name) && bytes_equal(header.value, headers[0].value));
-    assert_int_equal(record_header_next(&walk, &header), NEAP_OK);
+    assert_int_equal(record_header_next(&left, &header), NEAP_OK);
     assert_true(bytes_equal(header.name, headers[1].name) && header.value.at == NULL);
-    assert_int_equal(batch_next(&from, &left, &index, &record), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     assert_int_equal(record.time_ms, 1700000000123);
     assert_int_equal(record.header_count, 0);
     landing_free(&l);

@@ -1,5 +1,4 @@
 /* A task lands every event once or buries it once, in order, whatever its sink does, and wherever it is cut short. */
-#include "base/crc32c.h"
 #include "flow_bench.h"
 
 static bool until_stopped(struct bench *b)
@@ -43,16 +42,16 @@ static void letters_tell_what_happened(void **state)
     assert_int_equal(log_reader_open(b.log, at, (log_offset){ 0 }, 65536, &reader, &err), NEAP_OK);
     assert_int_equal(log_reader_next(reader, &from, &err), NEAP_OK);
     assert_int_equal(batch_open(from.bytes, true, &batch), NEAP_OK);
-    struct reader left = reader_of(batch.records);
-    uint32_t index = 0;
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
     assert_int_equal(batch.count, 2);
-    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
     assert_int_equal(view.offset.n, 7);
     assert_true(bytes_equal(view.reason, BYTES("expression")) && bytes_equal(view.stage, BYTES("odd")));
     assert_true(bytes_equal(view.file, BYTES("neap.yaml")) && bytes_equal(record.key, BYTES("k")));
     assert_int_equal(view.line, 3);
-    assert_int_equal(batch_next(&batch, &left, &index, &record), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &record), NEAP_OK);
     assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
     assert_int_equal(view.offset.n, 11);
     assert_true(bytes_equal(view.reason, BYTES("not_json")) && bytes_equal(record.value, BYTES("{\"n\":11")));
@@ -360,32 +359,6 @@ static void a_storm_of_letters_goes_in_batches(void **state)
     bench_fini(&b);
 }
 
-static void a_compressed_batch_stops_with_its_place(void **state)
-{
-    static struct bench b;
-    uint8_t room[1024];
-    bench_init(&b, 1);
-    bench_open(&b);
-    bench_append(&b, 0, 0, 5, 5);
-    struct batch_builder builder;
-    batch_begin(&builder, room, sizeof room);
-    struct record record = { .value = BYTES("{}") };
-    assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
-    struct bytes batch = batch_end(&builder);
-    room[22] |= 4; /* zstd */
-    put_be32(room + 17, crc32c(0, room + 21, batch.size - 21));
-    struct log_op op = { .kind = LOG_APPEND, .target = { b.topic.id, 0 }, .count = 1, .payload = batch };
-    struct log_unit unit = { .ops = &op, .count = 1 };
-    enum neap_status status = log_submit_wait(b.client, &unit, soon(&b));
-    if (status == NEAP_OK) { /* a log that takes such batches */
-        bench_run(&b, until_stopped);
-        assert_int_equal(b.pipeline->status, NEAP_VERSION);
-        assert_non_null(strstr(b.pipeline->error.text, "offset 5"));
-    }
-    bench_close(&b);
-    bench_fini(&b);
-}
-
 /* ---- events that are gone ---- */
 
 static void trim(struct bench *b, uint64_t to)
@@ -531,7 +504,6 @@ int main(void)
         cmocka_unit_test(an_output_that_others_have_filled_is_left_alone),
         cmocka_unit_test(many_partitions_share_one_kit),
         cmocka_unit_test(a_storm_of_letters_goes_in_batches),
-        cmocka_unit_test(a_compressed_batch_stops_with_its_place),
         cmocka_unit_test(what_is_gone_is_passed_and_counted_as_nobodys),
         cmocka_unit_test(a_letter_counts_even_when_its_event_is_gone),
         cmocka_unit_test(retention_waits_from_before_the_first_event),

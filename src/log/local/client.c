@@ -65,9 +65,12 @@ static enum neap_status check_append(const struct log_op *op)
     const uint8_t *b = op->payload.at;
     size_t size = op->payload.size;
     if (size < BATCH_HEADER_SIZE || size > INT32_MAX || get_be32(b + 8) != size - 12 || get_be32(b + 12) != 0 ||
-        b[16] != 2 || get_be32(b + 57) == 0 || get_be32(b + 57) > (uint64_t)get_be32(b + 23) + 1)
+        b[16] != 2 || (b[22] & 7) >= CODEC_COUNT)
         return NEAP_BADINPUT;
-    if (op->count == 0 || op->count > INT32_MAX || get_be32(b + 23) + 1 != op->count || op->name.size != 0)
+    uint32_t count = get_be32(b + 57);
+    if (count == 0 || count > BATCH_UNPACKED_SIZE_MAX / BATCH_RECORD_SIZE_MIN) /* compressed, it may say any number */
+        return NEAP_BADINPUT;
+    if (op->count != count || get_be32(b + 23) != count - 1 || op->name.size != 0) /* only compaction leaves gaps */
         return NEAP_MISUSE;
     return NEAP_OK;
 }
