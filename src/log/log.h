@@ -7,10 +7,12 @@
  *          its own and alone touches it; a log_reader belongs to whoever opened it; the listing verbs are for anybody
  * memory   log_memory_size(options) in all, taken in log_open(), plus read_size per reader
  * limits   those in struct log_options, and log/limits.h; at one of them a submit answers NEAP_AGAIN, changing nothing
- * errors   a unit ends as OK (durable), FULL, REFUSED (a topic of it is gone), TOOLARGE, IO or CLOSED
+ * errors   a unit ends as OK (durable, or written), FULL, REFUSED (a topic of it is gone), TOOLARGE, IO or CLOSED
  *          (the node stops: whether it is durable is found out at the next start)
- * promise  done(OK) comes after the sync that covers the unit; readers see durable records only; an offset once seen
- *          never changes; units of one client become durable in the order they were submitted */
+ * promise  done(OK) comes after the sync that covers the unit, or after its write where every topic of it has a sync interval
+ *          (log_topic_settings): a killed process loses neither, a power cut only the latter, and never half of one; readers
+ *          see durable records only; an offset once seen never changes; units of one client become durable, and are told so, in
+ *          the order they were submitted */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -104,7 +106,8 @@ struct log_topic_settings {
     int64_t retention_ms;         /* since the append; -1: no limit */
     int64_t retention_size;       /* bytes of batches in one partition; -1: no limit */
     int64_t tombstone_ms;         /* COMPACT: how long a record without a value is kept; -1: a day */
-    uint32_t interval_ms;         /* 0: answered after the sync; else a sync comes within so many ms of the answer */
+    uint32_t interval_ms; /* 0: answered after the sync; else after the write, and the sync begins within so many ms: a power
+                             cut loses what was answered since, and so does a sync that fails, which stops the log */
     uint32_t record_size_max;     /* 0: RECORD_SIZE_MAX; gates look at it */
 };
 #define LOG_SETTINGS_DEFAULT ((struct log_topic_settings){ .retention_ms = -1, .retention_size = -1, .tombstone_ms = -1 })
@@ -145,6 +148,7 @@ struct log_unit {
     struct log_client *client_;
     enum neap_status status_;
     uint32_t size_, append_count_;
+    bool early_;
 };
 #define LOG_UNIT_OP_COUNT_MAX 4096u
 #define LOG_UNIT_SIZE_MAX \

@@ -5,9 +5,10 @@
  * limits   two groups on their way: one being synced, one written
  * errors   a failed write or sync ends it: nothing is acknowledged afterwards (a full disk only makes it wait,
  *          until log_give_up())
- * promise  J1 offset order is journal order; J2 a unit's `done(OK)` comes after a sync that covers its last byte; J3 a file
- *          is sealed and synced before the next one is written; J4 room is found before an offset is given, and after that
- *          nothing can fail but the disk */
+ * promise  J1 offset order is journal order; J2 a unit's `done(OK)` comes after a sync that covers its last byte, or after
+ *          its write where all its topics have a sync interval, and it is seen after the sync in any case;
+ *          J3 a file is sealed and synced before the next one is written; J4 room is found before an offset is given, and
+ *          after that nothing can fail but the disk */
 #ifndef LOG_LOCAL_JOURNAL_H
 #define LOG_LOCAL_JOURNAL_H
 

@@ -182,6 +182,7 @@ struct log_client {
     uint32_t index;        /* among log->clients */
     bool closing;          /* under the shared mutex */
     struct waiter *waiter; /* while log_submit_wait() waits */
+    uint32_t unsynced_count; /* journal agent only: units written or about to be, which are answered after their sync */
 };
 
 static inline struct journal_file *open_file(struct shared *s)
