@@ -200,7 +200,8 @@ class PipelineSession:
             self.over = True
             if beside:
                 side.join()
-        must(process.returncode in (-signal.SIGKILL, STOPPED, 0, -signal.SIGTERM),
+        # 4: a file system that has lost its power may also say that nobody may write to it
+        must(process.returncode in (-signal.SIGKILL, STOPPED, 4, 0, -signal.SIGTERM),
              f"it ended with {process.returncode}: {self.last_words()}")
         self.disk.come_back()
         self.cuts += 1
