@@ -89,6 +89,17 @@ static enum neap_status node_new(struct io *io, const struct node_options *optio
     return check_memory(n, err);
 }
 
+/* A log that stops while the node is built says "closed" to whoever asks; why it stopped is what counts. */
+static enum neap_status why_not_open(struct node *n, enum neap_status status, struct error *err)
+{
+    struct error why;
+    if (status != NEAP_CLOSED || n->log == NULL || log_health(n->log, &why) == NEAP_OK)
+        return status;
+    if (err != NULL)
+        *err = why;
+    return why.status;
+}
+
 enum neap_status node_open(struct io *io, const struct node_options *options, struct node **ret_node, struct error *err)
 {
     must(options->config != NULL);
@@ -109,6 +120,7 @@ enum neap_status node_open(struct io *io, const struct node_options *options, st
     if (status == NEAP_OK)
         status = build_gates(n, err);
     if (status != NEAP_OK) {
+        status = why_not_open(n, status, err);
         node_close(&n);
         return status;
     }

@@ -246,6 +246,8 @@ static void sweep(enum sim_call call, enum neap_status failure, uint64_t stride)
         enum neap_status status = run(io, &err);
         hit = sim_fault_hits(io) > 0;
         assert_true(status == NEAP_OK || err.text[0] != '\0');
+        if (status != NEAP_OK && status != failure) /* "closed" is what a stopped log says, and no reason */
+            fail_msg("call %llu: %s: %s", (unsigned long long)n, status_name(status), err.text);
         assert_true(hit || status == NEAP_OK);
         sim_faults_clear(io);
         run_to_the_end(io);
