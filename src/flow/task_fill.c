@@ -65,6 +65,7 @@ static bool give_up_rest(struct task *t, enum neap_status status)
     }
     t->batch_open = false;
     t->unreadable.until.n = b->base_offset + b->span;
+    t->unreadable.reason = "unreadable";
     t->unreadable.time_ms = b->max_time_ms;
     snprintf(t->unreadable.text, sizeof t->unreadable.text,
              "of the batch at offset %" PRIu64 " (%s), nothing from offset %" PRIu64 " to %" PRIu64 " can be read: %s",
@@ -132,10 +133,26 @@ static enum neap_status unpack_again(struct task *t)
     return unpack(t);
 }
 
+/* Events that were declared lost stand for themselves: no batch brings them. */
+static void look_for_lost(struct task *t)
+{
+    log_offset first, end;
+    if (!log_lost_next(t->p->o.log, t->source, t->next, &first, &end) || first.n > t->next.n)
+        return;
+    t->unreadable.until = end;
+    t->unreadable.reason = "lost";
+    t->unreadable.time_ms = io_wall(t->p->o.io).ms;
+    snprintf(t->unreadable.text, sizeof t->unreadable.text,
+             "damaged on disk, and declared lost with 'neap doctor --repair': offsets %" PRIu64 " to %" PRIu64, first.n,
+             end.n - 1);
+}
+
 /* The first record at or after t->next, or false: the end, or stopped. One that cannot be read is empty but for its offset. */
 static bool next_record(struct task *t, struct record *ret_record)
 {
     for (;;) {
+        if (!t->batch_open && t->unreadable.until.n <= t->next.n)
+            look_for_lost(t);
         if (t->unreadable.until.n > t->next.n) {
             t->held = false;
             *ret_record = (struct record){ .offset = t->next.n, .time_ms = t->unreadable.time_ms };
@@ -357,7 +374,7 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
         return TAKEN;
     }
     if (record->offset < t->unreadable.until.n) {
-        struct failure failure = { .reason = "unreadable", .stage = "source" };
+        struct failure failure = { .reason = t->unreadable.reason, .stage = "source" };
         failure.message = bytes_of_text(t->unreadable.text);
         return add_letter(t, b, record, &failure);
     }
@@ -421,9 +438,10 @@ static enum taken pass_gap(struct task *t, struct task_batch *b, log_offset to)
 static uint32_t pass_last_gap(struct task *t, struct task_batch *b)
 {
     log_offset start, end;
-    if (!t->at_end || log_partition_range(t->p->o.log, t->source, &start, &end) != NEAP_OK || end.n <= t->next.n)
+    if (!t->at_end || t->halted || log_partition_range(t->p->o.log, t->source, &start, &end) != NEAP_OK ||
+        end.n <= t->next.n)
         return 0;
-    if (!next_batch(t) && t->at_end && pass_gap(t, b, end) == BATCH_FULL)
+    if (!next_batch(t) && t->at_end && !t->halted && pass_gap(t, b, end) == BATCH_FULL)
         close_batch(t, b);
     return 1;
 }

@@ -93,9 +93,10 @@ struct task {
     bool halted; /* the partition is damaged at what comes next: all before it is still landed */
     bool held; /* held_record did not fit: it comes first in the next batch of ours */
     struct record held_record;
-    struct { /* what of the batch cannot be read: each of its offsets up to `until` becomes a dead letter */
+    struct { /* what of the batch cannot be read, or was declared lost: each of its offsets up to `until` becomes a dead letter */
         log_offset until;
         int64_t time_ms;
+        const char *reason;
         char text[160];
     } unreadable;
     log_offset next; /* the first that is not in a batch of ours */

@@ -89,6 +89,7 @@ enum log_op_kind {
                          or nothing: as they are */
     LOG_TRIM,         /* offset: the partition starts here from now on; never back, never past its end */
     LOG_REPLACE_,     /* the log's own: archives stand for a journal file, or for older archives */
+    LOG_LOST,         /* offset, count: records that cannot be read are declared lost; readers pass over them */
 };
 
 /* In `view` of LOG_OFFSET. */
@@ -243,8 +244,8 @@ struct log_batch {
 enum neap_status log_reader_open(struct log *log, struct log_partition partition, log_offset from, size_t read_size,
                                  struct log_reader **ret_reader, struct error *err);
 void log_reader_close(struct log_reader **reader);
-/* The batch that holds the next offset (it may begin before it); where that is no longer kept, the first one after it, so
- * that what was passed over can be told from its base. AGAIN: nothing durable there yet. CORRUPT, with file
+/* The batch that holds the next offset (it may begin before it); where that is no longer kept, or declared lost, the first
+ * one after it, so that what was passed over can be told from its base. AGAIN: nothing durable there yet. CORRUPT, with file
  * and position in `err`: this partition ends here until it is settled. NOTFOUND: the topic was deleted. */
 enum neap_status log_reader_next(struct log_reader *reader, struct log_batch *ret_batch, struct error *err);
 void log_reader_seek(struct log_reader *reader, log_offset to);
@@ -263,6 +264,7 @@ struct log_figures {
     int64_t recovery_ns;
     uint64_t scrubbed_size, scrub_pass_count; /* verified beside all work; how often all of it has been */
     uint64_t damage_count;                    /* found since the start; the list below holds the first of them */
+    uint64_t lost_count;                      /* records declared lost that are not trimmed yet */
     bool full;
 };
 void log_figures(struct log *log, struct log_figures *ret_figures);
@@ -283,6 +285,11 @@ struct log_damage {
 /* The index-th of them, oldest first; false past the last. At most LOG_DAMAGE_COUNT_MAX are remembered. */
 bool log_damage_at(struct log *log, uint32_t index, struct log_damage *ret_damage);
 #define LOG_DAMAGE_COUNT_MAX 64u
+
+/* The first range of offsets declared lost that ends after `from`: [first, end). False: there is none. Cheap where nothing
+ * ever was. */
+bool log_lost_next(struct log *log, struct log_partition partition, log_offset from, log_offset *ret_first,
+                   log_offset *ret_end);
 
 /* Verifies every entry, index and snapshot of a directory, held by nobody or by this process. `say` gets one line per
  * finding; progress runs from 0 to 1. NEAP_OK: clean; NEAP_CORRUPT: damage was named. */

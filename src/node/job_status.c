@@ -21,8 +21,9 @@ static void write_node(struct job *job, struct writer *w)
               (unsigned long long)figures.durable.n, (unsigned long long)figures.sync_count,
               (unsigned long long)figures.disk_used_size, (unsigned long long)figures.disk_size,
               figures.full ? "true" : "false");
-    job_print(w, ",\"scrubbed\":%llu,\"scrub_passes\":%llu,\"damaged\":%llu", (unsigned long long)figures.scrubbed_size,
-              (unsigned long long)figures.scrub_pass_count, (unsigned long long)figures.damage_count);
+    job_print(w, ",\"scrubbed\":%llu,\"scrub_passes\":%llu,\"damaged\":%llu,\"lost\":%llu",
+              (unsigned long long)figures.scrubbed_size, (unsigned long long)figures.scrub_pass_count,
+              (unsigned long long)figures.damage_count, (unsigned long long)figures.lost_count);
     if (status != NEAP_OK) {
         write_bytes(w, BYTES(",\"error\":"));
         job_print_text(w, health.text);

@@ -61,6 +61,8 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     op->partition_ = topic_partition(topic, op->target.partition);
     if (op->kind == LOG_TRIM)
         return op->offset.n <= ((struct partition *)op->partition_)->end ? NEAP_OK : NEAP_REFUSED;
+    if (op->kind == LOG_LOST)
+        return lost_check(&v->lost, ((struct partition *)op->partition_)->end, op->offset.n, op->count);
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)
         return NEAP_OK;
     uint64_t cost = fact_cost(op->name.size + 9, op->payload.size);

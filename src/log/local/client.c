@@ -96,6 +96,8 @@ static enum neap_status check_op(const struct log_op *op)
     case LOG_TRIM:
         return op->name.size == 0 && (op->payload.size == 0 || op->payload.size == TRIM_PAYLOAD_SIZE) ? NEAP_OK
                                                                                                       : NEAP_MISUSE;
+    case LOG_LOST:
+        return op->name.size == 0 && op->payload.size == 0 && op->count > 0 ? NEAP_OK : NEAP_MISUSE;
     case LOG_REPLACE_:
         return NEAP_OK; /* the keeper's own */
     case LOG_BOOT_:

@@ -58,7 +58,8 @@ enum op_kind {
     OP_TOPIC_ALTER = 7,
     OP_TRIM = 8,
     OP_REPLACE = 9, /* archive.h */
-    OP_KIND_MAX = OP_REPLACE,
+    OP_LOST = 10,   /* lost.h */
+    OP_KIND_MAX = OP_LOST,
 };
 
 enum { ENTRY_FLAG_SEAL = 1 }; /* the file ends here */

@@ -280,6 +280,7 @@ void log_figures(struct log *log, struct log_figures *ret_figures)
         f.disk_used_size += s->files[i].size;
     f.disk_size = log->options.disk_size;
     f.full = s->full;
+    f.lost_count = lost_sum(&s->views.lost);
     io_mutex_drop(s->mutex);
     *ret_figures = f;
 }
@@ -410,6 +411,22 @@ enum neap_status log_partition_end(struct log *log, struct log_partition partiti
 {
     log_offset start;
     return log_partition_range(log, partition, &start, ret_end);
+}
+
+bool log_lost_next(struct log *log, struct log_partition partition, log_offset from, log_offset *ret_first,
+                   log_offset *ret_end)
+{
+    struct shared *s = &log->shared;
+    if (atomic_load_explicit(&s->views.lost.count, memory_order_relaxed) == 0)
+        return false;
+    io_mutex_take(s->mutex);
+    const struct lost_range *r = lost_next(&s->views.lost, partition, from.n);
+    if (r != NULL) {
+        ret_first->n = r->first;
+        ret_end->n = r->end;
+    }
+    io_mutex_drop(s->mutex);
+    return r != NULL;
 }
 
 /* ---- offsets and facts -------------------------------------------------------------------------------------------------------------- */

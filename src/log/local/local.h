@@ -13,6 +13,7 @@
 #include "log/limits.h"
 #include "log/local/archives.h"
 #include "log/local/entry.h"
+#include "log/local/lost.h"
 #include "log/log.h"
 #include <stdatomic.h>
 
@@ -79,6 +80,7 @@ struct views {
     uint32_t partition_count, partition_count_max;
     uint64_t fact_size, fact_size_max;
     struct archives archives;
+    struct lost lost;
     uint64_t topic_delete_count; /* since the start */
     uint64_t change_count;       /* topics deleted, partitions trimmed, settings altered: what is dead may be more now */
 };

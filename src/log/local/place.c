@@ -118,11 +118,25 @@ static enum neap_status look_in_memory(struct places *p, bool *ret_found)
         return NEAP_NOTFOUND;
     if (p->next < partition->start)
         p->next = partition->start; /* what lies before is no longer kept */
+    p->next = lost_pass(&s->views.lost, p->partition, p->next);
     if (p->next >= partition->end)
         return NEAP_AGAIN;
     uint64_t newest = open_file(s)->sequence;
     *ret_found = find_in_memory(p, partition, newest) || (newest > 1 && find_in_memory(p, partition, newest - 1));
     return NEAP_OK;
+}
+
+/* What was declared lost lies somewhere, but is no place any more. */
+static void stop_at_lost(struct places *p)
+{
+    struct shared *s = &p->log->shared;
+    if (atomic_load_explicit(&s->views.lost.count, memory_order_relaxed) == 0)
+        return;
+    io_mutex_take(s->mutex);
+    for (uint32_t i = p->at + 1; i < p->count; i++)
+        if (lost_pass(&s->views.lost, p->partition, p->list[i].base) != p->list[i].base)
+            p->count = i;
+    io_mutex_drop(s->mutex);
 }
 
 /* ---- in files ------------------------------------------------------------------------------------------------------ */
@@ -250,7 +264,7 @@ static enum neap_status look_in_archives(struct places *p)
 
 /* ---- all of it ----------------------------------------------------------------------------------------------------- */
 
-enum neap_status places_find(struct places *p, struct error *err)
+static enum neap_status find_places(struct places *p, struct error *err)
 {
     struct shared *s = &p->log->shared;
     places_release(p);
@@ -276,4 +290,12 @@ enum neap_status places_find(struct places *p, struct error *err)
         if (status == NEAP_IO)
             return error_set(err, NEAP_IO, "an index of topic %u cannot be read", p->partition.topic_id);
     }
+}
+
+enum neap_status places_find(struct places *p, struct error *err)
+{
+    enum neap_status status = find_places(p, err);
+    if (status == NEAP_OK)
+        stop_at_lost(p);
+    return status;
 }

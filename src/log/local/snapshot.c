@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LOST_SIZE 24ull /* of a range */
+
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t topics_size(const struct views *v)
@@ -52,7 +54,7 @@ uint64_t snapshot_size(const struct views *v)
 {
     return SNAPSHOT_HEADER_SIZE + SECTION_COUNT * SECTION_HEADER_SIZE + 12 + topics_size(v) +
            facts_size(v->offsets, true) + facts_size(v->facts, false) + settings_size(v) + holds_size(v->offsets) +
-           archives_size(&v->archives);
+           archives_size(&v->archives) + 4 + LOST_SIZE * v->lost.count;
 }
 
 static void write_topics(struct writer *w, const struct views *v)
@@ -149,6 +151,17 @@ static void write_archives(struct writer *w, const struct archives *a)
         write_le64(w, a->drained[i]);
 }
 
+static void write_lost(struct writer *w, const struct lost *l)
+{
+    write_le32(w, l->count);
+    for (uint32_t i = 0; i < l->count; i++) {
+        write_le32(w, l->list[i].partition.topic_id);
+        write_le32(w, l->list[i].partition.partition);
+        write_le64(w, l->list[i].first);
+        write_le64(w, l->list[i].end);
+    }
+}
+
 static void write_section(struct writer *w, enum section_id id, const struct views *v, const struct snapshot *s)
 {
     uint8_t *header = w->at;
@@ -176,6 +189,9 @@ static void write_section(struct writer *w, enum section_id id, const struct vie
         break;
     case SECTION_ARCHIVES:
         write_archives(w, &v->archives);
+        break;
+    case SECTION_LOST:
+        write_lost(w, &v->lost);
         break;
     }
     must(!w->full);
@@ -313,6 +329,23 @@ static enum neap_status read_archives(struct reader *r, struct archives *a)
     return NEAP_OK;
 }
 
+static enum neap_status read_lost(struct reader *r, struct views *v)
+{
+    uint32_t count = read_le32(r);
+    for (uint32_t i = 0; i < count && !r->spent; i++) {
+        struct log_partition partition = { .topic_id = read_le32(r) };
+        partition.partition = read_le32(r);
+        uint64_t first = read_le64(r), end = read_le64(r);
+        const struct partition *p = views_partition(v, partition);
+        if (r->spent || p == NULL || first >= end || end > p->end)
+            return NEAP_CORRUPT;
+        enum neap_status status = lost_add(&v->lost, partition, first, end);
+        if (status != NEAP_OK)
+            return status == NEAP_FULL ? NEAP_CORRUPT : status;
+    }
+    return r->spent ? NEAP_CORRUPT : NEAP_OK;
+}
+
 static enum neap_status read_section(struct views *v, uint32_t id, struct bytes body, struct snapshot *s)
 {
     struct reader r = reader_of(body);
@@ -342,6 +375,9 @@ static enum neap_status read_section(struct views *v, uint32_t id, struct bytes 
         break;
     case SECTION_ARCHIVES:
         status = read_archives(&r, &v->archives);
+        break;
+    case SECTION_LOST:
+        status = read_lost(&r, v);
         break;
     default:
         return NEAP_VERSION;

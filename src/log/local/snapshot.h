@@ -18,6 +18,7 @@
  *     6 holds    count u32; each: key size u16, key of an offset that retention waits for
  *     7 archives next number u64, count u32; each: topic id u32, facts as in archives.h (56 bytes);
  *                count u32; each: sequence u64 of a drained journal file
+ *     8 lost     count u32; each: topic id u32, partition u32, first offset u64, offset after the last u64
  *   version 1 has sections 1 to 4 alone
  *   keys: topic id and partition big-endian, then the group; of facts: view u8 before them, then the key */
 #ifndef LOG_LOCAL_SNAPSHOT_H
@@ -39,7 +40,8 @@ enum section_id {
     SECTION_SETTINGS = 5,
     SECTION_HOLDS = 6,
     SECTION_ARCHIVES = 7,
-    SECTION_COUNT = 7,
+    SECTION_LOST = 8,
+    SECTION_COUNT = 8,
 };
 
 struct snapshot {

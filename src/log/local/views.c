@@ -31,6 +31,7 @@ void views_fini(struct views *v)
         free_topic(v->by_name[i]);
     free(v->by_name);
     archives_fini(&v->archives);
+    lost_fini(&v->lost);
     map_free(&v->by_id, NULL);
     map_free(&v->offsets, free);
     map_free(&v->facts, free);
@@ -179,6 +180,7 @@ void views_topic_remove(struct views *v, uint32_t topic_id)
     v->change_count++;
     free_topic(topic);
     archives_drop_topic(&v->archives, topic_id);
+    lost_drop_topic(&v->lost, topic_id);
     forget_of_topic(v, v->offsets, topic_id, 0);
     forget_of_topic(v, v->facts, topic_id, 1);
 }
@@ -291,6 +293,7 @@ static enum neap_status apply_trim(struct views *v, const struct op *op)
     if (op->offset <= p->start)
         return NEAP_OK;
     p->start = op->offset;
+    lost_trim(&v->lost, op->target, op->offset);
     if (op->payload.size == TRIM_PAYLOAD_SIZE) { /* what is freed by it, as whoever trims has counted */
         uint64_t batches = get_le64(op->payload.at), size = get_le64(op->payload.at + 8);
         p->batch_count -= batches < p->batch_count ? batches : p->batch_count;
@@ -300,6 +303,14 @@ static enum neap_status apply_trim(struct views *v, const struct op *op)
         p->batch_count = p->size = 0;
     v->change_count++;
     return NEAP_OK;
+}
+
+static enum neap_status apply_lost(struct views *v, const struct op *op)
+{
+    struct partition *p = views_partition(v, op->target);
+    if (p == NULL || op->offset > p->end || op->count > p->end - op->offset)
+        return NEAP_CORRUPT;
+    return lost_add(&v->lost, op->target, op->offset, op->offset + op->count);
 }
 
 static enum neap_status apply_replace(struct views *v, const struct op *op)
@@ -347,6 +358,8 @@ enum neap_status views_apply(struct views *v, const struct op *op)
         return apply_topic_alter(v, op);
     case OP_TRIM:
         return apply_trim(v, op);
+    case OP_LOST:
+        return apply_lost(v, op);
     case OP_REPLACE:
         return apply_replace(v, op);
     case OP_APPEND:
