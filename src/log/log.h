@@ -210,6 +210,10 @@ enum neap_status log_partition_end(struct log *log, struct log_partition partiti
 /* The offsets that are kept: [start, end). NOTFOUND. */
 enum neap_status log_partition_range(struct log *log, struct log_partition partition, log_offset *ret_start,
                                      log_offset *ret_end);
+/* Where what was appended in that second or later begins: the offset after the last batch appended before it (the start where
+ * there is none; the end where nothing is that new). Times of append never fall. NOTFOUND, CORRUPT, IO. */
+enum neap_status log_offset_at(struct log *log, struct log_partition partition, wall_time when, log_offset *ret_offset,
+                               struct error *err);
 
 /* ---- offsets and facts: durable ones only ---------------------------------------------------------------------------- */
 
