@@ -39,7 +39,8 @@ static void unpack(enum codec codec, struct bytes packed, size_t size_max)
         ask_library(packed, plain);
     if (status == NEAP_OK) { /* the room is used again, and what is in it says nothing */
         struct bytes first = { malloc(plain.size + 1), plain.size };
-        memcpy((uint8_t *)(uintptr_t)first.at, plain.at, plain.size);
+        if (plain.size > 0) /* of nothing, there may be no place */
+            memcpy((uint8_t *)(uintptr_t)first.at, plain.at, plain.size);
         must(codec_unpack(codec, packed, &room, &again) == NEAP_OK && bytes_equal(first, again));
         free((uint8_t *)(uintptr_t)first.at);
     }

@@ -36,7 +36,7 @@ struct codec_room {
 void codec_room_init(struct codec_room *room, size_t size_max); /* takes nothing yet */
 void codec_room_fini(struct codec_room *room);                  /* gives all of it back; fine when never used */
 
-/* What came out lies in the room until it is next used. `codec` is none of CODEC_NONE. */
+/* What came out lies in the room until it is next used (of nothing, `at` may be NULL). `codec` is none of CODEC_NONE. */
 enum neap_status codec_unpack(enum codec codec, struct bytes packed, struct codec_room *room, struct bytes *ret_plain);
 
 /* Into room the caller has. AGAIN: it does not fit. NOMEM. */
