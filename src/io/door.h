@@ -11,16 +11,19 @@
 #define IO_DOOR_H
 
 #include "io/io.h"
+#include <stdatomic.h>
 
 struct io_verbs;
 
 struct io {
     const struct io_verbs *verbs;
+    _Atomic uint64_t open_count; /* files, ever */
 };
 
 struct io_file {
     struct io *io;
     const char *path; /* the door's copy; lives as long as the file */
+    uint64_t number;  /* io.c's */
 };
 
 struct io_mutex {

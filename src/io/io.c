@@ -32,7 +32,15 @@ enum neap_status io_file_open(struct io *io, const char *path, unsigned flags, s
     must(path != NULL && ret_file != NULL);
     must((flags & (IO_READ | IO_WRITE)) != 0);
     must((flags & IO_EXCLUSIVE) == 0 || (flags & IO_CREATE) != 0);
-    return io->verbs->file_open(io, path, flags, ret_file, err);
+    enum neap_status status = io->verbs->file_open(io, path, flags, ret_file, err);
+    if (status == NEAP_OK)
+        (*ret_file)->number = atomic_fetch_add(&io->open_count, 1) + 1;
+    return status;
+}
+
+uint64_t io_file_number(const struct io_file *file)
+{
+    return file->number;
 }
 
 void io_file_close(struct io_file **file)

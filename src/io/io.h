@@ -51,6 +51,7 @@ enum neap_status io_file_open(struct io *io, const char *path, unsigned flags, s
                               struct error *err);
 void             io_file_close(struct io_file **file); /* accepts NULL inside; never syncs */
 const char      *io_file_path(const struct io_file *file);
+uint64_t         io_file_number(const struct io_file *file); /* of this opening: from 1, never twice in one door */
 /* Reads up to `size`; fewer only at the end of the file. */
 enum neap_status io_file_read(struct io_file *file, void *to, size_t size, uint64_t position, size_t *ret_size);
 /* Writes all parts one after the other, or fails; after a failure any part of it may be there. At most 8 parts. */

@@ -114,6 +114,7 @@ void budget_log(uint64_t all, struct log_options *ret_sizes)
 {
     ret_sizes->tail_size = (uint32_t)(between(all / 8, 4 * MIB, 64 * MIB) / MIB * MIB);
     ret_sizes->index_count_max = (uint32_t)between(all / 16 / INDEX_ENTRY_SIZE, 8192, 1 << 20);
+    ret_sizes->page_cache_size = (uint32_t)between(all / 64, 128 << 10, 4 * MIB);
     ret_sizes->fact_size_max = (uint32_t)between(all / 16, MIB, 64 * MIB);
 }
 

@@ -1,5 +1,6 @@
 #include "log/local/index.h"
 #include "base/crc32c.h"
+#include "log/local/pages.h"
 #include "log/local/snapshot.h"
 #include "log/local/views.h"
 #include <stdlib.h>
@@ -348,6 +349,8 @@ bool index_look(struct log *log, struct journal_file *file)
 
 static enum neap_status read_exact(struct index_file index, void *to, size_t size, uint64_t position)
 {
+    if (index.pages != NULL)
+        return pages_read(index.pages, index.file, index.at + position, to, size);
     size_t got = 0;
     enum neap_status status = io_file_read(index.file, to, size, index.at + position, &got);
     return status != NEAP_OK ? status : got == size ? NEAP_OK : NEAP_BADINPUT;

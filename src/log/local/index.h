@@ -40,6 +40,7 @@ void index_add(struct shared *s, struct partition *p, uint64_t file_sequence, co
 struct index_file {
     struct io_file *file; /* NULL: there is none */
     uint64_t at;          /* where its header lies: an archive holds one behind its batches */
+    struct pages *pages;  /* read through; NULL: as it is, for whoever walks all of it once */
 };
 struct index_before {
     struct index_file index;

@@ -2,6 +2,7 @@
 #include "log/local/index.h"
 #include "log/local/journal.h"
 #include "log/local/keeper.h"
+#include "log/local/pages.h"
 #include "log/local/recovery.h"
 #include "log/local/tail.h"
 #include "log/local/views.h"
@@ -26,6 +27,8 @@ static struct log_options with_defaults(const struct log_options *given)
         o.fact_size_max = 16u << 20;
     if (o.snapshot_size == 0)
         o.snapshot_size = 128u << 20;
+    if (o.page_cache_size == 0)
+        o.page_cache_size = 1u << 20;
     if (o.idle_mark_ns == 0)
         o.idle_mark_ns = 200 * NS_PER_MS;
     return o;
@@ -88,7 +91,7 @@ size_t log_memory_size(const struct log_options *given)
 {
     struct log_options o = with_defaults(given);
     return o.tail_size + 2 * (size_t)o.index_count_max * sizeof(struct index_entry) + o.fact_size_max +
-           RECOVERY_STEP_SIZE;
+           pages_memory_size(o.page_cache_size) + RECOVERY_STEP_SIZE;
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------------------------- */
@@ -150,9 +153,13 @@ static enum neap_status take_memory(struct log *log, struct error *err)
         status = indexes_init(s, log->options.index_count_max);
     if (status == NEAP_OK)
         status = tail_init(&log->tail, log->io, log->options.tail_size);
-    if (status == NEAP_OK)
+    if (status == NEAP_OK) {
+        log->pages = pages_new(log->io, log->options.page_cache_size);
         log->keeper = keeper_new(log);
-    return status == NEAP_OK && log->keeper != NULL ? NEAP_OK : error_set(err, NEAP_NOMEM, "the log's memory");
+    }
+    return status == NEAP_OK && log->keeper != NULL && log->pages != NULL
+               ? NEAP_OK
+               : error_set(err, NEAP_NOMEM, "the log's memory");
 }
 
 static void begin_writing(struct log *log)
@@ -242,6 +249,7 @@ void log_close(struct log **ret_log)
         io_file_close(&log->shared.files[i].file);
     }
     tail_fini(&log->tail);
+    pages_free(&log->pages);
     indexes_fini(&log->shared);
     views_fini(&log->shared.views);
     io_mutex_free(&log->shared.mutex);

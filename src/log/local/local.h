@@ -160,6 +160,7 @@ struct log {
     struct log_id id;
     struct io_file *lock;
     struct tail tail;
+    struct pages *pages; /* of index files */
     struct shared shared;
     struct journal *journal;
     struct keeper *keeper;

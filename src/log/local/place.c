@@ -149,7 +149,7 @@ static bool pin_indexed(struct places *p, uint32_t index, struct index_file *ret
     io_mutex_take(s->mutex);
     if (index < s->file_count && s->files[index].index_ready) {
         pin(p, &s->files[index]);
-        *ret_index = (struct index_file){ s->files[index].index, 0 };
+        *ret_index = (struct index_file){ s->files[index].index, 0, p->log->pages };
         found = true;
     }
     io_mutex_drop(s->mutex);
@@ -251,8 +251,8 @@ static enum neap_status look_in_archives(struct places *p)
 {
     struct archive *a;
     for (uint32_t n = 0; (a = pin_nth_archive(p, n)) != NULL; n++) {
-        enum neap_status status =
-            take_places(p, (struct index_file){ a->file, a->index_at }, (a->facts.flags & ARCHIVE_COMPACTED) != 0);
+        enum neap_status status = take_places(p, (struct index_file){ a->file, a->index_at, p->log->pages },
+                                              (a->facts.flags & ARCHIVE_COMPACTED) != 0);
         if (status == NEAP_OK)
             return NEAP_OK;
         unpin(p);
