@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size)
     struct line line;
     size_t read_size = 1 + (size_t)at[0], given = 1, line_count = 0, newline_count = 0;
     uint64_t consumed = 0;
-    lines_init(&lines, read_size);
+    lines_init(&lines, read_size, LINE_SIZE_MAX);
     for (bool over = false; !over;) {
         over = given == size;
         for (; lines_peek(&lines, over, &line); line_count++) {

@@ -1,5 +1,6 @@
 /* check.c - neap check: every mistake of a pipeline file, as compilers say them. */
 #include "cli/check.h"
+#include "node/budget.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -115,12 +116,12 @@ int check_load(struct cli *cli, const char *file, struct config **ret_config)
 
 /* ---- neap check ---- */
 
-static void print_json(struct cli *cli, const char *file, const struct config_messages *messages)
+static void print_json(struct cli *cli, const char *file, const struct config_message *messages, uint32_t count)
 {
-    for (uint32_t i = 0; i < messages->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint8_t room[16384];
         struct writer w = writer_of(room, sizeof room);
-        const struct config_message *m = &messages->list[i];
+        const struct config_message *m = &messages[i];
         write_bytes(&w, BYTES("{\"file\":"));
         json_write_text(&w, bytes_of_text(file));
         write_bytes(&w, BYTES(",\"line\":"));
@@ -136,10 +137,9 @@ static void print_json(struct cli *cli, const char *file, const struct config_me
     }
 }
 
-static void print_last_line(struct cli *cli, const struct config *config, const struct config_messages *messages)
+static void print_last_line(struct cli *cli, const struct config *config, uint32_t errors, uint32_t warnings)
 {
-    uint32_t errors = messages->error_count, warnings = messages->warning_count;
-    if (config == NULL || warnings > 0) {
+    if (errors > 0 || config == NULL || warnings > 0) {
         out_print(cli, "%u error%s, %u warning%s\n", errors, errors == 1 ? "" : "s", warnings,
                   warnings == 1 ? "" : "s");
         return;
@@ -147,6 +147,35 @@ static void print_last_line(struct cli *cli, const struct config *config, const 
     uint32_t stages = config_stage_count(config);
     out_print(cli, "ok: %u pipeline%s, %u stage%s\n", config->pipeline_count, config->pipeline_count == 1 ? "" : "s",
               stages, stages == 1 ? "" : "s");
+}
+
+/* What run would refuse for its memory. The text stands where `message` has its place. */
+static bool memory_fits(const struct config *config, struct error *err, struct config_message *message)
+{
+    struct budget budget;
+    budget_of(config, &budget);
+    if (budget_fits(&budget, config, err))
+        return true;
+    const char *text = strstr(err->text, "node.memory");
+    *message = (struct config_message){ .place = config->memory_place, .text = text };
+    return false;
+}
+
+static void say_all(struct cli *cli, const char *file, const struct config *config,
+                    const struct config_messages *messages, const struct config_message *memory)
+{
+    struct saying to = { .cli = cli, .colour = cli->colour_out };
+    to.terminal = io_is_terminal(io_standard(cli->io, 1));
+    uint32_t memory_count = memory->text != NULL ? 1 : 0;
+    if (cli->flags[FLAG_JSON] != NULL) {
+        print_json(cli, file, messages->list, messages->count);
+        print_json(cli, file, memory, memory_count);
+        return;
+    }
+    put_all(&to, file, messages);
+    if (memory_count > 0)
+        put_message(&to, file, memory);
+    print_last_line(cli, config, messages->error_count + memory_count, messages->warning_count);
 }
 
 int cli_check(struct cli *cli)
@@ -161,16 +190,11 @@ int cli_check(struct cli *cli)
         error.status = status;
         code = say_error(cli, &error);
     } else {
-        struct saying to = { .cli = cli, .colour = cli->colour_out };
-        to.terminal = io_is_terminal(io_standard(cli->io, 1));
-        if (cli->flags[FLAG_JSON] != NULL) {
-            print_json(cli, file, messages);
-        } else {
-            put_all(&to, file, messages);
-            print_last_line(cli, config, messages);
-        }
+        struct config_message memory = { 0 };
+        bool fits = status != NEAP_OK || memory_fits(config, &error, &memory);
+        say_all(cli, file, config, messages, &memory);
         bool strict = cli->flags[FLAG_STRICT] != NULL && messages->warning_count > 0;
-        code = status != NEAP_OK || strict ? CLI_NO : CLI_OK;
+        code = status != NEAP_OK || strict || !fits ? CLI_NO : CLI_OK;
     }
     config_messages_free(&messages);
     config_free(&config);

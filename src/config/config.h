@@ -130,6 +130,7 @@ struct config {
     const char *folder;            /* its folder */
     const char *data;              /* node.data, default ./data beside the file */
     uint64_t memory_size;          /* node.memory, default 64 MiB */
+    struct config_place memory_place; /* the top of the file where it is not written */
     struct config_disk disk;
     struct config_topic *topics;
     uint32_t topic_count;

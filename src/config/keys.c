@@ -64,7 +64,9 @@ const struct key keys[] = {
       .doc = "Directory of everything that must survive. One process at a time holds it.",
       .example = "data: /var/lib/neap" },
     { IN_NODE, "memory", KEY_SIZE, MEMBER(config, memory_size), .fallback = "64MiB", .least = CONFIG_MEMORY_SIZE_MIN,
-      .most = CONFIG_MEMORY_SIZE_MAX, .doc = "Bound of all buffers together; at least 16MiB.",
+      .most = CONFIG_MEMORY_SIZE_MAX,
+      .doc = "Bound of all buffers together: at least 24MiB, more with more pipelines, partitions and larger events. "
+             "`neap check` says how much a file needs.",
       .example = "memory: 256MiB" },
 
     { IN_NODE, "disk", KEY_DISK, MEMBER(config, disk), .least = CONFIG_DISK_SIZE_MIN, .most = CONFIG_DISK_SIZE_MAX,

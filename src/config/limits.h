@@ -19,7 +19,7 @@
 #define CONFIG_TEXT_SIZE_MAX      (64u << 10) /* one value after ${...} was put in; also a file named in ${file:...} */
 #define CONFIG_MESSAGE_COUNT_MAX  100u        /* errors shown, and warnings shown; all are counted */
 #define CONFIG_ARENA_SIZE_MAX     (64u << 20) /* what one file can come to in memory: above it NEAP_NOMEM */
-#define CONFIG_MEMORY_SIZE_MIN    (16u << 20) /* node.memory below it is an error */
+#define CONFIG_MEMORY_SIZE_MIN    (24u << 20) /* node.memory below it is an error: no file would fit */
 #define CONFIG_MEMORY_SIZE_MAX    (1ull << 50)
 #define CONFIG_DISK_SIZE_MIN      (JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN) /* node.disk below it is an error */
 #define CONFIG_DISK_SIZE_MIN_TEXT "16MiB"

@@ -384,6 +384,10 @@ void meaning_check(struct reading *r, const struct tree_node *root, struct confi
         for (uint32_t other = 0; other < config->pipeline_count; other++)
             check_other(&m, p, &config->pipelines[other]);
     }
+    const struct tree_item *node = tree_find(root, "node");
+    config->memory_place = node != NULL ? place_in(node->value, "memory") : (struct config_place){ 0 };
+    if (config->memory_place.line == 0)
+        config->memory_place = (struct config_place){ 1, 1 };
     const struct tree_item *topics = tree_find(root, "topics");
     const struct tree_item *item = topics == NULL ? NULL : topics->value->items;
     for (uint32_t i = 0; i < config->topic_count && item != NULL && !r->starved; i++, item = item->next)

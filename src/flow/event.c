@@ -311,7 +311,7 @@ enum neap_status event_json(const struct event *e, struct arena *arena, struct b
     }
     write_bytes(&w, before == '{' ? BYTES("{}") : BYTES("}"));
     must(!w.full);
-    if (writer_size(&w) > RECORD_SIZE_MAX)
+    if (writer_size(&w) > RECORD_SIZE_TOP)
         return NEAP_TOOLARGE;
     *ret_json = writer_bytes(&w);
     return NEAP_OK;

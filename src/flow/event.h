@@ -2,7 +2,7 @@
  *
  * owner    the task that runs it; lives for one turn through the stages
  * memory   borrows the record's bytes; what stages add lies in the batch's arena
- * limits   EVENT_FIELD_COUNT_MAX fields changed; RECORD_SIZE_MAX when it is written out
+ * limits   EVENT_FIELD_COUNT_MAX fields changed; RECORD_SIZE_TOP when it is written out
  * promise  what no stage touched leaves to the letter as it came */
 #ifndef FLOW_EVENT_H
 #define FLOW_EVENT_H

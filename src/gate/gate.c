@@ -167,7 +167,8 @@ static enum neap_status make_parts(struct gate *g, const struct mark *mark, stru
     enum neap_status status = shaper_new(&g->options, &g->shaper, err);
     if (status != NEAP_OK)
         return status;
-    lines_init(&g->lines, g->options.read_size);
+    size_t record_size_max = g->options.record_size_max;
+    lines_init(&g->lines, g->options.read_size, record_size_max > LINE_SIZE_MAX ? record_size_max : LINE_SIZE_MAX);
     g->loader = loader_new(&g->options, g->shaper, load_size_of(&g->options));
     g->input = input_new(g->io, &input, mark);
     g->loads = calloc(g->options.unit_count_max, sizeof(*g->loads));
@@ -211,6 +212,7 @@ enum neap_status gate_open(struct io *io, const struct gate_options *options, st
     g->magic = GATE_MAGIC;
     g->io = io;
     g->options = *options;
+    must(options->record_size_max <= RECORD_SIZE_TOP);
     g->options.read_size = options->read_size != 0 ? options->read_size : READ_SIZE_DEFAULT;
     g->options.unit_count_max = options->unit_count_max != 0 ? options->unit_count_max : LOAD_COUNT_DEFAULT;
     g->agent = (struct io_agent){ .name = "gate", .work = gate_work, .ctx = g };

@@ -2,7 +2,7 @@
  *
  * owner    an agent of its own; the node opens and closes it, and reads its figures
  * memory   gate_memory_size(): the longest line so far, twice, and unit_count_max loads of one and a half read_size
- * limits   a line over RECORD_SIZE_MAX becomes a dead letter (reason too_large, its first bytes kept)
+ * limits   a line over record_size_max becomes a dead letter (reason too_large, its first bytes kept)
  * errors   a bad line is a dead letter with file, line and column; a file that cannot be read is said and tried again
  *          (follow) or ends the gate with its error
  * promise  a unit is submitted when the one before it is durable (what came meanwhile goes along in it), so that a refused
@@ -38,6 +38,8 @@ struct gate_options {
     uint32_t topic_id, partition_count;
     const char *topic;
     uint32_t dead_topic_id;      /* partition 0 of it takes this gate's dead letters */
+    uint32_t record_size_max;    /* of the topic; 0: RECORD_SIZE_MAX */
+    bool key_needed;             /* the topic is compacted: a line without a key becomes a dead letter */
     size_t read_size;            /* 0: 256 KiB */
     uint32_t unit_count_max;     /* loads of lines on their way or ready to go; 0: 8 */
     void (*ended)(void *ctx);    /* on the gate's turn: used up or stopped, and durable; or it failed */

@@ -2,25 +2,23 @@
 #include "base/must.h"
 #include <stdlib.h>
 
-static_assert(LINE_KEPT_SIZE < LINE_SIZE_MAX, "what is kept of a too long line fits where a line fits");
-
-void lines_init(struct lines *l, size_t read_size)
+void lines_init(struct lines *l, size_t read_size, size_t size_max)
 {
-    must(read_size > 0);
-    *l = (struct lines){ .read_size = read_size };
+    must(read_size > 0 && size_max > LINE_KEPT_SIZE); /* what is kept of a too long line fits where a line fits */
+    *l = (struct lines){ .read_size = read_size, .size_max = size_max };
 }
 
 void lines_fini(struct lines *l)
 {
     free(l->room);
-    *l = (struct lines){ .read_size = l->read_size };
+    *l = (struct lines){ .read_size = l->read_size, .size_max = l->size_max };
 }
 
 /* Of a line that has already grown too long only the beginning stays. */
 static void shorten(struct lines *l)
 {
     size_t size = l->end - l->start;
-    if (l->scanned < l->end || size <= LINE_SIZE_MAX + 1) /* + 1: it may be a carriage return */
+    if (l->scanned < l->end || size <= l->size_max + 1) /* + 1: it may be a carriage return */
         return;
     l->dropped_size += size - LINE_KEPT_SIZE;
     l->end = l->scanned = l->start + LINE_KEPT_SIZE;
@@ -45,7 +43,7 @@ uint8_t *lines_room(struct lines *l)
     }
     if (l->room_size - size < l->read_size) {
         size_t wanted = l->room_size > 0 ? 2 * l->room_size : l->read_size;
-        size_t most = LINE_SIZE_MAX + 1 + l->read_size; /* see shorten(): what lies here is not larger than a line */
+        size_t most = l->size_max + 1 + l->read_size; /* see shorten(): what lies here is not larger than a line */
         wanted = wanted > most ? most : wanted;
         wanted = wanted < size + l->read_size ? size + l->read_size : wanted;
         must(wanted <= most);
@@ -79,7 +77,7 @@ bool lines_peek(struct lines *l, bool at_end, struct line *ret_line)
         line.bytes.size--;
         line.size--;
     }
-    if (line.size > LINE_SIZE_MAX)
+    if (line.size > l->size_max)
         line.bytes.size = LINE_KEPT_SIZE;
     *ret_line = line;
     return true;

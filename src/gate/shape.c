@@ -23,6 +23,11 @@ static enum neap_status compile(struct shaper *s, const struct gate_expr *from, 
     return expr_new(s->machine, from->text, place, ret_expr, err);
 }
 
+static uint32_t size_max(const struct shaper *s)
+{
+    return s->options->record_size_max != 0 ? s->options->record_size_max : RECORD_SIZE_MAX;
+}
+
 enum neap_status shaper_new(const struct gate_options *options, struct shaper **ret_shaper, struct error *err)
 {
     struct shaper *s = calloc(1, sizeof(*s));
@@ -30,7 +35,7 @@ enum neap_status shaper_new(const struct gate_options *options, struct shaper **
         return error_set(err, NEAP_NOMEM, "no memory for a source");
     s->options = options;
     enum neap_status status = NEAP_OK;
-    s->parser = json_parser_new(RECORD_SIZE_MAX);
+    s->parser = json_parser_new(size_max(s));
     if (s->parser == NULL)
         status = error_set(err, NEAP_NOMEM, "no memory for a JSON parser");
     s->machine = status == NEAP_OK ? expr_machine_new(&options->expr, err) : NULL;
@@ -186,11 +191,12 @@ static enum neap_status parse(struct shaper *s, struct bytes text, struct arena 
     return fail(failure, arena, "not_json", arena_text(arena, "not JSON: %s", what));
 }
 
-static enum neap_status too_large(struct failure *failure, struct arena *arena, const char *what, uint64_t size)
+static enum neap_status too_large(const struct shaper *s, struct failure *failure, struct arena *arena,
+                                  const char *what, uint64_t size)
 {
     return fail(failure, arena, "too_large",
-                arena_text(arena, "%s of %llu bytes; the limit is %u", what, (unsigned long long)size,
-                           RECORD_SIZE_MAX));
+                arena_text(arena, "%s of %llu bytes; the limit of topic '%s' is %u", what, (unsigned long long)size,
+                           s->options->topic, size_max(s)));
 }
 
 enum neap_status shape(struct shaper *s, const struct line *line, uint64_t line_number, wall_time now,
@@ -201,8 +207,8 @@ enum neap_status shape(struct shaper *s, const struct line *line, uint64_t line_
     *ret_failure = (struct failure){ .stage = "source",
                                      .file = s->options->path != NULL ? s->options->path : "stdin",
                                      .line = line_number < UINT32_MAX ? (uint32_t)line_number : UINT32_MAX };
-    if (line->size > LINE_SIZE_MAX)
-        return too_large(ret_failure, arena, "line", line->size);
+    if (line->size > size_max(s))
+        return too_large(s, ret_failure, arena, "line", line->size);
     enum neap_status status = parse(s, line->bytes, arena, &e, ret_failure);
     if (status == NEAP_OK)
         status = eval_text(s->id, &e, arena, &shaped.id, ret_failure);
@@ -215,8 +221,12 @@ enum neap_status shape(struct shaper *s, const struct line *line, uint64_t line_
     if (status != NEAP_OK)
         return status;
     uint64_t size = (uint64_t)shaped.value.size + shaped.key.size + shaped.id.size;
-    if (size > RECORD_SIZE_MAX)
-        return too_large(ret_failure, arena, "event with its key and id", size);
+    if (size > size_max(s))
+        return too_large(s, ret_failure, arena, "event with its key and id", size);
+    if (s->options->key_needed && shaped.key.at == NULL)
+        return fail(ret_failure, arena, "refused",
+                    arena_text(arena, "topic '%s' is compacted, which takes a key, and its key is nil",
+                               s->options->topic));
     *ret_shaped = shaped;
     return NEAP_OK;
 }

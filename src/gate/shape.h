@@ -2,7 +2,7 @@
  *
  * owner    the gate; one thread
  * memory   a JSON parser for the longest line so far, an expression machine, and the arena of the caller
- * limits   RECORD_SIZE_MAX of key, value and id together
+ * limits   record_size_max of key, value and id together
  * errors   NEAP_BADINPUT, with the failure filled in; NEAP_NOMEM: the arena is full, and the same line may pass with an
  *          empty one
  * promise  what is accepted is one JSON value, and lies in the record letter for letter */

@@ -3,10 +3,12 @@
 #include "flow/pipeline.h"
 #include "node/control.h"
 #include "sink/sinks.h"
+#include <stdio.h>
 #include <string.h>
 
 #define MIB              (1ull << 20)
-#define PARSER_FACTOR    15u /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
+#define PARSER_FACTOR    15u        /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
+#define SPARE_FROM       (16 * MIB) /* what is above it is shared out, below it there are the least shares */
 #define BATCH_SIZE_MIN   (256u << 10)
 #define BATCH_SIZE_MAX   (2u << 20)
 #define READER_SIZE      (256u << 10)
@@ -25,6 +27,28 @@ uint32_t budget_partitions(const struct config *config, const char *topic)
             return config->topics[i].partitions;
     }
     return 1;
+}
+
+static bool passes_through(const struct config *config, const char *topic)
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        if (strcmp(p->source.topic, topic) == 0 || (p->sink.topic != NULL && strcmp(p->sink.topic, topic) == 0))
+            return true;
+    }
+    return false;
+}
+
+/* The largest event that the file says a topic of its pipelines takes; 0: it says nothing. */
+static uint64_t record_size_written(const struct config *config)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < config->topic_count; i++) {
+        const struct config_topic *topic = &config->topics[i];
+        if (topic->record_size_max > size && passes_through(config, topic->name))
+            size = topic->record_size_max;
+    }
+    return size;
 }
 
 static void add_term(struct budget *b, const char *what, uint64_t size)
@@ -81,9 +105,11 @@ size_t budget_batch_size(const struct budget *b, const struct config_sink *sink)
 {
     size_t fixed = pipeline_kit_size(0, b->reader_size);
     size_t rooms = sink->kind == CONFIG_SINK_TOPIC ? 4 : 2; /* a topic sink builds record batches beside the rows */
+    size_t least =
+        b->record_size != 0 ? b->record_size + TOPIC_BATCH_ROOM : BATCH_SIZE_MIN; /* the largest event fits */
     size_t most = sink->kind == CONFIG_SINK_TOPIC ? TOPIC_BATCH_SIZE : BATCH_SIZE_MAX;
     size_t left = b->share_size > fixed ? (b->share_size - fixed) / rooms : 0;
-    return between(left, BATCH_SIZE_MIN, most);
+    return between(left, least, most > least ? most : least);
 }
 
 static size_t kit_size(const struct budget *b, const struct config_sink *sink)
@@ -120,15 +146,17 @@ void budget_log(uint64_t all, struct log_options *ret_sizes)
 
 void budget_of(const struct config *config, struct budget *ret_budget)
 {
-    uint64_t all = config->memory_size;
+    uint64_t all = config->memory_size, spare = all > SPARE_FROM ? all - SPARE_FROM : 0;
     struct budget b = { .gate_unit_count = all >= 48 * MIB ? 8 : 3, .reader_size = READER_SIZE };
+    b.record_size = record_size_written(config);
     budget_log(all, &b.log);
-    b.event_size_max = between(all / 48, 256 << 10, RECORD_SIZE_MAX);
-    b.arena_size_max = between(all / 16, MIB, 8 * MIB);
-    b.unpack_size_max = between(all / 16, MIB, BATCH_UNPACKED_SIZE_MAX);
-    b.expr_size_max = between(all / 32, MIB, 8 * MIB);
-    b.gate_read_size = between(all / 256, 64 << 10, 256 << 10);
-    b.database_cache_size = between(all / 16, MIB, 8 * MIB);
+    b.event_size_max = between(spare / 48, 256 << 10, RECORD_SIZE_MAX);
+    b.event_size_max = b.event_size_max > b.record_size ? b.event_size_max : b.record_size;
+    b.arena_size_max = between(spare / 12, MIB, 8 * MIB);
+    b.unpack_size_max = between(spare / 12, MIB, BATCH_UNPACKED_SIZE_MAX);
+    b.expr_size_max = between(spare / 24, MIB, 8 * MIB);
+    b.gate_read_size = between(spare / 192, 64 << 10, 256 << 10);
+    b.database_cache_size = between(spare / 12, MIB, 8 * MIB);
     add_term(&b, "tail of the journal", b.log.tail_size);
     add_term(&b, "index of the journal", (uint64_t)b.log.index_count_max * INDEX_ENTRY_SIZE);
     add_term(&b, "facts and offsets", b.log.fact_size_max);
@@ -147,6 +175,36 @@ void budget_of(const struct config *config, struct budget *ret_budget)
         b.share_size = (all - b.sum) / pipeline_count;
     add_term(&b, "batches of pipelines", batches_size(config, &b));
     *ret_budget = b;
+}
+
+/* The least that would do: memory buys larger shares too, so that it is not the sum that was met. */
+static uint64_t least_memory(const struct config *config)
+{
+    struct config more = *config;
+    struct budget b;
+    for (more.memory_size = config->memory_size / MIB * MIB; more.memory_size < config->memory_size + 4096 * MIB;) {
+        more.memory_size += MIB;
+        budget_of(&more, &b);
+        if (b.sum <= more.memory_size)
+            break;
+    }
+    return more.memory_size;
+}
+
+bool budget_fits(const struct budget *b, const struct config *config, struct error *err)
+{
+    if (b->sum <= config->memory_size)
+        return true;
+    char text[700];
+    size_t used = 0;
+    for (uint32_t i = 0; i < b->term_count && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %llu KiB", i > 0 ? ", " : "", b->terms[i].what,
+                                 (unsigned long long)(b->terms[i].size >> 10));
+    error_set(err, NEAP_MISUSE,
+              "%s:%u:%u: node.memory of %lluMiB does not hold what this file needs: give it %lluMiB (%s)", config->file,
+              config->memory_place.line, config->memory_place.column, (unsigned long long)(config->memory_size >> 20),
+              (unsigned long long)(least_memory(config) >> 20), text);
+    return false;
 }
 
 uint32_t node_memory(const struct config *config, struct node_memory_term *room, uint32_t room_count)

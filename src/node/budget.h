@@ -12,6 +12,7 @@
 
 struct budget {
     struct log_options log; /* sizes only */
+    size_t record_size;     /* the largest that the file says a topic takes; 0: it says nothing */
     size_t event_size_max;  /* of JSON that is parsed; a larger event becomes a dead letter, too_large */
     size_t arena_size_max;  /* for what stages and expressions make of one event */
     size_t unpack_size_max; /* of the records of one compressed batch; a larger one becomes dead letters, unreadable */
@@ -29,6 +30,8 @@ struct budget {
 /* The log's share. */
 void budget_log(uint64_t memory_size, struct log_options *ret_sizes);
 void budget_of(const struct config *config, struct budget *ret_budget);
+/* Whether the terms add up to node.memory at most; `err` gets both numbers, and the terms. */
+bool budget_fits(const struct budget *budget, const struct config *config, struct error *err);
 /* Of one pipeline: how large its batches are, and how many of its partitions work at one time. */
 size_t budget_batch_size(const struct budget *budget, const struct config_sink *sink);
 uint32_t budget_kit_count(const struct budget *budget, const struct config_sink *sink, uint32_t partition_count);

@@ -240,6 +240,8 @@ static enum neap_status build_gate(struct node_pipeline *np, struct error *err)
                                     .partition_count = np->topic.partition_count,
                                     .topic = np->topic.name,
                                     .dead_topic_id = np->dead.id,
+                                    .record_size_max = np->topic.settings.record_size_max,
+                                    .key_needed = np->topic.settings.cleanup == LOG_CLEANUP_COMPACT,
                                     .read_size = n->budget.gate_read_size,
                                     .unit_count_max = n->budget.gate_unit_count,
                                     .ended = gate_ended,

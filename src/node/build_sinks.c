@@ -112,6 +112,8 @@ static enum neap_status open_topic(struct node_pipeline *np, struct sink **ret_s
                                           .topic_id = target.id,
                                           .partition_count = target.partition_count,
                                           .key = np->exprs[0],
+                                          .record_size_max = target.settings.record_size_max,
+                                          .key_needed = target.settings.cleanup == LOG_CLEANUP_COMPACT,
                                           .batch_size = budget_batch_size(&np->node->budget, c) };
     return topic_sink_open(&options, ret_sink, err);
 }

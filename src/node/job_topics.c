@@ -135,6 +135,13 @@ static bool next_line(struct bytes *left, struct bytes *ret_line)
     return true;
 }
 
+/* A line comes over the socket whole: the most of it is less than the most of a record. */
+static uint32_t line_size_max(const struct job *job)
+{
+    uint32_t most = job->topic.settings.record_size_max;
+    return most != 0 && most < RECORD_SIZE_MAX ? most : RECORD_SIZE_MAX;
+}
+
 static enum neap_status build_batch(struct job *job, size_t room_size)
 {
     struct batch_builder builder;
@@ -143,7 +150,7 @@ static enum neap_status build_batch(struct job *job, size_t room_size)
     struct bytes key = job->has_key ? bytes_of_text(job->key) : (struct bytes){ NULL, 0 };
     int64_t now_ms = io_wall(job->context.io).ms;
     while (next_line(&left, &line)) {
-        if (line.size + key.size > RECORD_SIZE_MAX)
+        if (line.size + key.size > line_size_max(job))
             return NEAP_TOOLARGE;
         struct record record = { .key = key, .value = line, .time_ms = now_ms };
         enum neap_status status = batch_add(&builder, &record, NULL, 0);
@@ -200,6 +207,8 @@ static enum job_state start_append(struct job *job)
         return job_fail(job, NEAP_MISUSE,
                         "topic '%s' is filled by the source of pipeline '%s', which counts what comes in: append there",
                         job->topic_name, owner);
+    if (job->topic.settings.cleanup == LOG_CLEANUP_COMPACT && !job->has_key)
+        return job_fail(job, NEAP_MISUSE, "topic '%s' is compacted: its events need a key", job->topic_name);
     if (job->has_partition && job->partition >= job->topic.partition_count)
         return job_fail(job, NEAP_NOTFOUND, "topic '%s' has no partition %llu: it has %u", job->topic_name,
                         (unsigned long long)job->partition, job->topic.partition_count);
@@ -213,7 +222,7 @@ static enum job_state start_append(struct job *job)
         return job_fail(job, NEAP_NOMEM, "append: out of memory");
     job->op = (struct log_op){ .kind = LOG_APPEND, .target = { job->topic.id, choose_partition(job) } };
     if (build_batch(job, room_size) != NEAP_OK)
-        return job_fail(job, NEAP_TOOLARGE, "a line is longer than %u bytes", RECORD_SIZE_MAX);
+        return job_fail(job, NEAP_TOOLARGE, "a line with its key is longer than %u bytes", line_size_max(job));
     return JOB_MORE;
 }
 

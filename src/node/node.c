@@ -1,6 +1,5 @@
 /* node.c - a node's life: open, run until there is a reason to leave, drain, close. */
 #include "node/node_parts.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 #define TICK_NS          (100 * NS_PER_MS)
@@ -14,20 +13,6 @@ static bool is_guest(const struct node *n)
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
-
-static enum neap_status check_memory(const struct node *n, struct error *err)
-{
-    const struct budget *b = &n->budget;
-    if (b->sum <= n->config->memory_size)
-        return NEAP_OK;
-    char text[768];
-    size_t used = 0;
-    for (uint32_t i = 0; i < b->term_count && used < sizeof text; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %llu KiB", i > 0 ? ", " : "", b->terms[i].what,
-                                 (unsigned long long)(b->terms[i].size >> 10));
-    return error_set(err, NEAP_MISUSE, "node.memory of %llu KiB does not hold what this file needs, %llu KiB: %s",
-                     (unsigned long long)(n->config->memory_size >> 10), (unsigned long long)(b->sum >> 10), text);
-}
 
 static enum neap_status open_log(struct node *n, struct error *err)
 {
@@ -86,7 +71,7 @@ static enum neap_status node_new(struct io *io, const struct node_options *optio
         n->pipelines[i].config = &n->config->pipelines[i];
     }
     budget_of(n->config, &n->budget);
-    return check_memory(n, err);
+    return budget_fits(&n->budget, n->config, err) ? NEAP_OK : NEAP_MISUSE;
 }
 
 /* A log that stops while the node is built says "closed" to whoever asks; why it stopped is what counts. */

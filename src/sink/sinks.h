@@ -89,9 +89,12 @@ struct topic_sink_options {
     const char *name;
     uint32_t topic_id, partition_count; /* the target's */
     struct expr *key;                   /* NULL: the event's own */
+    uint32_t record_size_max;           /* of the target; 0: RECORD_SIZE_MAX */
+    bool key_needed;                    /* the target is compacted: an event without a key is refused */
     size_t batch_size;                  /* 0: TOPIC_BATCH_SIZE */
 };
-#define TOPIC_BATCH_SIZE (RECORD_SIZE_MAX + (256u << 10)) /* the largest event fits, with its headers */
+#define TOPIC_BATCH_ROOM (256u << 10)
+#define TOPIC_BATCH_SIZE (RECORD_SIZE_MAX + TOPIC_BATCH_ROOM) /* the largest event fits, with its headers */
 enum neap_status topic_sink_open(const struct topic_sink_options *options, struct sink **ret_sink, struct error *err);
 
 #endif

@@ -119,7 +119,13 @@ static enum neap_status add(struct sink *sink, struct writer *rows, const struct
     if (event_json(event, arena, &json) != NEAP_OK)
         return fail(s, NEAP_TOOLARGE, "the event is too large for a record", failure);
     size_t record_size = key.size + json.size + event->headers.size;
-    if (record_size > RECORD_SIZE_MAX || ROW_HEADER_SIZE + record_size > sink->batch_size)
+    if (s->options.key_needed && key.at == NULL) {
+        *failure = (struct failure){ .reason = "refused",
+                                     .stage = sink->name,
+                                     .message = BYTES("the topic is compacted, which takes a key, and there is none") };
+        return NEAP_REFUSED;
+    }
+    if (record_size > s->options.record_size_max || ROW_HEADER_SIZE + record_size > sink->batch_size)
         return fail(s, NEAP_TOOLARGE, "key, value and headers together are too large for a record", failure);
     if (ROW_HEADER_SIZE + record_size > (size_t)(rows->end - rows->at))
         return NEAP_AGAIN;
@@ -322,6 +328,7 @@ enum neap_status topic_sink_open(const struct topic_sink_options *options, struc
         return error_set(err, NEAP_NOMEM, "out of memory for the topic sink");
     s->magic = TOPIC_MAGIC;
     s->options = *options;
+    s->options.record_size_max = options->record_size_max != 0 ? options->record_size_max : RECORD_SIZE_MAX;
     s->sink = (struct sink){ .verbs = &verbs,
                              .name = options->name,
                              .batch_size = options->batch_size == 0 ? TOPIC_BATCH_SIZE : options->batch_size,

@@ -240,10 +240,10 @@ static void limits_are_answers_and_change_nothing(void **state)
     stands_as(&f, "{\"a\":1}");
     arena_free(&tiny);
 
-    char *large = malloc(RECORD_SIZE_MAX);
+    char *large = malloc(RECORD_SIZE_TOP);
     assert_non_null(large);
-    memset(large, 'x', RECORD_SIZE_MAX);
-    set(&f, "b", (struct value){ .kind = VALUE_TEXT, .text = { (const uint8_t *)large, RECORD_SIZE_MAX } });
+    memset(large, 'x', RECORD_SIZE_TOP);
+    set(&f, "b", (struct value){ .kind = VALUE_TEXT, .text = { (const uint8_t *)large, RECORD_SIZE_TOP } });
     assert_int_equal(event_json(&f.event, f.arena, &json), NEAP_TOOLARGE);
     free(large);
     end(&f);

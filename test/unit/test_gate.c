@@ -263,6 +263,40 @@ static void append_long(uint32_t size)
     free(text);
 }
 
+static void a_topic_has_its_own_limit_and_may_ask_for_keys(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 1000, 100000, 100001, 600000, (3u << 20) - 100, 3u << 20, (3u << 20) + 1 };
+    static const struct {
+        uint32_t limit, letter_count;
+    } limits[] = { { 100000, 5 }, { RECORD_SIZE_TOP, 1 } };
+    for (size_t l = 0; l < COUNT_OF(limits); l++) {
+        bench_init(&b, 1);
+        b.options.id.text = b.options.key.text = NULL;
+        b.options.record_size_max = limits[l].limit;
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
+            append_long(sizes[i]);
+        bench_run(&b);
+        bench_look(&b);
+        assert_int_equal(b.letter_count, limits[l].letter_count);
+        assert_int_equal(b.seen_count, COUNT_OF(sizes) - limits[l].letter_count);
+        uint64_t last = limits[l].letter_count - 1;
+        assert_int_equal(b.letters[last].full_size, (3u << 20) + 1);
+        assert_int_equal(b.letters[last].size, DEAD_LETTER_VALUE_SIZE_MAX);
+        bench_fini(&b);
+    }
+    bench_init(&b, 1);
+    b.options.key.text = "event.k";
+    b.options.key_needed = true;
+    append_to(&b, PATH, "{\"id\":1,\"k\":\"a\"}\n{\"id\":2}\n{\"id\":3,\"k\":\"\"}\n");
+    bench_run(&b);
+    bench_look(&b);
+    assert_int_equal(b.seen_count, 2);
+    assert_int_equal(b.letter_count, 1);
+    check_letter(0, "refused", 2, 0, "is compacted, which takes a key");
+    bench_fini(&b);
+}
+
 static void too_long_lines_are_cut_and_the_next_one_is_found(void **state)
 {
     (void)state;
@@ -277,8 +311,8 @@ static void too_long_lines_are_cut_and_the_next_one_is_found(void **state)
     bench_look(&b);
     assert_int_equal(b.seen_count, 3 + 5);
     assert_int_equal(b.letter_count, 2);
-    check_letter(0, "too_large", 7, 0, "line of 1048577 bytes; the limit is 1048576");
-    check_letter(1, "too_large", 9, 0, "line of 5242880 bytes; the limit is 1048576");
+    check_letter(0, "too_large", 7, 0, "line of 1048577 bytes; the limit of topic 'events' is 1048576");
+    check_letter(1, "too_large", 9, 0, "line of 5242880 bytes; the limit of topic 'events' is 1048576");
     assert_int_equal(b.letters[1].full_size, 5u << 20);
     assert_int_equal(b.letters[1].size, DEAD_LETTER_VALUE_SIZE_MAX);
     assert_memory_equal(b.letters[1].value, "{\"id\":\"xxx", 10);
@@ -729,6 +763,7 @@ int main(void)
         cmocka_unit_test(bad_lines_are_dead_letters_with_their_place),
         cmocka_unit_test(numbers_count_lines_that_got_their_newline_late),
         cmocka_unit_test(too_long_lines_are_cut_and_the_next_one_is_found),
+        cmocka_unit_test(a_topic_has_its_own_limit_and_may_ask_for_keys),
         cmocka_unit_test(following_takes_what_comes),
         cmocka_unit_test(rotation_while_following),
         cmocka_unit_test(rotation_while_not_running),

@@ -31,7 +31,7 @@ static void compare(struct bytes text, size_t read_size, uint64_t seed)
     struct line line, expected;
     size_t given = 0, model_at = 0;
     uint64_t consumed = 0;
-    lines_init(&l, read_size);
+    lines_init(&l, read_size, LINE_SIZE_MAX);
     for (bool over = false; !over;) {
         over = given == text.size;
         while (lines_peek(&l, over, &line)) {
