@@ -180,8 +180,8 @@ enum neap_status log_submit(struct log_client *client, struct log_unit *unit);
 uint32_t log_client_work(struct log_client *client);
 uint32_t log_client_inflight(const struct log_client *client);
 /* Submits and waits, for callers that are no agent: commands and tests. The unit's `done` is set by it. Past the deadline a
- * write that waits for room on a full disk is given up (log_give_up()); a sync that stalls is waited for, as its unit lies in
- * the caller's memory. */
+ * write that waits for room on a full disk is given up (log_give_up()). TIMEOUT, a second later: not known; what was handed
+ * in is a copy, so that nobody waits for a disk that stalls. The client may be closed then. */
 enum neap_status log_submit_wait(struct log_client *client, struct log_unit *unit, mono_time deadline);
 
 /* ---- topics ------------------------------------------------------------------------------------------------------ */

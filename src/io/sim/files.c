@@ -44,7 +44,8 @@ static bool fault_meets(struct sim *sim, struct sim_standing_fault *standing, en
     return fault->sticky ? standing->seen_count >= fault->nth : standing->seen_count == fault->nth;
 }
 
-enum neap_status sim_call(struct sim *sim, enum sim_call call, uint32_t name)
+/* What the faults that stand do to this call: its status, and how much longer it takes. */
+static enum neap_status meet_faults(struct sim *sim, enum sim_call call, uint32_t name, int64_t *ret_stall_ns)
 {
     must(call < SIM_CALL_COUNT);
     sim->call_counts[call]++;
@@ -59,6 +60,14 @@ enum neap_status sim_call(struct sim *sim, enum sim_call call, uint32_t name)
         status = status == NEAP_OK ? standing->fault.status : status;
         sim_note(sim, "fault", call, status, (uint64_t)stall_ns);
     }
+    *ret_stall_ns = stall_ns;
+    return status;
+}
+
+enum neap_status sim_call(struct sim *sim, enum sim_call call, uint32_t name)
+{
+    int64_t stall_ns;
+    enum neap_status status = meet_faults(sim, call, name, &stall_ns);
     if (stall_ns > 0)
         sim_wait(sim, stall_ns, 1);
     return status;
@@ -235,8 +244,9 @@ void sim_file_sync_start(struct io_sync *op)
     mine->syncing = true;
     struct sim_sync *sync = sim_take(sizeof(*sync));
     *sync = (struct sim_sync){ .op = op, .start = sim_disk_sync_start(sim->disk, mine->ino) };
-    sync->status = sim_call(sim, SIM_SYNC, mine->name);
-    sync->due = mono_after(sim_now(sim), sim_call_duration(sim, SIM_SYNC));
+    int64_t stall_ns;
+    sync->status = meet_faults(sim, SIM_SYNC, mine->name, &stall_ns);
+    sync->due = mono_after(sim_now(sim), sim_call_duration(sim, SIM_SYNC) + stall_ns); /* it stalls, not its agent */
     sync->next = agent->syncs;
     agent->syncs = sync;
     sim_note(sim, "syncing", mine->name, 0, 0);

@@ -4,6 +4,8 @@
 #include "log/local/views.h"
 #include <stdlib.h>
 
+#define GIVE_UP_NS NS_PER_S /* after a deadline: for the answer that there is no room */
+
 enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
                                  struct log_client **ret_client, struct error *err)
 {
@@ -43,7 +45,7 @@ void log_client_close(struct log_client **client)
     struct log_client *c = *client;
     if (c == NULL)
         return;
-    must(c->inflight_count == 0);
+    must(c->inflight_count == c->abandoned_count);
     struct log *log = c->log;
     io_mutex_take(log->shared.mutex);
     c->closing = true; /* from here on the journal will not wake its agent; it frees it on a turn of its own */
@@ -202,12 +204,49 @@ struct waiter {
     struct log_client *client;
 };
 
+/* What is written is a copy: whoever has waited long enough leaves it behind, and the disk may take as long as it likes. */
+struct waited {
+    struct log_unit unit;
+    struct waiter *waiter; /* NULL: nobody waits any more */
+    struct log_op ops[];   /* and the bytes that they point at */
+};
+
+static uint8_t *copy_bytes(struct bytes *bytes, uint8_t *to)
+{
+    if (bytes->size > 0)
+        memcpy(to, bytes->at, bytes->size);
+    bytes->at = to;
+    return to + bytes->size;
+}
+
+static struct waited *copy_unit(const struct log_unit *unit)
+{
+    if (unit->count == 0 || unit->count > LOG_UNIT_OP_COUNT_MAX)
+        return NULL;
+    size_t ops_size = unit->count * sizeof(struct log_op), size = 0;
+    for (uint32_t i = 0; i < unit->count; i++)
+        size += unit->ops[i].name.size + unit->ops[i].payload.size;
+    struct waited *copy = malloc(sizeof(*copy) + ops_size + size);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy->ops, unit->ops, ops_size);
+    uint8_t *to = (uint8_t *)copy->ops + ops_size;
+    for (uint32_t i = 0; i < unit->count; i++)
+        to = copy_bytes(&copy->ops[i].payload, copy_bytes(&copy->ops[i].name, to));
+    copy->unit = (struct log_unit){ .ops = copy->ops, .count = unit->count, .ctx = copy };
+    return copy;
+}
+
 static void waited(struct log_unit *unit, enum neap_status status)
 {
-    struct waiter *w = unit->client_->waiter;
-    must(w != NULL);
+    struct waited *w = unit->ctx;
     unit->status_ = status;
-    io_agent_leave(&w->agent);
+    if (w->waiter != NULL) {
+        io_agent_leave(&w->waiter->agent);
+        return;
+    }
+    unit->client_->abandoned_count--;
+    free(w);
 }
 
 static uint32_t waiter_work(void *ctx, mono_time now)
@@ -225,28 +264,58 @@ static struct io_agent *exchange_agent(struct log_client *c, struct io_agent *ag
     return before;
 }
 
-enum neap_status log_submit_wait(struct log_client *c, struct log_unit *unit, mono_time deadline)
+/* OK: it has ended. TIMEOUT: it has not, though a write that waits for room has been given up. */
+static enum neap_status wait_for_end(struct log_client *c, struct waiter *w, mono_time deadline)
+{
+    enum neap_status status = io_agent_run(c->log->io, &w->agent, deadline, NULL);
+    if (status != NEAP_TIMEOUT)
+        return status;
+    logging_warn(c->log->logging, "the log has not answered in time; a write that waits for room is given up");
+    log_give_up(c->log);
+    return io_agent_run(c->log->io, &w->agent, mono_after(io_now(c->log->io), GIVE_UP_NS), NULL);
+}
+
+/* What the log has answered besides the status. */
+static void take_over(struct log_unit *unit, const struct waited *copy)
+{
+    for (uint32_t i = 0; i < unit->count; i++) {
+        unit->ops[i].target = copy->ops[i].target;
+        unit->ops[i].offset = copy->ops[i].offset;
+    }
+}
+
+static enum neap_status submit_and_wait(struct log_client *c, struct waited *copy, mono_time deadline)
 {
     struct waiter w = { .client = c };
-    struct error err;
     w.agent = (struct io_agent){ .name = "waiter", .work = waiter_work, .ctx = &w };
-    enum neap_status status = io_agent_attach(c->log->io, &w.agent, &err);
+    enum neap_status status = io_agent_attach(c->log->io, &w.agent, NULL);
     if (status != NEAP_OK)
         return status;
     struct io_agent *before = exchange_agent(c, &w.agent);
-    c->waiter = &w;
-    unit->done = waited;
-    status = log_submit(c, unit);
-    if (status == NEAP_OK)
-        status = io_agent_run(c->log->io, &w.agent, deadline, &err);
-    if (status ==
-        NEAP_TIMEOUT) { /* the unit is the caller's memory: a disk that is full is given up, one that stalls is waited for */
-        logging_warn(c->log->logging, "the log has not answered in time; a write that waits for room is given up");
-        log_give_up(c->log);
-        status = io_agent_run(c->log->io, &w.agent, MONO_NEVER, &err);
+    copy->waiter = &w;
+    copy->unit.done = waited;
+    status = log_submit(c, &copy->unit);
+    if (status == NEAP_OK) {
+        status = wait_for_end(c, &w, deadline);
+        must(status == NEAP_OK || status == NEAP_TIMEOUT);
+        copy->waiter = NULL;
+        c->abandoned_count += status == NEAP_TIMEOUT;
+        status = status == NEAP_OK ? copy->unit.status_ : status;
     }
-    c->waiter = NULL;
     exchange_agent(c, before);
     io_agent_stop(&w.agent);
-    return status == NEAP_OK ? unit->status_ : status;
+    return status;
+}
+
+enum neap_status log_submit_wait(struct log_client *c, struct log_unit *unit, mono_time deadline)
+{
+    struct waited *copy = copy_unit(unit);
+    if (copy == NULL)
+        return unit->count == 0 || unit->count > LOG_UNIT_OP_COUNT_MAX ? NEAP_MISUSE : NEAP_NOMEM;
+    enum neap_status status = submit_and_wait(c, copy, deadline);
+    if (status == NEAP_TIMEOUT)
+        return status; /* the copy is freed when it ends */
+    take_over(unit, copy);
+    free(copy);
+    return status;
 }

@@ -70,6 +70,7 @@ static void sync_done(struct io_sync *op, enum neap_status status)
     j->sync_running = false;
     if (!j->stopped) /* else its units have been told already */
         synced(j, status);
+    io_agent_wake(&j->agent); /* what was written or held back meanwhile has its turn */
     io_mutex_take(j->log->shared.mutex);
     if (j->closer != NULL)
         io_agent_wake(j->closer);
@@ -272,11 +273,16 @@ static void free_closed_clients(struct journal *j)
             continue;
         io_mutex_take(j->log->shared.mutex);
         bool closing = client->closing;
-        if (closing)
-            atomic_store(&j->log->clients[i], NULL);
         io_mutex_drop(j->log->shared.mutex);
-        if (closing) {
+        if (closing)
+            log_client_work(client); /* nobody else does: units that were left behind */
+        if (closing && client->inflight_count > 0) {
+            atomic_store(&j->log->clients_closing, true); /* looked at again */
+        } else if (closing) {
             must(ring_count(client->submitted) == 0);
+            io_mutex_take(j->log->shared.mutex);
+            atomic_store(&j->log->clients[i], NULL);
+            io_mutex_drop(j->log->shared.mutex);
             ring_free(&client->submitted);
             ring_free(&client->completed);
             free(client);
@@ -357,6 +363,7 @@ void journal_free(struct journal **journal)
     if (j == NULL)
         return;
     refuse_all(j, NEAP_CLOSED);
+    journal_leave(j);
     free_closed_clients(j);
     j->magic = 0;
     free(j->early_room);

@@ -68,6 +68,8 @@ struct journal {
 void journal_tell(struct journal *j, struct log_unit *unit, enum neap_status status); /* one that is not written */
 /* The end of all work: whoever waits is told. */
 void journal_fail(struct journal *j, enum neap_status status, const char *what);
+/* The agent has stopped: what is still on its way will not be followed. */
+void journal_leave(struct journal *j);
 /* After the write: answers what need not wait for the sync. */
 void journal_tell_early(struct journal *j, struct group *g);
 /* After the sync: readers see it, and the others are answered (rule J2). */

@@ -173,8 +173,6 @@ struct log {
     bool started, keeping; /* the journal's agent, the keeper's */
 };
 
-struct waiter;
-
 struct log_client {
     struct log *log;
     struct ring *submitted; /* client -> journal: struct log_unit * */
@@ -184,7 +182,7 @@ struct log_client {
     size_t inflight_size, inflight_size_max;
     uint32_t index;        /* among log->clients */
     bool closing;          /* under the shared mutex */
-    struct waiter *waiter; /* while log_submit_wait() waits */
+    uint32_t abandoned_count; /* of those in flight: log_submit_wait() waits for them no longer */
     uint32_t unsynced_count; /* journal agent only: units written or about to be, which are answered after their sync */
 };
 

@@ -83,6 +83,15 @@ void journal_fail(struct journal *j, enum neap_status status, const char *what)
     j->write_stuck = false;
 }
 
+void journal_leave(struct journal *j)
+{
+    io_mutex_take(j->log->shared.mutex);
+    complete_all(j, j->syncing.first, NEAP_CLOSED);
+    complete_all(j, j->written.first, NEAP_CLOSED);
+    io_mutex_drop(j->log->shared.mutex);
+    j->syncing = j->written = (struct group){ 0 };
+}
+
 /* ---- becoming visible: after the sync, under the mutex, once per group -------------------------------------------------- */
 
 static void apply_append(struct journal *j, struct log_op *op)
