@@ -49,7 +49,7 @@ class Told:
 
     def __init__(self):
         self.acked = [0] * WRITERS
-        self.made = self.asked = self.dropped = self.opened = 0
+        self.made = self.asked = self.dropped = self.alter_asked = self.altered = self.opened = 0
 
     def take(self, text):
         for line in text.splitlines():
@@ -61,11 +61,12 @@ class Told:
             elif word == "opened":
                 self.opened += 1
             else:
-                name = {"made": "made", "drop": "asked", "dropped": "dropped"}[word]
+                name = {"made": "made", "drop": "asked", "dropped": "dropped", "alter": "alter_asked", "altered": "altered"}[word]
                 setattr(self, name, int(numbers[0]))
 
     def words(self):
-        return [",".join(map(str, self.acked)), str(self.made), str(self.asked), str(self.dropped)]
+        return [",".join(map(str, self.acked)),
+                *map(str, (self.made, self.asked, self.dropped, self.alter_asked, self.altered))]
 
 
 def read_all(pipe, parts):
