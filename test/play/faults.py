@@ -143,7 +143,8 @@ NAMES = ("fsync", "fallocate", "ftruncate", "rename", "unlink", "openat")
 
 
 def failed_names_acknowledge_nothing(place):
-    append_sweep(place, NAMES if LONG else ("fsync", "rename", "openat"), "EIO", (1, 2, 14))
+    names = [call for call in NAMES if call != "unlink"]      # nothing is unlinked on a short visit
+    append_sweep(place, names if LONG else ("fsync", "rename", "openat"), "EIO", (1, 2, 14))
     append_sweep(type(place)(place.path("full")), ("ftruncate", "rename", "openat"), "ENOSPC", (1, 2, 14))
 
 
