@@ -50,7 +50,8 @@ static void prepare(struct io *io, void *ctx)
     const struct kind *kind = kind_of(faulting->seed);
     uint64_t nth = 1 + faulting->seed / COUNT_OF(kinds) % NTH_MAX;
     if (kind->call == SIM_CALL_COUNT) {
-        sim_disk_size_set(faulting->disk, 65536 + nth * 8192);
+        sim_disk_size_set(faulting->disk,
+                          8u * 65536 + nth * 8192); /* its reserves find room; what comes later may not */
         return;
     }
     struct sim_fault fault = { .call = kind->call, .sticky = kind->sticky, .status = kind->status };

@@ -137,6 +137,8 @@ static struct unit *topic_change(struct worker *worker)
     for (uint32_t t = 1; t < model->topic_count; t++)
         count += in_use(&model->topics[t]);
     struct unit *unit = model_unit(model, 0);
+    if (model->topic_count == 1 && !unit_may_be_there(model->by_id[model->topics[0].created]))
+        model->topic_count = 0; /* refused by a disk that was full just then: asked again */
     if (model->topic_count == 0) {
         unit_create(model, unit, HOME, CLIENT_COUNT);
         return unit;
@@ -225,7 +227,8 @@ static bool submit(struct worker *worker)
     uint32_t before = point(world);
     model_submitted(model, unit, before);
     enum neap_status status = log_submit(worker->log, &unit->log);
-    worker->budget--;
+    worker->budget -=
+        model->topic_count != 1 || worker->client != 0; /* the first topic is asked for until it is there */
     if (status == NEAP_OK) {
         worker->open_count++;
         return true;
@@ -329,6 +332,7 @@ struct log_options life_options(uint64_t seed)
         .partition_count_max = 256,
         .fact_size_max = 64u << 10,
         .snapshot_size = 16384u << (life_churns(seed) ? 0 : sim_below(&chance, 4)),
+        .clean_ns = (1 + sim_below(&chance, 20)) * NS_PER_MS,
         .idle_mark_ns = (1 + sim_below(&chance, 50)) * NS_PER_MS,
     };
 }

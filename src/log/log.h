@@ -55,6 +55,7 @@ struct log_options {
     uint32_t page_cache_size;     /* memory for pages of index files; 0: 1 MiB */
     uint32_t fact_size_max;       /* bytes of facts and offsets in memory; 0: 16 MiB */
     uint32_t snapshot_size;       /* journal bytes between two snapshots; 0: 128 MiB */
+    int64_t clean_ns;             /* how often it looks for what retention frees and what is dead; 0: 1 s */
     int64_t idle_mark_ns;         /* an idle journal writes its durable mark after this; 0: 200 ms */
     uint64_t scrub_rate;          /* bytes a second of what lies at rest that are read again to verify them; 0: 4 MiB */
     int64_t scrub_delay_ns;       /* from the start on; 0: a minute */
@@ -139,6 +140,13 @@ struct log_op {
     void *partition_;
 };
 
+/* Whose units these are, and so how far into a full disk they may go. */
+enum log_rank {
+    LOG_RANK_PRODUCER, /* new events: stop before the last 10 % of the disk */
+    LOG_RANK_PIPELINE, /* commits, dead letters, outputs of pipelines: stop before the last 2 % */
+    LOG_RANK_HOUSE,    /* deletes, trims, cleaning: to the end */
+};
+
 struct log_unit {
     struct log_op *ops; /* kept until done */
     uint32_t count;     /* 1 .. LOG_UNIT_OP_COUNT_MAX */
@@ -151,17 +159,11 @@ struct log_unit {
     enum neap_status status_;
     uint32_t size_, append_count_;
     bool early_;
+    enum log_rank rank_;
 };
 #define LOG_UNIT_OP_COUNT_MAX 4096u
 #define LOG_UNIT_SIZE_MAX \
     (4u << 20) /* header, names, payloads; less where the first journal file or the tail is smaller */
-
-/* Whose units these are, and so how far into a full disk they may go. */
-enum log_rank {
-    LOG_RANK_PRODUCER, /* new events: stop before the last 10 % of the disk */
-    LOG_RANK_PIPELINE, /* commits, dead letters, outputs of pipelines: stop before the last 2 % */
-    LOG_RANK_HOUSE,    /* deletes, trims, cleaning: to the end */
-};
 
 struct log_client_options {
     enum log_rank rank;
@@ -264,13 +266,14 @@ void log_unwatch(struct log *log, struct io_agent *agent);
 struct log_figures {
     log_position durable, written;
     uint64_t sync_count, entry_count, batch_count, append_size;
-    uint64_t file_count, spare_count, disk_used_size, disk_size;
+    uint64_t file_count, spare_count, archive_count, disk_used_size, disk_size;
     uint64_t recovered_size; /* journal bytes read at start */
     int64_t recovery_ns;
     uint64_t scrubbed_size, scrub_pass_count; /* verified beside all work; how often all of it has been */
     uint64_t damage_count;                    /* found since the start; the list below holds the first of them */
     uint64_t lost_count;                      /* records declared lost that are not trimmed yet */
-    bool full;
+    bool full;              /* no room for another file, by the budget or by the file system */
+    enum log_rank rank_min; /* whose units are still taken: producers' when all is well */
 };
 void log_figures(struct log *log, struct log_figures *ret_figures);
 

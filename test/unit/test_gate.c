@@ -534,6 +534,7 @@ static void a_full_log_is_waited_for(void **state)
     b.options.key.text = b.options.id.text = NULL;
     for (int i = 0; i < 30; i++)
         append_long(900u << 10);
+    sim_run(b.io, NS_PER_S);                          /* the ready files are made */
     sim_disk_size_set(b.disk, sim_disk_used(b.disk)); /* no new journal file from here on */
     bench_gate(&b);
     sim_run(b.io, 30 * NS_PER_S);

@@ -305,7 +305,7 @@ static void a_full_disk_refuses_and_goes_on(void **state)
 {
     struct bench b = bench_new(FILE_SIZE);
     (void)state;
-    b.options.disk_size = 6 * FILE_SIZE;
+    b.options.disk_size = 8 * FILE_SIZE;
     b.options.snapshot_size = FILE_SIZE;
     bench_open(&b);
     struct log_partition p = { topic(&b, "t", 1), 0 };

@@ -67,7 +67,7 @@ struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t rem
 
 /* ---- the list ------------------------------------------------------------------------------------------------------ */
 
-static void free_chain(struct archive *first)
+void archives_free_chain(struct archive *first)
 {
     for (struct archive *a = first, *next; a != NULL; a = next) {
         next = a->next_;
@@ -84,8 +84,8 @@ void archives_fini(struct archives *a)
         free(a->list[i]);
     }
     free(a->list);
-    free_chain(a->prepared);
-    free_chain(a->gone);
+    archives_free_chain(a->prepared);
+    archives_free_chain(a->gone);
     *a = (struct archives){ 0 };
 }
 

@@ -40,6 +40,7 @@ struct archive {
     uint64_t live_at;      /* 1 + what had changed when its living bytes were last counted; 0: never */
     uint64_t live_size;    /* of its batches, then */
     bool bad;              /* damage was met in it: it is left as it is */
+    bool checked;          /* its index has been read whole, and was right */
     struct archive *next_; /* among the prepared or the gone */
 };
 
@@ -66,6 +67,7 @@ enum neap_status replace_decode(struct bytes payload, uint64_t drained, struct r
 struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t removed_count,
                             const struct archive_facts *added, uint32_t added_count);
 
+void archives_free_chain(struct archive *first); /* linked by next_; closes the files */
 void archives_fini(struct archives *a); /* closes the files */
 /* CORRUPT where it removes what is not there, or adds what is. NOMEM. */
 enum neap_status archives_apply(struct archives *a, uint32_t topic_id, const struct replace *r);

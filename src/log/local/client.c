@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define GIVE_UP_NS NS_PER_S /* after a deadline: for the answer that there is no room */
+#define SETTLE_NS (5 * NS_PER_S)
 
 enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
                                  struct log_client **ret_client, struct error *err)
@@ -14,6 +15,7 @@ enum neap_status log_client_open(struct log *log, const struct log_client_option
     if (c == NULL)
         return error_set(err, NEAP_NOMEM, "log client");
     c->log = log;
+    c->rank = options->rank;
     c->inflight_count_max = options->inflight_count_max != 0 ? options->inflight_count_max : 256;
     c->inflight_size_max = options->inflight_size_max != 0 ? options->inflight_size_max : 8u << 20;
     atomic_init(&c->agent, options->agent);
@@ -139,8 +141,21 @@ static bool deletes_its_own(const struct log_unit *unit)
     return false;
 }
 
-static enum neap_status measure(struct log *log, struct log_unit *unit)
+/* Whoever submits it: it ends in more room than there was. */
+static bool gives_room(const struct log_unit *unit)
 {
+    for (uint32_t i = 0; i < unit->count; i++) {
+        enum log_op_kind kind = unit->ops[i].kind;
+        if (kind != LOG_TOPIC_DELETE && kind != LOG_TRIM && kind != LOG_TOPIC_ALTER &&
+            (kind != LOG_OFFSET || !(unit->ops[i].view & LOG_OFFSET_FORGET)))
+            return false;
+    }
+    return true;
+}
+
+static enum neap_status measure(const struct log_client *client, struct log_unit *unit)
+{
+    struct log *log = client->log;
     uint64_t size = ENTRY_HEADER_SIZE;
     unit->append_count_ = 0;
     if (unit->count == 0 || unit->count > LOG_UNIT_OP_COUNT_MAX || deletes_its_own(unit))
@@ -156,12 +171,13 @@ static enum neap_status measure(struct log *log, struct log_unit *unit)
             return NEAP_TOOLARGE;
     }
     unit->size_ = (uint32_t)round_up(size, ENTRY_BOUND);
+    unit->rank_ = gives_room(unit) ? LOG_RANK_HOUSE : client->rank;
     return unit->append_count_ <= log->shared.index_count_max ? NEAP_OK : NEAP_TOOLARGE;
 }
 
 enum neap_status log_submit(struct log_client *c, struct log_unit *unit)
 {
-    enum neap_status status = measure(c->log, unit);
+    enum neap_status status = measure(c, unit);
     if (status != NEAP_OK)
         return status;
     if (c->inflight_count == c->inflight_count_max ||
@@ -194,6 +210,40 @@ uint32_t log_client_work(struct log_client *c)
         sum += (uint32_t)count;
     }
     return sum;
+}
+
+/* ---- the end of an owner ---------------------------------------------------------------------------------------------- */
+
+struct settler {
+    struct io_agent agent;
+    struct log_client *client;
+};
+
+static struct io_agent *exchange_agent(struct log_client *c, struct io_agent *agent);
+
+static uint32_t settler_work(void *ctx, mono_time now)
+{
+    struct settler *s = ctx;
+    (void)now;
+    uint32_t count = log_client_work(s->client);
+    if (s->client->inflight_count == 0)
+        io_agent_leave(&s->agent);
+    return count;
+}
+
+void log_client_settle(struct log_client *c)
+{
+    struct settler s = { .client = c };
+    s.agent = (struct io_agent){ .name = "settler", .work = settler_work, .ctx = &s };
+    if (c->inflight_count == 0 || io_agent_attach(c->log->io, &s.agent, NULL) != NEAP_OK)
+        return;
+    struct io_agent *before = exchange_agent(c, &s.agent);
+    if (io_agent_run(c->log->io, &s.agent, mono_after(io_now(c->log->io), SETTLE_NS), NULL) == NEAP_TIMEOUT) {
+        log_give_up(c->log); /* a disk that is full is waited for no longer; one that stalls is */
+        io_agent_run(c->log->io, &s.agent, MONO_NEVER, NULL);
+    }
+    exchange_agent(c, before);
+    io_agent_stop(&s.agent);
 }
 
 /* ---- waiting, for callers that are no agent ------------------------------------------------------------------------------ */

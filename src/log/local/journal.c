@@ -1,6 +1,7 @@
 #include "log/local/index.h"
 #include "log/local/journal_parts.h"
 #include "log/local/keeper.h"
+#include "log/local/space.h"
 #include "log/local/tail.h"
 #include <stdlib.h>
 
@@ -43,6 +44,7 @@ static bool switch_file(struct journal *j)
         index_begin(s, j->file.sequence);
         j->position = j->file.base + JOURNAL_HEADER_SIZE;
         j->index_count = 0;
+        space_update(j->log);
     }
     io_mutex_drop(s->mutex);
     return ready;
@@ -105,8 +107,8 @@ static void fetch_ahead(const struct log_op *op)
 
 static struct log_unit *next_unit(struct journal *j)
 {
-    struct log_unit *unit = j->held;
-    j->held = NULL;
+    struct log_unit **held = j->held_higher != NULL ? &j->held_higher : &j->held, *unit = *held;
+    *held = NULL;
     if (unit != NULL || (j->taken.at == j->taken.count && !take_some(j)))
         return unit;
     if (j->taken.at + FETCH_AHEAD < j->taken.count)
@@ -114,9 +116,21 @@ static struct log_unit *next_unit(struct journal *j)
     return j->taken.units[j->taken.at++];
 }
 
+/* While a unit waits for a ready file, those of clients of higher rank go before it: what they do may make room. */
+static struct log_unit *higher_unit(struct journal *j, enum log_rank rank)
+{
+    for (uint32_t i = 0; i < CLIENT_COUNT_MAX; i++) {
+        struct log_client *client = atomic_load_explicit(&j->log->clients[i], memory_order_acquire);
+        struct log_unit *unit = NULL;
+        if (client != NULL && client->rank > rank && ring_pop(client->submitted, &unit))
+            return unit;
+    }
+    return NULL;
+}
+
 static bool anything_waits(struct journal *j)
 {
-    if (j->held != NULL || j->taken.at < j->taken.count)
+    if (j->held != NULL || j->held_higher != NULL || j->taken.at < j->taken.count)
         return true;
     for (uint32_t i = 0; i < CLIENT_COUNT_MAX; i++) {
         struct log_client *client = atomic_load_explicit(&j->log->clients[i], memory_order_acquire);
@@ -155,22 +169,49 @@ static bool tail_holds(const struct journal *j, const struct log_unit *unit)
     return !j->syncing.early || j->position + unit->size_ + JOURNAL_PAGE_SIZE - j->syncing.from <= size;
 }
 
-/* Fills `g` with what waits; true when the unit held back needs the next file. */
+/* Else the keeper makes one, or finds that there is no room for it: then whoever may not have the rest is told. */
+static bool next_file_is_there(struct journal *j, const struct log_unit *unit)
+{
+    io_mutex_take(j->log->shared.mutex);
+    bool there = space_may_switch(j->log, unit->rank_);
+    io_mutex_drop(j->log->shared.mutex);
+    if (!there)
+        keeper_wake(j->log->keeper);
+    return there;
+}
+
+/* Held back until the next group. One that goes before another which waits for a file stays before it. */
+static void hold(struct journal *j, struct log_unit *unit, const struct log_unit *waits)
+{
+    if (waits != NULL)
+        j->held_higher = unit;
+    else
+        j->held = unit;
+}
+
+/* Fills `g` with what waits; true when the unit held back goes into the next file. */
 static bool collect(struct journal *j, struct group *g)
 {
     uint64_t room = group_room(j);
-    struct log_unit *unit;
-    while (g->to - g->from < room && (unit = next_unit(j)) != NULL) {
+    struct log_unit *unit, *waits = NULL; /* waits: for a ready file, out of turn */
+    while (g->to - g->from < room &&
+           (unit = waits == NULL ? next_unit(j) : higher_unit(j, waits->client_->rank)) != NULL) {
         bool alone = g->to > g->from && g->to - g->from + unit->size_ > room; /* as a large one goes */
+        bool allowed = unit->rank_ >= atomic_load_explicit(&j->log->shared.rank_min, memory_order_relaxed);
+        bool room_here = !allowed || fits(j, unit);
         if (alone || !tail_holds(j, unit)) {
-            j->held = unit;
+            hold(j, unit, waits);
             break;
         }
-        if (!fits(j, unit)) {
-            j->held = unit;
+        if (!room_here && next_file_is_there(j, unit)) {
+            hold(j, unit, waits);
             return true;
         }
-        enum neap_status status = journal_check_unit(j, unit);
+        if (!room_here && waits == NULL) {
+            j->held = waits = unit;
+            continue;
+        }
+        enum neap_status status = allowed && room_here ? journal_check_unit(j, unit) : NEAP_FULL;
         if (status == NEAP_OK)
             journal_put_unit(j, g, unit);
         else

@@ -43,7 +43,8 @@ struct journal {
     struct io_agent *closer; /* under the mutex: waits for the end of both */
     bool write_stuck;        /* `written` met a full disk and waits to be tried again */
     bool marked;             /* the durable mark is on disk */
-    struct log_unit *held;   /* taken from its client, waiting for the next file */
+    struct log_unit *held;        /* taken from its client, waiting for the next file */
+    struct log_unit *held_higher; /* likewise, of a client of higher rank: it goes first */
     struct {
         struct log_unit *units[TAKE_COUNT];
         uint32_t at, count;

@@ -1,8 +1,10 @@
 #include "log/local/keeper.h"
+#include "log/local/cleaner.h"
 #include "log/local/index.h"
 #include "log/local/journal.h"
 #include "log/local/scrub.h"
 #include "log/local/snapshot.h"
+#include "log/local/space.h"
 #include "log/local/views.h"
 #include <stdlib.h>
 
@@ -26,6 +28,10 @@ struct keeper {
     struct scrub scrub;
     uint8_t *zeros;
     bool waiting, said_waiting;
+    struct cleaner *cleaner;
+    struct log_client *client; /* for what housekeeping has to say in the journal */
+    struct io_timer tick;
+    bool ticking;
 };
 
 static void stop_log(struct keeper *k, struct error *err)
@@ -48,6 +54,7 @@ static void set_full(struct keeper *k, bool full)
     struct shared *s = &k->log->shared;
     io_mutex_take(s->mutex);
     s->full = full;
+    space_update(k->log);
     io_mutex_drop(s->mutex);
     if (k->log->journal != NULL)
         journal_wake(k->log->journal);
@@ -77,14 +84,6 @@ static void drop_spare(struct keeper *k)
         return;
     io_file_close(&k->spare.file);
     io_unlink(k->log->io, k->spare.path, NULL);
-}
-
-static uint64_t used_size(const struct shared *s)
-{
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < s->file_count; i++)
-        size += s->files[i].size;
-    return size;
 }
 
 /* The header of the file that follows the last one; FULL where the budget ends. The last file's room of the budget is for a
@@ -176,6 +175,7 @@ static enum neap_status name_spare(struct keeper *k, struct error *err)
                                                        .salt = k->spare.header.salt,
                                                        .file = file };
     s->full = false;
+    space_update(log);
     io_mutex_drop(s->mutex);
     k->waiting = false;
     if (log->journal != NULL)
@@ -199,7 +199,7 @@ static bool spare_due(struct keeper *k)
 {
     struct shared *s = &k->log->shared;
     io_mutex_take(s->mutex);
-    bool due = s->file_count - s->open_index - 1 < SPARE_COUNT;
+    bool due = s->file_count - s->open_index - 1 < space_ready_count(k->log);
     io_mutex_drop(s->mutex);
     return due;
 }
@@ -213,10 +213,8 @@ static enum neap_status spare_step(struct keeper *k, struct error *err)
         status = fill_spare(k, err);
     else
         status = name_spare(k, err);
-    if (status != NEAP_OK) {
+    if (status != NEAP_OK)
         drop_spare(k);
-        set_full(k, true);
-    }
     return status;
 }
 
@@ -265,89 +263,37 @@ static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct e
                              (unsigned long long)sequence);
 }
 
-/* ---- recycling (rule K2) ------------------------------------------------------------------------------------------------- */
+/* ---- recycling (rule K2): the cleaner says which files are dead ---------------------------------------------------------- */
 
-/* Does any batch of the file belong to a topic that is still there? Reads the index file, outside the mutex. */
-static bool holds_live_batches(struct log *log, struct index_file index)
+static uint32_t count_dead(const struct shared *s) /* under the mutex */
 {
-    uint32_t count;
-    if (index_row_count(index, &count) != NEAP_OK)
-        return true;
-    for (uint32_t i = 0; i < count; i++) {
-        struct index_row row;
-        if (index_load_row(index, i, &row) != NEAP_OK)
-            return true;
-        io_mutex_take(log->shared.mutex);
-        bool live = row.count > 0 && views_topic(&log->shared.views, row.partition.topic_id) != NULL;
-        io_mutex_drop(log->shared.mutex);
-        if (live)
-            return true;
-    }
-    return false;
-}
-
-/* The first sealed file from slot `*at` on that the older snapshot has passed and that may be dead; pinned for us. */
-static bool pin_candidate(struct shared *s, uint32_t *at, struct journal_file *ret_file, uint64_t *ret_deleted)
-{
-    bool found = false;
-    io_mutex_take(s->mutex);
-    for (; *at < s->open_index && !found; (*at)++) {
-        struct journal_file *f = &s->files[*at];
-        if (!f->index_ready || f->pin_count > 0 || f->base + f->size > s->snapshot_position[SNAPSHOT_KEEP - 1] ||
-            f->live_at == s->views.topic_delete_count + 1)
-            continue;
-        f->pin_count++;
-        *ret_file = *f;
-        *ret_deleted = s->views.topic_delete_count;
-        found = true;
-    }
-    io_mutex_drop(s->mutex);
-    return found;
-}
-
-/* How many dead files there are, and the oldest. A file once found alive is looked at again when a topic has gone. */
-static uint32_t find_dead(struct keeper *k, struct journal_file *ret_file)
-{
-    struct shared *s = &k->log->shared;
-    struct journal_file candidate;
-    uint64_t deleted;
     uint32_t count = 0;
-    for (uint32_t at = 0; pin_candidate(s, &at, &candidate, &deleted);) {
-        bool live = holds_live_batches(k->log, (struct index_file){ candidate.index, 0 });
-        io_mutex_take(s->mutex);
-        struct journal_file *f = file_by_sequence(s, candidate.sequence);
-        f->pin_count--;
-        if (live)
-            f->live_at = deleted + 1;
-        bool ours = !live && f->pin_count == 0;
-        io_mutex_drop(s->mutex);
-        if (ours && count++ == 0)
-            *ret_file = candidate;
-    }
+    for (uint32_t i = 0; i < s->open_index; i++)
+        count += s->files[i].dead;
     return count;
 }
 
-/* Takes the oldest dead file out of the log's sight. A reader that looks for its place may pin any file for a moment, also
- * since it was found dead: false, and it is looked for again. */
+/* Takes the oldest dead file that nobody reads out of the log's sight, where there are more than so many. */
 static bool take_dead(struct keeper *k, uint32_t more_than, struct journal_file *ret_file)
 {
     struct shared *s = &k->log->shared;
-    if (find_dead(k, ret_file) <= more_than)
-        return false;
+    bool found = false;
     io_mutex_take(s->mutex);
-    struct journal_file *f = file_by_sequence(s, ret_file->sequence);
-    uint32_t slot = (uint32_t)(f - s->files);
-    must(slot < s->open_index);
-    bool free = f->pin_count == 0;
-    if (free) {
-        memmove(f, f + 1, (s->file_count - slot - 1) * sizeof(*f));
+    for (uint32_t i = 0; i < s->open_index && !found && count_dead(s) > more_than; i++) {
+        struct journal_file *f = &s->files[i];
+        if (!f->dead || f->pin_count > 0)
+            continue;
+        *ret_file = *f;
+        archives_forget_drained(&s->views.archives, f->sequence);
+        memmove(f, f + 1, (s->file_count - i - 1) * sizeof(*f));
         s->file_count--;
         s->open_index--;
         s->change_count++;
+        found = true;
     }
-    s->recycle_due = true; /* there may be more */
+    space_update(k->log);
     io_mutex_drop(s->mutex);
-    return free;
+    return found;
 }
 
 /* It is out of the log's sight; on disk too, first; then a new header with a new salt; then the name of the next spare. */
@@ -387,15 +333,6 @@ static enum neap_status unlink_dead(struct keeper *k, struct journal_file *dead,
                      err);
 }
 
-static bool take_recycle_due(struct shared *s)
-{
-    io_mutex_take(s->mutex);
-    bool due = s->recycle_due;
-    s->recycle_due = false;
-    io_mutex_drop(s->mutex);
-    return due;
-}
-
 /* ---- snapshots ----------------------------------------------------------------------------------------------------------- */
 
 static bool snapshot_due(struct keeper *k)
@@ -431,10 +368,60 @@ static bool recycle(struct keeper *k, struct error *err)
 static bool release(struct keeper *k, struct error *err)
 {
     struct journal_file dead;
-    if (k->spare.file != NULL || !take_recycle_due(&k->log->shared) || !take_dead(k, DEAD_FILE_COUNT_MAX, &dead))
+    if (k->spare.file != NULL || !take_dead(k, DEAD_FILE_COUNT_MAX, &dead))
         return false;
     unlink_dead(k, &dead, err);
     return true;
+}
+
+/* An archive found no room: the last of the ready files gives it its own. The next round tries again. */
+static void make_way(struct keeper *k)
+{
+    struct log *log = k->log;
+    struct shared *s = &log->shared;
+    struct journal_file last = { 0 };
+    io_mutex_take(s->mutex);
+    if (s->file_count > s->open_index + 2) /* one stays for the journal */
+        last = s->files[--s->file_count];
+    io_mutex_drop(s->mutex);
+    if (last.file == NULL)
+        return;
+    char path[PATH_SIZE_MAX];
+    io_file_close(&last.file);
+    io_unlink(log->io, log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)last.sequence), NULL);
+    logging_warn(log->logging, "an archive takes the room of a ready journal file: the disk is full");
+}
+
+static bool clean(struct keeper *k, mono_time now, struct error *err)
+{
+    if (spare_due(k))
+        cleaner_wake(k->cleaner, true);
+    bool worked = cleaner_step(k->cleaner, k->client, now, err);
+    if (err->status == NEAP_FULL) {
+        make_way(k);
+        cleaner_wake(k->cleaner, true);
+        io_mutex_take(k->log->shared.mutex);
+        k->log->shared.recycle_due = true;
+        io_mutex_drop(k->log->shared.mutex);
+    }
+    return worked;
+}
+
+static void ticked(struct io_timer *timer, mono_time now)
+{
+    struct keeper *k = timer->ctx;
+    CHECK_MAGIC(k, KEEPER_MAGIC);
+    io_agent_wake(&k->agent);
+    io_timer_set(&k->tick, mono_after(now, k->log->options.clean_ns));
+}
+
+/* Where there is no room for one, what may have died meanwhile is looked for before the disk is called full. */
+static bool make_spare(struct keeper *k, mono_time now, struct error *err)
+{
+    if (spare_step(k, err) != NEAP_FULL || !cleaner_pending(k->cleaner))
+        return true;
+    *err = (struct error){ 0 };
+    return clean(k, now, err);
 }
 
 static uint32_t keeper_work(void *ctx, mono_time now)
@@ -444,18 +431,22 @@ static uint32_t keeper_work(void *ctx, mono_time now)
     CHECK_MAGIC(k, KEEPER_MAGIC);
     if (log_failed(&k->log->shared))
         return 0;
+    if (!k->ticking)
+        ticked(&k->tick, now);
+    k->ticking = true;
+    log_client_work(k->client);
     uint64_t sequence = sealed_index(&k->log->shared);
     bool worked = true;
-    if (sequence != 0)
+    if (sequence != 0 && !k->waiting)
         index_step(k, sequence, &err);
-    else if (snapshot_due(k))
+    else if (snapshot_due(k) && !k->waiting)
         snapshot_write(k->log, &err);
     else if (spare_due(k) && recycle(k, &err))
         ;
     else if (!k->waiting && spare_due(k))
-        spare_step(k, &err);
-    else
-        worked = release(k, &err);
+        worked = make_spare(k, now, &err);
+    else if (!release(k, &err))
+        worked = !k->waiting && clean(k, now, &err);
     if (err.status != NEAP_OK) {
         step_failed(k, &err, now);
         return 0;
@@ -482,8 +473,10 @@ struct keeper *keeper_new(struct log *log)
     k->agent = (struct io_agent){ .name = "keeper", .work = keeper_work, .ctx = k };
     k->timer = (struct io_timer){ .agent = &k->agent, .fire = try_again, .ctx = k };
     scrub_init(&k->scrub, log, &k->agent);
+    k->tick = (struct io_timer){ .agent = &k->agent, .fire = ticked, .ctx = k };
     k->zeros = calloc(1, fill_size(log));
-    if (k->zeros == NULL)
+    k->cleaner = cleaner_new(log);
+    if (k->zeros == NULL || k->cleaner == NULL)
         keeper_free(&k);
     return k;
 }
@@ -495,6 +488,7 @@ void keeper_free(struct keeper **keeper)
         return;
     drop_spare(k);
     scrub_fini(&k->scrub);
+    cleaner_free(&k->cleaner);
     free(k->zeros);
     k->magic = 0;
     free(k);
@@ -503,15 +497,25 @@ void keeper_free(struct keeper **keeper)
 
 enum neap_status keeper_start(struct keeper *k, struct error *err)
 {
-    enum neap_status status = io_agent_start(k->log->io, &k->agent, err);
+    struct log_client_options options = { .rank = LOG_RANK_HOUSE, .inflight_count_max = 4, .agent = &k->agent };
+    enum neap_status status = log_client_open(k->log, &options, &k->client, err);
+    if (status == NEAP_OK)
+        status = io_agent_start(k->log->io, &k->agent, err);
     if (status == NEAP_OK)
         io_agent_wake(&k->agent);
+    else
+        log_client_close(&k->client);
     return status;
 }
 
 void keeper_stop(struct keeper *k)
 {
     io_agent_stop(&k->agent);
+    if (k->client == NULL)
+        return;
+    log_client_settle(k->client);
+    cleaner_stop(k->cleaner);
+    log_client_close(&k->client);
 }
 
 void keeper_wake(struct keeper *k)

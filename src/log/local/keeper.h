@@ -2,7 +2,7 @@
  *
  * owner    the keeper agent
  * memory   one step's buffer; a snapshot's or an index file's while it is written
- * limits   SPARE_COUNT files ready ahead; disk_size bytes of all files together
+ * limits   space_ready_count() files ready ahead; disk_size bytes of all files together
  * errors   a full disk is said, and tried again each second; a failed sync stops the log as the journal's would
  * promise  K1 a spare has its name, its header and all its blocks on disk before the journal may use it
  *          K2 a file is recycled when every batch in it is dead, the older snapshot has passed it and nobody has it pinned;

@@ -1,5 +1,5 @@
 /* local.c - opening, closing and listing the embedded log. */
-#include "log/local/index.h"
+#include "log/local/archive.h"
 #include "log/local/journal.h"
 #include "log/local/keeper.h"
 #include "log/local/pages.h"
@@ -31,11 +31,14 @@ static struct log_options with_defaults(const struct log_options *given)
         o.page_cache_size = 1u << 20;
     if (o.idle_mark_ns == 0)
         o.idle_mark_ns = 200 * NS_PER_MS;
+    if (o.clean_ns == 0)
+        o.clean_ns = NS_PER_S;
     return o;
 }
 
 struct folder_size {
     struct log *log;
+    const char *folder, *suffix;
     uint64_t size;
 };
 
@@ -45,8 +48,8 @@ static bool add_file_size(void *ctx, const char *name)
     char path[PATH_SIZE_MAX];
     struct io_file_info info;
     uint64_t sequence;
-    if (name_number(name, ".npj", &sequence) &&
-        io_path_info(sum->log->io, log_path(sum->log, path, JOURNAL_FOLDER, "%s", name), &info) == NEAP_OK)
+    if (name_number(name, sum->suffix, &sequence) &&
+        io_path_info(sum->log->io, log_path(sum->log, path, sum->folder, "%s", name), &info) == NEAP_OK)
         sum->size += info.size;
     return true;
 }
@@ -54,9 +57,12 @@ static bool add_file_size(void *ctx, const char *name)
 /* What is free, and what is ours already: so a log does not shrink because it was opened again. */
 static uint64_t room_on_disk(struct log *log)
 {
-    struct folder_size sum = { .log = log };
+    struct folder_size sum = { .log = log, .folder = JOURNAL_FOLDER, .suffix = ".npj" };
     char path[PATH_SIZE_MAX];
     (void)io_dir_list(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), add_file_size, &sum, NULL);
+    sum.suffix = ".npa";
+    sum.folder = ARCHIVE_FOLDER;
+    (void)io_dir_list(log->io, log_path(log, path, ARCHIVE_FOLDER, "%s", ""), add_file_size, &sum, NULL);
     uint64_t free_size = io_dir_free_size(log->io, log->path);
     return free_size != 0 || sum.size != 0 ? free_size + sum.size : 0;
 }
@@ -91,7 +97,21 @@ size_t log_memory_size(const struct log_options *given)
 {
     struct log_options o = with_defaults(given);
     return o.tail_size + 2 * (size_t)o.index_count_max * sizeof(struct index_entry) + o.fact_size_max +
+           (size_t)o.index_count_max * INDEX_ENTRY_SIZE + WRITER_BUFFER_SIZE + /* an archive in the making */
            pages_memory_size(o.page_cache_size) + RECOVERY_STEP_SIZE;
+}
+
+/* Under the mutex. */
+uint64_t used_size(const struct shared *s)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < s->file_count; i++)
+        size += s->files[i].size;
+    for (uint32_t i = 0; i < s->views.archives.count; i++)
+        size += s->views.archives.list[i]->facts.size;
+    for (const struct archive *a = s->views.archives.gone; a != NULL; a = a->next_)
+        size += a->facts.size;
+    return size;
 }
 
 /* ---- open and close --------------------------------------------------------------------------------------------------------- */
@@ -109,7 +129,7 @@ static enum neap_status sync_own_name(struct log *log, struct error *err)
 
 static enum neap_status make_folders(struct log *log, struct error *err)
 {
-    static const char *const folders[] = { JOURNAL_FOLDER, INDEX_FOLDER, SNAPSHOT_FOLDER };
+    static const char *const folders[] = { JOURNAL_FOLDER, INDEX_FOLDER, SNAPSHOT_FOLDER, ARCHIVE_FOLDER };
     char path[PATH_SIZE_MAX];
     enum neap_status status = io_dir_make(log->io, log->path, err);
     if (status == NEAP_OK)
@@ -283,12 +303,15 @@ void log_figures(struct log *log, struct log_figures *ret_figures)
     struct log_figures f = s->figures;
     f.durable.n = f.written.n = s->durable;
     f.file_count = s->open_index + 1;
+    for (uint32_t i = 0; i < s->open_index; i++)
+        f.file_count -= s->files[i].dead; /* the next ready files are made of those */
     f.spare_count = s->file_count - f.file_count;
-    for (uint32_t i = 0; i < s->file_count; i++)
-        f.disk_used_size += s->files[i].size;
+    f.disk_used_size = used_size(s);
+    f.archive_count = s->views.archives.count;
     f.disk_size = log->options.disk_size;
     f.full = s->full;
     f.lost_count = lost_sum(&s->views.lost);
+    f.rank_min = (enum log_rank)atomic_load(&s->rank_min);
     io_mutex_drop(s->mutex);
     *ret_figures = f;
 }

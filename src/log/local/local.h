@@ -19,7 +19,6 @@
 
 #define LOG_MAGIC          0x6c6f6721u
 #define GROUP_SIZE_MAX     (1u << 20) /* one write; a larger unit goes alone */
-#define SPARE_COUNT        2u
 #define SNAPSHOT_KEEP      2u
 #define INDEX_NONE         UINT32_MAX
 #define JOURNAL_FILE_MAX   1024u /* files of one journal; disk / file size is far below it */
@@ -91,7 +90,9 @@ struct journal_file {
     uint64_t end;                 /* sealed: position after its last entry; 0 while open or spare */
     struct io_file *file, *index; /* index: NULL until first looked at */
     uint32_t pin_count;           /* readers and the keeper */
-    uint64_t live_at;             /* 1 + topics deleted when it was last found to hold live batches; 0: never looked */
+    uint64_t live_at;             /* 1 + what had changed when its living batches were last counted; 0: never */
+    bool dead;                    /* every batch in it is dead, or lies in an archive: never again otherwise */
+    bool bad;                     /* damage was met in it: it is left as it is */
     bool index_ready;             /* its index file is on disk and was right when last looked at */
 };
 
@@ -135,12 +136,14 @@ struct shared {
     uint64_t snapshot_sequence;
     struct io_agent *watchers[LOG_WATCH_COUNT_MAX];
     uint64_t change_count;   /* files that went: places in `files` have moved */
-    bool recycle_due;        /* a topic was deleted or a snapshot passed: look for dead files */
     struct {
         struct log_damage list[LOG_DAMAGE_COUNT_MAX];
         uint32_t count;
     } damage;
-    bool full;               /* no room for another spare */
+    bool cleaning;           /* the cleaner looks or copies: nobody is refused for what it may be about to free */
+    bool recycle_due;        /* something died, or a snapshot passed: look for what can be given back */
+    bool full;               /* no room for another ready file */
+    _Atomic uint32_t rank_min; /* units of a lower rank end with FULL; space.h */
     enum neap_status failed; /* OK while it works */
     struct error failure;
     struct log_figures figures;
@@ -180,11 +183,15 @@ struct log_client {
     _Atomic(struct io_agent *) agent;
     uint32_t inflight_count, inflight_count_max;
     size_t inflight_size, inflight_size_max;
+    enum log_rank rank;
     uint32_t index;        /* among log->clients */
     bool closing;          /* under the shared mutex */
     uint32_t abandoned_count; /* of those in flight: log_submit_wait() waits for them no longer */
     uint32_t unsynced_count; /* journal agent only: units written or about to be, which are answered after their sync */
 };
+
+/* Waits until nothing is in flight, on the caller's thread: for an owner whose agent has been stopped. */
+void log_client_settle(struct log_client *client);
 
 static inline struct journal_file *open_file(struct shared *s)
 {
@@ -209,6 +216,7 @@ enum neap_status journal_file_prepare(struct log *log, struct io_file *file, con
                                       struct error *err); /* header written and synced */
 /* The file that holds this position, or NULL. Under the mutex. */
 struct journal_file *file_of(struct shared *s, uint64_t position);
+uint64_t used_size(const struct shared *s); /* of all journal files and archives; under the mutex */
 struct journal_file *file_by_sequence(struct shared *s, uint64_t sequence);
 
 #endif

@@ -1,4 +1,5 @@
 #include "log/local/place.h"
+#include "log/local/archive.h"
 #include "log/local/damage.h"
 #include "log/local/views.h"
 
@@ -247,19 +248,25 @@ static struct archive *pin_nth_archive(struct places *p, uint32_t n)
     return found;
 }
 
+/* An archive whose index cannot be believed may hold it: nothing is passed over for that, it is damage unless another source
+ * has the very batch. */
 static enum neap_status look_in_archives(struct places *p)
 {
     struct archive *a;
+    enum neap_status missed = NEAP_NOTFOUND;
     for (uint32_t n = 0; (a = pin_nth_archive(p, n)) != NULL; n++) {
-        enum neap_status status = take_places(p, (struct index_file){ a->file, a->index_at, p->log->pages },
-                                              (a->facts.flags & ARCHIVE_COMPACTED) != 0);
+        bool gaps = (a->facts.flags & ARCHIVE_COMPACTED) != 0;
+        enum neap_status status = NEAP_CORRUPT;
+        if (archive_check_index(p->log, a))
+            status = take_places(p, (struct index_file){ a->file, a->index_at, p->log->pages }, gaps);
         if (status == NEAP_OK)
             return NEAP_OK;
         unpin(p);
-        if (status != NEAP_NOTFOUND)
+        if (status == NEAP_IO)
             return status;
+        missed = status != NEAP_NOTFOUND ? status : missed;
     }
-    return NEAP_NOTFOUND;
+    return missed;
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------------------------- */

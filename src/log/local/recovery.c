@@ -1,4 +1,5 @@
 #include "log/local/recovery.h"
+#include "log/local/archive.h"
 #include "log/local/index.h"
 #include "log/local/keeper.h"
 #include "log/local/snapshot.h"
@@ -319,6 +320,47 @@ static enum neap_status replay_all(struct recovery *r, struct error *err)
     return status;
 }
 
+/* ---- archives ------------------------------------------------------------------------------------------------------------- */
+
+static void unlink_orphan(struct recovery *r, uint64_t number)
+{
+    if (archives_find(&r->log->shared.views.archives, number) == NULL)
+        archive_unlink(r->log, number); /* begun and never spoken of in the journal, or replaced since (rule A1) */
+}
+
+static bool collect_archive(void *ctx, const char *name)
+{
+    struct recovery *r = ctx;
+    uint64_t number;
+    if (name_number(name, ".npa", &number))
+        unlink_orphan(r, number);
+    return true;
+}
+
+/* One that cannot be opened costs its own events, and they are said; all else is served. */
+static enum neap_status settle_archives(struct recovery *r, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    struct archives *all = &s->views.archives;
+    char path[PATH_SIZE_MAX];
+    archives_free_chain(all->gone);
+    all->gone = NULL;
+    for (uint32_t i = all->drained_count; i > 0; i--)
+        if (file_by_sequence(s, all->drained[i - 1]) == NULL)
+            archives_forget_drained(all, all->drained[i - 1]);
+    for (uint32_t i = 0; i < all->count; i++) {
+        enum neap_status status = archive_open(r->log, all->list[i], err);
+        if (status == NEAP_OK)
+            continue;
+        if (status != NEAP_CORRUPT)
+            return status;
+        all->list[i]->bad = true;
+        logging_error(r->log->logging, "an archive cannot be read; its events are not served",
+                      LOGGING_TEXT("error", err->text));
+    }
+    return io_dir_list(r->log->io, log_path(r->log, path, ARCHIVE_FOLDER, "%s", ""), collect_archive, r, err);
+}
+
 /* The open file is so full that no first entry fits: there must be a next one. */
 static enum neap_status make_room(struct recovery *r, struct error *err)
 {
@@ -345,6 +387,8 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
         status = damaged(r, r->scan.position, "the journal ends before what the snapshot holds,", err);
     if (status == NEAP_OK)
         status = write_again(r, err);
+    if (status == NEAP_OK)
+        status = settle_archives(r, err);
     if (status == NEAP_OK)
         status = make_room(r, err);
     uint64_t boot = r->scan.boot > r->snapshot.boot ? r->scan.boot : r->snapshot.boot;

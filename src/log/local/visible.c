@@ -1,6 +1,7 @@
 /* visible.c - what becomes of units that were written: who is told when, and what readers see from then on. */
 #include "log/local/index.h"
 #include "log/local/journal_parts.h"
+#include "log/local/space.h"
 #include "log/local/tail.h"
 #include "log/local/views.h"
 
@@ -104,6 +105,14 @@ static void apply_append(struct journal *j, struct log_op *op)
     index_add(&j->log->shared, p, j->file.sequence, &entry);
 }
 
+static void something_died(struct log *log) /* under the mutex */
+{
+    if (!log->shared.recycle_due) {
+        log->shared.recycle_due = true;
+        space_update(log);
+    }
+}
+
 static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
 {
     struct views *v = &j->log->shared.views;
@@ -125,7 +134,9 @@ static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
         if (op->kind == LOG_OFFSET || op->kind == LOG_FACT)
             j->fact_reserved -= fact_cost(op->name.size + 9, op->payload.size);
         if (op->kind == LOG_TOPIC_DELETE || op->kind == LOG_TRIM || op->kind == LOG_REPLACE_)
-            j->log->shared.recycle_due = true;
+            something_died(j->log);
+        if (op->kind == LOG_REPLACE_)
+            j->log->shared.change_count++; /* whoever looks for a place looks again */
     }
     return status;
 }

@@ -1,0 +1,572 @@
+#include "log/local/cleaner.h"
+#include "log/local/journal.h"
+#include "log/local/space.h"
+#include "log/local/views.h"
+#include <stdlib.h>
+
+#define ENTRY_ROOM    64u
+#define JOIN_COUNT    8u         /* so many neighbours become one */
+#define JOIN_SIZE_MAX (1u << 30) /* of what comes out */
+
+struct cleaner {
+    struct log *log;
+    struct { /* the round: every sealed file, then every archive, is looked at once */
+        bool on;
+        uint64_t file;    /* sequence of the next to look at */
+        uint64_t archive; /* number of the next */
+        mono_time next;   /* not before */
+        bool urgent;
+    } round;
+    struct rewrite *rewrite;
+    uint64_t drained; /* the journal file in work; 0: archives are */
+    uint64_t numbers[REWRITE_SOURCE_MAX];
+    uint32_t number_count;
+    uint32_t topic_id; /* of the archives in work */
+    bool submitted, ended;
+    struct log_unit unit;
+    struct log_op *ops;
+    uint8_t *payloads;
+};
+
+struct cleaner *cleaner_new(struct log *log)
+{
+    struct cleaner *c = calloc(1, sizeof(*c));
+    if (c != NULL)
+        c->log = log;
+    return c;
+}
+
+bool cleaner_pending(const struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    io_mutex_take(s->mutex);
+    bool pending = s->recycle_due;
+    for (const struct archive *a = s->views.archives.gone; a != NULL; a = a->next_)
+        pending |= a->pin_count == 0;
+    io_mutex_drop(s->mutex);
+    return pending || c->rewrite != NULL || c->submitted || c->round.on;
+}
+
+void cleaner_wake(struct cleaner *c, bool urgent)
+{
+    c->round.urgent |= urgent;
+}
+
+/* ---- how much of it is alive ------------------------------------------------------------------------------------------ */
+
+struct alive {
+    uint64_t size; /* of batches whose topic is there and that end after their partition's start */
+    uint64_t stay; /* of those, what no compaction waits for */
+};
+
+static bool row_state(struct log *log, struct log_partition at, uint64_t *ret_start, bool *ret_compact)
+{
+    struct shared *s = &log->shared;
+    io_mutex_take(s->mutex);
+    const struct topic *t = views_topic(&s->views, at.topic_id);
+    const struct partition *p = views_partition(&s->views, at);
+    if (p != NULL) {
+        *ret_start = p->start;
+        *ret_compact = t->settings.cleanup == LOG_CLEANUP_COMPACT;
+    }
+    io_mutex_drop(s->mutex);
+    return p != NULL;
+}
+
+static enum neap_status add_row(struct index_file index, const struct index_row *row, uint32_t row_count,
+                                uint64_t start, uint64_t enough, uint64_t *size)
+{
+    struct index_entry entries[ENTRY_ROOM];
+    uint32_t number = 0;
+    enum neap_status status = index_find_entry(index, row, row_count, start, &number);
+    while (status == NEAP_OK && number < row->count && *size <= enough) {
+        uint32_t left = row->count - number, count = left < ENTRY_ROOM ? left : ENTRY_ROOM;
+        status = index_load_entries(index, row, row_count, number, entries, count);
+        for (uint32_t i = 0; status == NEAP_OK && i < count; i++)
+            *size += op_size(0, entries[i].size);
+        number += count;
+    }
+    return status;
+}
+
+/* Counts up to `enough`: more of it does not matter. */
+static enum neap_status count_alive(struct log *log, struct index_file index, uint64_t enough, struct alive *ret)
+{
+    uint32_t row_count = 0;
+    struct alive alive = { 0 };
+    enum neap_status status = index_row_count(index, &row_count);
+    for (uint32_t i = 0; i < row_count && status == NEAP_OK && alive.stay <= enough; i++) {
+        struct index_row row;
+        uint64_t start = 0, size = 0;
+        bool compact = false;
+        status = index_load_row(index, i, &row);
+        if (status != NEAP_OK || row.count == 0 || !row_state(log, row.partition, &start, &compact))
+            continue;
+        status = add_row(index, &row, row_count, start, enough, &size);
+        alive.size += size;
+        alive.stay += compact ? 0 : size;
+    }
+    *ret = alive;
+    return status;
+}
+
+/* ---- work on one source, or on several -------------------------------------------------------------------------------- */
+
+static void pin_sources(struct cleaner *c, int by) /* under the mutex */
+{
+    struct shared *s = &c->log->shared;
+    struct journal_file *f = c->drained != 0 ? file_by_sequence(s, c->drained) : NULL;
+    must(c->drained == 0 || f != NULL);
+    if (f != NULL)
+        f->pin_count += (uint32_t)by;
+    for (uint32_t i = 0; i < c->number_count; i++) {
+        struct archive *a = archives_find(&s->views.archives, c->numbers[i]);
+        for (a = a != NULL ? a : s->views.archives.gone; a != NULL && a->facts.number != c->numbers[i];)
+            a = a->next_;
+        must(a != NULL); /* pinned: it may be gone, but it is not away */
+        a->pin_count += (uint32_t)by;
+    }
+}
+
+/* Whatever it was, it is over. */
+static void put_down(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    io_mutex_take(s->mutex);
+    pin_sources(c, -1);
+    io_mutex_drop(s->mutex);
+    rewrite_free(&c->rewrite);
+    free(c->ops);
+    free(c->payloads);
+    c->ops = NULL;
+    c->payloads = NULL;
+    c->drained = 0;
+    c->number_count = 0;
+}
+
+static void drop_prepared(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    io_mutex_take(s->mutex);
+    struct archive *first = s->views.archives.prepared;
+    s->views.archives.prepared = NULL;
+    io_mutex_drop(s->mutex);
+    archives_free_chain(first);
+}
+
+/* Under the mutex: the source in work is left alone from now on. */
+static void mark_bad(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    struct journal_file *f = c->drained != 0 ? file_by_sequence(s, c->drained) : NULL;
+    if (f != NULL)
+        f->bad = true;
+    for (uint32_t i = 0; i < c->number_count; i++) {
+        struct archive *a = archives_find(&s->views.archives, c->numbers[i]);
+        if (a != NULL)
+            a->bad = true;
+    }
+}
+
+static void give_up(struct cleaner *c, struct error *err)
+{
+    if (err->status == NEAP_CORRUPT || err->status == NEAP_TOOLARGE) {
+        logging_error(c->log->logging, "space cannot be given back: what holds it is left as it is",
+                      LOGGING_TEXT("error", err->text));
+        io_mutex_take(c->log->shared.mutex);
+        mark_bad(c);
+        io_mutex_drop(c->log->shared.mutex);
+        *err = (struct error){ 0 };
+    }
+    put_down(c);
+}
+
+static bool begin_file(struct cleaner *c, const struct journal_file *f, struct error *err)
+{
+    struct rewrite_source source = { { f->index, 0, c->log->pages }, f->file, f->base, f->salt };
+    struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
+    c->drained = f->sequence;
+    c->number_count = 0;
+    io_mutex_take(c->log->shared.mutex);
+    pin_sources(c, 1);
+    io_mutex_drop(c->log->shared.mutex);
+    c->rewrite = rewrite_new(c->log, &source, 1, &facts, c->log->shared.index_count_max, NULL);
+    if (c->rewrite == NULL) {
+        put_down(c);
+        error_set(err, NEAP_NOMEM, "drain");
+    }
+    return true;
+}
+
+/* Under the mutex for `list`, `count` neighbours of one topic. */
+static void choose(struct cleaner *c, struct archive *const *list, uint32_t count, struct rewrite_source *ret_sources,
+                   struct archive_facts *ret_facts)
+{
+    c->drained = 0;
+    c->number_count = count;
+    c->topic_id = list[0]->topic_id;
+    *ret_facts = (struct archive_facts){ .first_sequence = list[0]->facts.first_sequence,
+                                         .last_sequence = list[count - 1]->facts.last_sequence,
+                                         .flags = list[0]->facts.flags };
+    for (uint32_t i = 0; i < count; i++) {
+        c->numbers[i] = list[i]->facts.number;
+        ret_facts->flags |= list[i]->facts.flags & ARCHIVE_COMPACTED; /* gaps are legal in it */
+        ret_sources[i] = (struct rewrite_source){
+            { list[i]->file, list[i]->index_at, c->log->pages }, list[i]->file, 0, list[i]->facts.salt
+        };
+    }
+    pin_sources(c, 1);
+}
+
+static bool begin_archives(struct cleaner *c, const struct rewrite_source *sources, const struct archive_facts *facts,
+                           struct error *err)
+{
+    c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, NULL);
+    if (c->rewrite == NULL) {
+        put_down(c);
+        error_set(err, NEAP_NOMEM, "rewrite");
+    }
+    return true;
+}
+
+/* ---- handing it to the journal -------------------------------------------------------------------------------------------- */
+
+static void replaced(struct log_unit *unit, enum neap_status status)
+{
+    struct cleaner *c = unit->ctx;
+    unit->status_ = status;
+    c->ended = true;
+}
+
+/* Opened before they count, so that whoever looks finds them open. */
+static enum neap_status prepare(struct cleaner *c, const struct rewritten *list, uint32_t count, struct error *err)
+{
+    struct shared *s = &c->log->shared;
+    for (uint32_t i = 0; i < count; i++) {
+        struct archive *a = calloc(1, sizeof(*a));
+        if (a == NULL)
+            return error_set(err, NEAP_NOMEM, "archive");
+        a->facts = list[i].facts;
+        a->topic_id = list[i].topic_id;
+        enum neap_status status = archive_open(c->log, a, err);
+        if (status != NEAP_OK) {
+            free(a);
+            return status;
+        }
+        io_mutex_take(s->mutex);
+        a->next_ = s->views.archives.prepared;
+        s->views.archives.prepared = a;
+        io_mutex_drop(s->mutex);
+    }
+    return NEAP_OK;
+}
+
+/* One operation per topic; where nothing of some archives is alive, one that only removes them. */
+static enum neap_status make_ops(struct cleaner *c, const struct rewritten *list, uint32_t count, struct error *err)
+{
+    size_t payload_size = REPLACE_HEADER_SIZE + 8u * c->number_count + REPLACE_ADDED_SIZE;
+    uint32_t op_count = count > 0 ? count : 1;
+    c->ops = calloc(op_count, sizeof(*c->ops));
+    c->payloads = malloc(op_count * payload_size);
+    if (c->ops == NULL || c->payloads == NULL)
+        return error_set(err, NEAP_NOMEM, "replace");
+    for (uint32_t i = 0; i < op_count; i++)
+        c->ops[i] = (struct log_op){
+            .kind = LOG_REPLACE_,
+            .target = { count > 0 ? list[i].topic_id : c->topic_id, 0 },
+            .offset = { c->drained },
+            .payload = replace_encode(c->payloads + i * payload_size, c->numbers, c->number_count,
+                                      count > 0 ? &list[i].facts : NULL, count > 0 ? 1 : 0),
+        };
+    c->unit = (struct log_unit){ .ops = c->ops, .count = op_count, .done = replaced, .ctx = c };
+    return NEAP_OK;
+}
+
+static enum neap_status hand_over(struct cleaner *c, struct log_client *client, struct error *err)
+{
+    const struct rewritten *list = NULL;
+    uint32_t count = rewrite_result(c->rewrite, &list);
+    if (count == 0 && c->drained != 0)
+        return error_set(err, NEAP_REFUSED, "all of it has died meanwhile");
+    enum neap_status status = prepare(c, list, count, err);
+    if (status == NEAP_OK)
+        status = make_ops(c, list, count, err);
+    if (status == NEAP_OK) {
+        c->ended = false;
+        status = log_submit(client, &c->unit);
+        if (status != NEAP_OK)
+            error_set(err, status, "hand over archives: %s", status_text(status));
+    }
+    c->submitted = status == NEAP_OK;
+    if (status != NEAP_OK)
+        drop_prepared(c);
+    return status;
+}
+
+static void finish(struct cleaner *c)
+{
+    enum neap_status status = c->unit.status_;
+    c->submitted = false;
+    if (status == NEAP_OK)
+        rewrite_taken(c->rewrite);
+    else if (status == NEAP_IO || status == NEAP_CLOSED)
+        rewrite_taken(c->rewrite); /* whether the journal holds them is found out at the next start */
+    else
+        drop_prepared(c); /* a topic of it is gone: looked at again */
+    put_down(c);
+}
+
+static bool go_on(struct cleaner *c, struct log_client *client, struct error *err)
+{
+    enum neap_status status = rewrite_step(c->rewrite, err);
+    if (status == NEAP_AGAIN)
+        return true;
+    if (status == NEAP_OK)
+        status = hand_over(c, client, err);
+    if (status == NEAP_REFUSED || status == NEAP_AGAIN || status == NEAP_CLOSED) {
+        *err = (struct error){ 0 };
+        put_down(c);
+    } else if (status != NEAP_OK) {
+        give_up(c, err);
+    }
+    return true;
+}
+
+/* ---- what is to be done ------------------------------------------------------------------------------------------------- */
+
+/* The next sealed file of the round that the older snapshot has passed and that has not been looked at since. */
+static bool next_file(struct cleaner *c, struct journal_file *ret_file, uint64_t *ret_change)
+{
+    struct shared *s = &c->log->shared;
+    bool found = false;
+    io_mutex_take(s->mutex);
+    for (uint32_t i = 0; i < s->open_index && !found; i++) {
+        struct journal_file *f = &s->files[i];
+        if (f->sequence < c->round.file)
+            continue;
+        c->round.file = f->sequence + 1;
+        if (f->base + f->size > s->snapshot_position[SNAPSHOT_KEEP - 1])
+            continue;
+        f->dead |= archives_drained(&s->views.archives, f->sequence);
+        if (f->dead || f->bad || !f->index_ready || f->live_at == s->views.change_count + 1)
+            continue;
+        f->pin_count++;
+        *ret_file = *f;
+        *ret_change = s->views.change_count;
+        found = true;
+    }
+    io_mutex_drop(s->mutex);
+    return found;
+}
+
+static bool look_at_file(struct cleaner *c, struct error *err)
+{
+    struct shared *s = &c->log->shared;
+    struct journal_file look = { 0 };
+    struct alive alive;
+    uint64_t change = 0;
+    if (!next_file(c, &look, &change))
+        return false;
+    enum neap_status status =
+        count_alive(c->log, (struct index_file){ look.index, 0, c->log->pages }, look.size / 2, &alive);
+    io_mutex_take(s->mutex);
+    struct journal_file *f = file_by_sequence(s, look.sequence);
+    f->pin_count--;
+    f->live_at = change + 1;
+    f->dead = status == NEAP_OK && alive.size == 0;
+    bool half = status == NEAP_OK && alive.size > 0 && alive.stay <= look.size / 2 &&
+                s->views.archives.count < ARCHIVE_COUNT_MAX - DRAIN_TOPIC_COUNT_MAX;
+    io_mutex_drop(s->mutex);
+    return half ? begin_file(c, &look, err) : true;
+}
+
+/* The next archive of the round, by number; pinned. */
+static struct archive *next_archive(struct cleaner *c, uint64_t *ret_change)
+{
+    struct shared *s = &c->log->shared;
+    const struct archives *all = &s->views.archives;
+    struct archive *found = NULL;
+    io_mutex_take(s->mutex);
+    for (uint32_t i = 0; i < all->count; i++) {
+        struct archive *a = all->list[i];
+        if (a->facts.number >= c->round.archive && (found == NULL || a->facts.number < found->facts.number))
+            found = a;
+    }
+    if (found != NULL) {
+        c->round.archive = found->facts.number + 1;
+        found->pin_count++;
+        *ret_change = s->views.change_count;
+    }
+    io_mutex_drop(s->mutex);
+    return found;
+}
+
+/* Under the mutex: no journal file that is not drained lies between the two. */
+static bool are_neighbours(struct shared *s, const struct archive *a, const struct archive *b)
+{
+    for (uint32_t i = 0; i < s->open_index; i++) {
+        const struct journal_file *f = &s->files[i];
+        if (f->sequence > a->facts.last_sequence && f->sequence < b->facts.first_sequence && !f->dead &&
+            !archives_drained(&s->views.archives, f->sequence))
+            return false;
+    }
+    return true;
+}
+
+/* Under the mutex: how many from `list[0]` on can become one, and are worth it; 0: none. */
+static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, uint32_t count)
+{
+    struct shared *s = &c->log->shared;
+    uint64_t size = 0, batches = 0, largest = 0;
+    uint32_t n = 0;
+    for (; n < count && n < REWRITE_SOURCE_MAX; n++) {
+        const struct archive *a = list[n];
+        if (a->bad || a->file == NULL || size + a->facts.size > JOIN_SIZE_MAX ||
+            batches + a->facts.batch_count > s->index_count_max || (n > 0 && !are_neighbours(s, list[n - 1], a)))
+            break;
+        size += a->facts.size;
+        batches += a->facts.batch_count;
+        largest = a->facts.size > largest ? a->facts.size : largest;
+    }
+    return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
+}
+
+static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_size, struct error *err)
+{
+    struct shared *s = &c->log->shared;
+    struct rewrite_source sources[REWRITE_SOURCE_MAX];
+    struct archive_facts facts;
+    uint32_t first = 0, at, count;
+    io_mutex_take(s->mutex);
+    uint32_t of_topic = archives_of(&s->views.archives, a->topic_id, &first);
+    struct archive **list = s->views.archives.list + first;
+    for (at = 0; at < of_topic && list[at] != a;)
+        at++;
+    count = at == of_topic || a->bad || a->file == NULL ? 0 : worth_joining(c, list + at, of_topic - at);
+    if (count == 0 && at < of_topic && !a->bad && a->file != NULL && live_size <= a->facts.size / 2)
+        count = 1;
+    if (count > 0)
+        choose(c, list + at, count, sources, &facts);
+    io_mutex_drop(s->mutex);
+    return count > 0 ? begin_archives(c, sources, &facts, err) : true;
+}
+
+static bool look_at_archive(struct cleaner *c, struct error *err)
+{
+    struct shared *s = &c->log->shared;
+    uint64_t change = 0;
+    struct archive *a = next_archive(c, &change);
+    if (a == NULL)
+        return false;
+    struct alive alive = { .size = a->live_size };
+    enum neap_status status = NEAP_OK;
+    if (a->live_at != change + 1 && a->file != NULL && !a->bad)
+        status = count_alive(c->log, (struct index_file){ a->file, a->index_at, c->log->pages }, UINT64_MAX, &alive);
+    bool worked = true;
+    if (status == NEAP_OK)
+        worked = act_on_archive(c, a, alive.size, err);
+    io_mutex_take(s->mutex);
+    a->pin_count--;
+    a->live_at = change + 1;
+    a->live_size = alive.size;
+    io_mutex_drop(s->mutex);
+    return worked;
+}
+
+/* Archives that nothing refers to any more. */
+static bool unlink_gone(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    struct archive *gone = NULL;
+    io_mutex_take(s->mutex);
+    for (struct archive **at = &s->views.archives.gone; *at != NULL && gone == NULL; at = &(*at)->next_) {
+        if ((*at)->pin_count > 0)
+            continue;
+        gone = *at;
+        *at = gone->next_;
+        if (*at == NULL)
+            break;
+    }
+    io_mutex_drop(s->mutex);
+    if (gone == NULL)
+        return false;
+    gone->next_ = NULL;
+    archive_unlink(c->log, gone->facts.number);
+    archives_free_chain(gone);
+    return true;
+}
+
+static bool round_due(struct cleaner *c, mono_time now)
+{
+    struct shared *s = &c->log->shared;
+    if (!c->round.urgent && now.ns < c->round.next.ns)
+        return false;
+    io_mutex_take(s->mutex);
+    bool due = s->recycle_due;
+    s->recycle_due = false;
+    io_mutex_drop(s->mutex);
+    c->round.urgent = false;
+    if (due)
+        c->round.next = mono_after(now, c->log->options.clean_ns);
+    return due;
+}
+
+static bool step(struct cleaner *c, struct log_client *client, mono_time now, struct error *err)
+{
+    if (c->submitted) {
+        if (!c->ended)
+            return false;
+        finish(c);
+        return true;
+    }
+    if (c->rewrite != NULL)
+        return go_on(c, client, err);
+    if (unlink_gone(c))
+        return true;
+    if (!c->round.on) {
+        c->round.on = round_due(c, now);
+        c->round.file = c->round.archive = 0;
+    }
+    if (!c->round.on)
+        return false;
+    if (!look_at_file(c, err) && !look_at_archive(c, err))
+        c->round.on = false;
+    return true;
+}
+
+/* Producers wait while it is at work, and are told when it has ended without having found room. */
+bool cleaner_step(struct cleaner *c, struct log_client *client, mono_time now, struct error *err)
+{
+    struct shared *s = &c->log->shared;
+    bool worked = step(c, client, now, err);
+    bool cleaning = c->round.on || c->rewrite != NULL || c->submitted;
+    io_mutex_take(s->mutex);
+    bool changed = s->cleaning != cleaning;
+    s->cleaning = cleaning;
+    if (changed)
+        space_update(c->log);
+    io_mutex_drop(s->mutex);
+    if (changed && !cleaning)
+        journal_wake(c->log->journal);
+    return worked;
+}
+
+void cleaner_stop(struct cleaner *c)
+{
+    if (c->submitted) { /* the journal has answered it by now, or never will: it belongs to what the journal says */
+        c->submitted = false;
+        if (c->rewrite != NULL)
+            rewrite_taken(c->rewrite);
+    }
+    if (c->rewrite != NULL)
+        put_down(c);
+}
+
+void cleaner_free(struct cleaner **cleaner)
+{
+    if (*cleaner == NULL)
+        return;
+    must((*cleaner)->rewrite == NULL && !(*cleaner)->submitted);
+    free(*cleaner);
+    *cleaner = NULL;
+}

@@ -1,0 +1,65 @@
+#include "log/local/space.h"
+
+#define PIPELINE_PERCENT 8u
+#define HOUSE_PERCENT    2u
+
+/* Ready files that stay for those of higher rank, when one of this rank has taken one. */
+static uint32_t kept_for_higher(const struct log *log, enum log_rank rank)
+{
+    uint64_t count = log->options.disk_size / log->options.file_size;
+    uint32_t house = count >= 12 ? 2 : 1, pipelines = count >= 8 ? 1 : 0;
+    switch (rank) {
+    case LOG_RANK_PRODUCER:
+        return house + pipelines;
+    case LOG_RANK_PIPELINE:
+        return house;
+    case LOG_RANK_HOUSE:
+        break;
+    }
+    return 0;
+}
+
+uint32_t space_ready_count(const struct log *log)
+{
+    return kept_for_higher(log, LOG_RANK_PRODUCER) + 2; /* one to switch into, one in the making */
+}
+
+bool space_may_switch(const struct log *log, enum log_rank rank)
+{
+    const struct shared *s = &log->shared;
+    return s->file_count - s->open_index - 1 > kept_for_higher(log, rank);
+}
+
+/* Bytes of the budget beyond what holds events: ready files are not used yet, dead ones no more. */
+static uint64_t left_size(const struct log *log)
+{
+    const struct shared *s = &log->shared;
+    uint64_t used = used_size(s);
+    for (uint32_t i = s->open_index + 1; i < s->file_count; i++)
+        used -= s->files[i].size;
+    for (uint32_t i = 0; i < s->open_index; i++)
+        used -= s->files[i].dead ? s->files[i].size : 0;
+    return used < log->options.disk_size ? log->options.disk_size - used : 0;
+}
+
+static enum log_rank rank_by_budget(const struct log *log)
+{
+    uint64_t disk = log->options.disk_size, left = left_size(log);
+    uint64_t house = disk / 100 * HOUSE_PERCENT, pipelines = disk / 100 * PIPELINE_PERCENT;
+    return left >= house + pipelines ? LOG_RANK_PRODUCER : left >= house ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
+}
+
+/* No more can be made: whoever could not switch into the next file has come to the end. */
+static enum log_rank rank_by_files(const struct log *log)
+{
+    if (!log->shared.full || space_may_switch(log, LOG_RANK_PRODUCER))
+        return LOG_RANK_PRODUCER;
+    return space_may_switch(log, LOG_RANK_PIPELINE) ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
+}
+
+void space_update(struct log *log)
+{
+    bool waiting = log->shared.cleaning || log->shared.recycle_due;
+    enum log_rank by_budget = waiting ? LOG_RANK_PRODUCER : rank_by_budget(log), by_files = rank_by_files(log);
+    atomic_store(&log->shared.rank_min, (uint32_t)(by_budget > by_files ? by_budget : by_files));
+}

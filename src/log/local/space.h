@@ -1,0 +1,16 @@
+/* space.h - who may still write as the disk fills up: held in ready journal files, so that nobody else can take it.
+ *
+ * owner    pure functions of the shared state, under its mutex
+ * limits   of `disk`: the last 8 % is for commits, dead letters and outputs of pipelines, the last 2 % (two files at least) for
+ *          deletes, trims and cleaning; a budget of few files reserves fewer
+ * promise  whoever is told to stop is told while those of higher rank still have a ready file to write into */
+#ifndef LOG_LOCAL_SPACE_H
+#define LOG_LOCAL_SPACE_H
+
+#include "log/local/local.h"
+
+uint32_t space_ready_count(const struct log *log);               /* files to have ready */
+bool space_may_switch(const struct log *log, enum log_rank rank); /* take the next ready file */
+void space_update(struct log *log);                              /* after anything that changes it: shared.rank_min */
+
+#endif

@@ -1,0 +1,153 @@
+/* test_archive.c - space comes back: what is alive in a half-dead file is found in an archive, in order, through every reopening */
+#include "log_bench.h"
+
+#define FILE_SIZE (64u << 10)
+
+static struct bench cleaning_bench(uint32_t files)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    b.options.disk_size = (uint64_t)files * FILE_SIZE;
+    b.options.snapshot_size = FILE_SIZE;
+    b.options.clean_ns = 10 * NS_PER_MS;
+    return b;
+}
+
+static enum neap_status one(struct bench *b, struct log_op op)
+{
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    return log_submit_wait(b->client, &unit, soon(b));
+}
+
+static struct log_figures figures_of(struct bench *b)
+{
+    struct log_figures figures;
+    log_figures(b->log, &figures);
+    return figures;
+}
+
+/* Until it says so, or ten seconds have passed. */
+static bool comes(struct bench *b, bool (*so)(struct bench *b))
+{
+    for (int i = 0; i < 1000; i++) {
+        if (so(b))
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
+static bool has_archives(struct bench *b)
+{
+    return figures_of(b).archive_count > 0;
+}
+
+static bool has_few_files(struct bench *b)
+{
+    return figures_of(b).file_count <= 6;
+}
+
+static bool has_none(struct bench *b)
+{
+    return figures_of(b).archive_count == 0;
+}
+
+/* One event in four is of the topic that stays. */
+static void mix(struct bench *b, struct log_partition keep, struct log_partition gone, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++) {
+        assert_int_equal(append(b, keep, "k", i, 1, 300, NULL), NEAP_OK);
+        assert_int_equal(append(b, gone, "g", i, 1, 900, NULL), NEAP_OK);
+    }
+}
+
+static void what_lives_is_archived(void **state)
+{
+    struct bench b = cleaning_bench(512);
+    (void)state;
+    bench_open(&b);
+    uint32_t id = topic(&b, "keep", 2), gone = topic(&b, "gone", 1);
+    for (uint64_t i = 0; i < 400; i += 100)
+        for (uint32_t p = 0; p < 2; p++)
+            mix(&b, (struct log_partition){ id, p }, (struct log_partition){ gone, 0 }, i, i + 100);
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = { gone, 0 } }), NEAP_OK);
+    assert_true(comes(&b, has_archives));
+    assert_true(comes(&b, has_few_files));
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t p = 0; p < 2; p++) {
+            assert_int_equal(check_records(&b, (struct log_partition){ id, p }, "k", 0), 400);
+            assert_int_equal(check_records(&b, (struct log_partition){ id, p }, "k", 177), 400);
+        }
+        bench_reopen(&b);
+        assert_true(figures_of(&b).archive_count > 0);
+    }
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = { id, 0 } }), NEAP_OK);
+    assert_true(comes(&b, has_none));
+    bench_end(&b);
+}
+
+/* A reader walks through files that are drained and archives that are joined under its feet. */
+static void a_reader_walks_on(void **state)
+{
+    struct bench b = cleaning_bench(1024);
+    struct log_reader *reader;
+    struct log_batch batch;
+    enum neap_status status;
+    (void)state;
+    bench_open(&b);
+    struct log_partition keep = { topic(&b, "keep", 1), 0 }, gone = { topic(&b, "gone", 1), 0 };
+    mix(&b, keep, gone, 0, 1500);
+    assert_int_equal(log_reader_open(b.log, keep, (log_offset){ 0 }, 4096, &reader, &b.err), NEAP_OK);
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = gone }), NEAP_OK);
+    for (uint64_t next = 0; next < 1500; next += batch.count) {
+        while ((status = log_reader_next(reader, &batch, &b.err)) == NEAP_AGAIN)
+            ;
+        assert_int_equal(status, NEAP_OK);
+        assert_int_equal(batch.base.n, next);
+        if (next % 10 == 0)
+            usleep(2000);
+    }
+    log_reader_close(&reader);
+    assert_true(comes(&b, has_few_files));
+    assert_true(figures_of(&b).archive_count < 20); /* neighbours have been joined */
+    assert_int_equal(check_records(&b, keep, "k", 0), 1500);
+    bench_end(&b);
+}
+
+static bool has_little(struct bench *b)
+{
+    struct log_topic t;
+    struct log_figures f = figures_of(b);
+    must(log_topic_find(b->log, "t", &t) == NEAP_OK);
+    return f.file_count <= 3 && f.archive_count == 0;
+}
+
+static void what_is_trimmed_is_given_back(void **state)
+{
+    struct bench b = cleaning_bench(1024);
+    log_offset start, end;
+    (void)state;
+    bench_open(&b);
+    struct log_partition p = { topic(&b, "t", 1), 0 };
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(append(&b, p, "v", i, 1, 900, NULL), NEAP_OK);
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TRIM, .target = p, .offset = { 990 } }), NEAP_OK);
+    assert_true(comes(&b, has_little));
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(log_partition_range(b.log, p, &start, &end), NEAP_OK);
+        assert_int_equal(start.n, 990);
+        assert_int_equal(end.n, 1000);
+        assert_int_equal(check_records(&b, p, "v", 990), 1000);
+        bench_reopen(&b);
+    }
+    bench_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_lives_is_archived),
+        cmocka_unit_test(a_reader_walks_on),
+        cmocka_unit_test(what_is_trimmed_is_given_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
