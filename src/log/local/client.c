@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #define GIVE_UP_NS NS_PER_S /* after a deadline: for the answer that there is no room */
-#define SETTLE_NS (5 * NS_PER_S)
+#define SETTLE_NS  (5 * NS_PER_S)
 
 enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
                                  struct log_client **ret_client, struct error *err)

@@ -415,13 +415,32 @@ static void ticked(struct io_timer *timer, mono_time now)
     io_timer_set(&k->tick, mono_after(now, k->log->options.clean_ns));
 }
 
+/* A sealed file that the older snapshot has not passed cannot be given back: two snapshots more, and it can. */
+static bool snapshots_hold_files(struct keeper *k)
+{
+    struct shared *s = &k->log->shared;
+    io_mutex_take(s->mutex);
+    const struct journal_file *newest = s->open_index > 0 ? &s->files[s->open_index - 1] : NULL;
+    bool hold =
+        newest != NULL && newest->index_ready && newest->base + newest->size > s->snapshot_position[SNAPSHOT_KEEP - 1];
+    io_mutex_drop(s->mutex);
+    return hold;
+}
+
 /* Where there is no room for one, what may have died meanwhile is looked for before the disk is called full. */
 static bool make_spare(struct keeper *k, mono_time now, struct error *err)
 {
-    if (spare_step(k, err) != NEAP_FULL || !cleaner_pending(k->cleaner))
+    if (spare_step(k, err) != NEAP_FULL)
         return true;
-    *err = (struct error){ 0 };
-    return clean(k, now, err);
+    if (cleaner_pending(k->cleaner)) {
+        *err = (struct error){ 0 };
+        return clean(k, now, err);
+    }
+    if (snapshots_hold_files(k)) {
+        *err = (struct error){ 0 };
+        snapshot_write(k->log, err);
+    }
+    return true;
 }
 
 static uint32_t keeper_work(void *ctx, mono_time now)
