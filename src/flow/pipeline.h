@@ -15,6 +15,7 @@
  *                                                                     uvarint epochs of earlier starts, newest first
  *     partition (source topic, p), key = pipeline name, '\0', "was":  the name whose row in the sink is to be taken over;
  *                                                                     forgotten in the unit that took it over (rename.h)
+ *     partition (source topic, p), key = pipeline name, '\0', "moved": a person has moved it there (moved.h)
  *
  * An owner epoch is the number of the start, and below it 20 bits of chance: a log that was put back to an older state,
  * or a copy at work elsewhere, gives the same numbers, but not the same epochs. So a row of the sink tells whether the
@@ -32,7 +33,7 @@
 #define PIPELINE_LETTER_COUNT_MAX 1024u
 #define PIPELINE_LETTERS_SIZE     (896u << 10)
 #define PIPELINE_KEYS_SIZE        (96u << 10) /* of the facts of one unit */
-#define PIPELINE_OP_COUNT_MAX     (SINK_OP_COUNT_MAX + PIPELINE_LETTER_COUNT_MAX + 3)
+#define PIPELINE_OP_COUNT_MAX     (SINK_OP_COUNT_MAX + PIPELINE_LETTER_COUNT_MAX + 4)
 static_assert(DEAD_LETTER_VALUE_SIZE_MAX + DEAD_LETTER_KEY_SIZE_MAX + DEAD_LETTER_HEADERS_SIZE_MAX +
                       DEAD_LETTER_OWN_SIZE_MAX + BATCH_HEADER_SIZE <=
                   PIPELINE_LETTERS_SIZE,

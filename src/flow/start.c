@@ -185,9 +185,38 @@ static struct start_plan decide_foreign(const struct start_facts *f)
     return plan;
 }
 
+/* The notes were moved by hand, and the sink was not asked. */
+static enum neap_status decide_moved(const struct start_facts *f, struct start_plan *plan, struct error *err)
+{
+    switch (f->rule) {
+    case START_EARLIEST:
+        *plan = plan_earliest(f);
+        return NEAP_OK;
+    case START_COMMITTED:
+        *plan = plan_committed(f);
+        return NEAP_OK;
+    case START_SINK:
+        *plan = plan_from(later_of(f->row.commit_point, f->start), START_LEDGER_ROW);
+        plan->settle = true;
+        plan->letters_until = f->end; /* the move has let go of what was known to be dead */
+        plan->notice = "goes on where the sink is, as `start` says, and not where it was moved to";
+        return NEAP_OK;
+    case START_DEFAULT:
+        break;
+    }
+    return error_set(err, NEAP_CONFLICT,
+                     "it was moved from offset %" PRIu64 " to offset %" PRIu64 ", but the sink has events up to offset "
+                     "%" PRIu64 " (the log ends at %" PRIu64 "). Set `start: committed` to go on at offset %" PRIu64
+                     ", or `start: sink` to go on at offset %" PRIu64,
+                     f->moved_from.n, f->commit_point.n, f->row.commit_point.n, f->end.n, f->commit_point.n,
+                     f->row.commit_point.n);
+}
+
 static enum neap_status decide_row(const struct start_facts *f, struct start_plan *plan, struct error *err)
 {
     bool behind = f->commit_found && f->row.commit_point.n < f->commit_point.n;
+    if (f->moved && f->commit_found && f->row.commit_point.n != f->commit_point.n && f->row.commit_point.n <= f->end.n)
+        return decide_moved(f, plan, err);
     if (f->row_foreign && f->row.commit_point.n <= f->end.n && !(behind && f->rule == START_SINK)) {
         *plan = decide_foreign(f);
         return NEAP_OK;
@@ -224,6 +253,8 @@ enum neap_status start_decide(const struct start_facts *facts, struct start_plan
         status = decide_below_start(f, "the pipeline has processed", f->commit_point, START_LEDGER_FACT, &plan, err);
     else
         plan = plan_from(f->commit_point, START_LEDGER_FACT);
+    if (status == NEAP_OK && f->moved && !f->own_offsets && plan.notice == NULL)
+        plan.notice = "goes on where it was moved to";
     if (status != NEAP_OK)
         return status;
     must(plan.letters_until.n >= plan.from.n || plan.from.n > f->end.n);

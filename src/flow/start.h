@@ -27,6 +27,8 @@ struct start_facts {
     bool commit_found; /* the log's notes */
     log_offset commit_point;
     log_offset start, end; /* what the partition holds, durable: [start, end) */
+    bool moved; /* the log's notes are where a person has put them, and no start has settled that (moved.h) */
+    log_offset moved_from;
     enum start_rule rule;
 };
 

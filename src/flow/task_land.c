@@ -1,5 +1,6 @@
 /* task_land.c - hands batches to the sink, commits what it has landed, buries what it refuses. */
 #include "flow/fate.h"
+#include "flow/moved.h"
 #include "flow/task_parts.h"
 #include <stdlib.h>
 
@@ -78,6 +79,12 @@ void task_commit(struct task *t, log_offset point, uint32_t op_count)
         size_t size = pipeline_was_key(t->was_key, t->p->o.name);
         ops[count++] = (struct log_op){
             .kind = LOG_FACT, .view = LOG_VIEW_START, .target = t->source, .name = { t->was_key, size }
+        };
+    }
+    if (t->moved_pending) {
+        size_t size = moved_key(t->moved_key, t->p->o.name);
+        ops[count++] = (struct log_op){
+            .kind = LOG_FACT, .view = LOG_VIEW_START, .target = t->source, .name = { t->moved_key, size }
         };
     }
     commit_move(&t->done, point);
@@ -163,7 +170,7 @@ uint32_t task_finish_commit(struct task *t)
 {
     if (!task_unit_take(&t->commit_unit))
         return 0;
-    t->was_pending = false;
+    t->was_pending = t->moved_pending = false;
     if (t->land_state == LAND_COMMIT) {
         t->land_state = LAND_IDLE;
         task_publish(t);

@@ -78,7 +78,7 @@ struct task {
     bool row_foreign;
     struct sink_row stranger;
     struct task_backoff ask_backoff;
-    bool was_pending, was_taken, settle_sink, settle_log;
+    bool was_pending, was_taken, moved_pending, settle_sink, settle_log;
     bool commit_found;
     log_offset commit_point; /* the log's note */
     struct start_plan plan;
@@ -112,7 +112,7 @@ struct task {
     struct task_unit commit_unit;
     uint8_t ledger_room[LEDGER_FACT_SIZE_MAX];
     char ledger_key[LEDGER_KEY_SIZE_MAX];
-    uint8_t was_key[LOG_KEY_SIZE_MAX];
+    uint8_t was_key[LOG_KEY_SIZE_MAX], moved_key[LOG_KEY_SIZE_MAX];
 
     struct { /* for any thread, under the mutex */
         struct io_mutex *mutex;

@@ -1,5 +1,6 @@
 /* task_start.c - from "ask the sink" to the first event: where to go on, and the writing down of what was settled. */
 #include "flow/fate.h"
+#include "flow/moved.h"
 #include "flow/task_parts.h"
 #include <inttypes.h>
 
@@ -142,6 +143,12 @@ static uint32_t decide(struct task *t)
         task_stop_with(t, status, "where its topic begins and ends: %s", status_text(status));
         return 1;
     }
+    status = moved_get(t->p->o.log, t->source, t->p->o.name, t->kit->done_set, &facts.moved_from);
+    t->moved_pending = facts.moved = status == NEAP_OK;
+    if (status != NEAP_OK && status != NEAP_NOTFOUND) {
+        task_stop_with(t, status, "that it was moved: %s", status_text(status));
+        return 1;
+    }
     status = log_offset_get(t->p->o.log, t->p->o.name, t->source, t->kit->done_set, &commit);
     t->commit_found = facts.commit_found = status == NEAP_OK && !commit_is_held(commit.done_set);
     if (!t->commit_found)
@@ -162,7 +169,7 @@ static uint32_t decide(struct task *t)
     }
     bool noted = t->commit_found ? t->commit_point.n == t->plan.from.n : t->plan.from.n == 0 && facts.start.n == 0;
     t->settle_sink = facts.own_offsets && (t->plan.settle || t->was_taken);
-    t->settle_log = (t->plan.settle || t->was_pending || !noted) && t->plan.from.n <= facts.end.n;
+    t->settle_log = (t->plan.settle || t->was_pending || t->moved_pending || !noted) && t->plan.from.n <= facts.end.n;
     t->fate_next = t->plan.from;
     t->state = t->plan.letters_until.n > t->plan.from.n ? TASK_SCAN : TASK_FORGET;
     t->scan = (struct letter_scan){ .log = t->p->o.log,
@@ -341,7 +348,7 @@ static uint32_t settle_log(struct task *t, mono_time now)
 {
     uint32_t work = task_unit_work(t, &t->commit_unit, now);
     if (task_unit_take(&t->commit_unit)) {
-        t->was_pending = t->settle_log = false;
+        t->was_pending = t->moved_pending = t->settle_log = false;
     } else if (t->commit_unit.state != UNIT_IDLE) {
         return work;
     } else if (t->settle_log) {
