@@ -1,27 +1,51 @@
 /* args.c - the one table of verbs and flags: parsing reads it, and so does every --help. */
+#include "base/rfc3339.h"
 #include "cli/cli.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 const struct cli_flag_help cli_flag_helps[FLAG_COUNT] = {
-    [FLAG_DATA] = { "data", "DIR", "the node whose data directory this is, running or not" },
-    [FLAG_NODE] = { "node", "PATH", "the running node that listens on this socket" },
-    [FLAG_JSON] = { "json", NULL, "one JSON object a line" },
+    [FLAG_DATA] = { "data", "DIR", "the node whose data directory this is, running or not", .choices = "DIR" },
+    [FLAG_NODE] = { "node", "PATH", "the running node that listens on this socket", .choices = "FILE" },
+    [FLAG_JSON] = { "json", NULL, "one JSON object a line; of send: also the lines that come in" },
     [FLAG_YES] = { "yes", NULL, "do not ask; needed where nobody can be asked" },
     [FLAG_TIMEOUT] = { "timeout", "TIME", "give up after this (250ms, 5s, 2m): exit 7" },
     [FLAG_UNTIL_IDLE] = { "until-idle", NULL, "leave when finite sources are used up and all is committed" },
-    [FLAG_SUMMARY] = { "summary", "json", "print the summary as the last line of standard output" },
-    [FLAG_SUMMARY_FILE] = { "summary-file", "PATH", "write the summary into a file" },
+    [FLAG_SUMMARY] = { "summary", "json", "print the summary as the last line of standard output", .choices = "json" },
+    [FLAG_SUMMARY_FILE] = { "summary-file", "PATH", "write the summary into a file", .choices = "FILE" },
     [FLAG_FAIL_ON_DEAD_LETTERS] = { "fail-on-dead-letters", NULL, "exit 3 when this run made dead letters" },
     [FLAG_STRICT] = { "strict", NULL, "warnings fail, too" },
-    [FLAG_PARTITIONS] = { "partitions", "N", "how many partitions the topic has (default 1)" },
+    [FLAG_PARTITIONS] = { "partitions", "N", "how many partitions the topic has" },
     [FLAG_PARTITION] = { "partition", "N", "only this partition" },
-    [FLAG_KEY] = { "key", "TEXT", "the key of what is appended; it chooses the partition" },
-    [FLAG_FROM] = { "from", "OFFSET", "begin at this offset (default 0)" },
+    [FLAG_KEY] = { "key", "TEXT", "the key of the events; of what is sent it chooses the partition" },
+    [FLAG_FROM] = { "from", "OFFSET", "begin at this offset; tail also: earliest, latest",
+                    .choices = "earliest latest" },
     [FLAG_OFFSET] = { "offset", "OFFSET", "begin at this offset (default 0)" },
-    [FLAG_LIMIT] = { "limit", "N", "at most this many" },
+    [FLAG_LIMIT] = { "limit", "N",
+                     "at most this many; of tail without a place to begin: the last so many (10) of a partition",
+                     .letter = 'n' },
     [FLAG_SECONDS] = { "seconds", "N", "time per measurement (default 1)" },
-    [FLAG_LOG] = { "log", "LEVEL", "debug, info (default), warn, error or off; on standard error" },
-    [FLAG_HELP] = { "help", NULL, "this help" },
+    [FLAG_LOG] = { "log", "LEVEL", "debug, info (default), warn, error or off; on standard error",
+                   .choices = "debug info warn error off" },
+    [FLAG_SINCE] = { "since", "TIME", "what came in since then: 10m ago, or 2026-11-20T10:00Z" },
+    [FLAG_FOLLOW] = { "follow", NULL, "go on with what comes in, until interrupted", .letter = 'f' },
+    [FLAG_TO] = { "to", "PLACE", "an offset, earliest, latest, or a time: 10m ago, or 2026-11-20T10:00Z",
+                  .choices = "earliest latest" },
+    [FLAG_DRY_RUN] = { "dry-run", NULL, "say what would change, and change nothing" },
+    [FLAG_HEADER] = { "header", "NAME=VALUE", "a header of what is sent; may be given again" },
+    [FLAG_CREATE] = { "create", NULL, "make the topic when there is none" },
+    [FLAG_FILE] = { "file", "FILE", "the pipeline file whose node it is", .choices = "FILE" },
+    [FLAG_RETENTION] = { "retention", "TIME",
+                         "how long events are kept: 7d, forever, or done: till all have processed them",
+                         .choices = "done forever" },
+    [FLAG_RETENTION_SIZE] = { "retention-size", "SIZE", "how much of a partition is kept: 10GiB, or any",
+                              .choices = "any" },
+    [FLAG_DURABILITY] = { "durability", "HOW",
+                          "fsync: answered when synced; 50ms: synced within that time of the answer",
+                          .choices = "fsync" },
+    [FLAG_CLEANUP] = { "cleanup", "HOW", "delete what is too old, or compact: keep the newest of each key",
+                       .choices = "delete compact" },
+    [FLAG_HELP] = { "help", NULL, "this help", .letter = 'h' },
 };
 
 #define FIND_AND(more) (FLAGS_FIND | (more))
@@ -34,6 +58,19 @@ const struct cli_verb cli_verbs[] = {
       0, 1, cli_run },
     { "check", "[FILE]", "read FILE and say everything that is wrong with it", "neap check commits.yaml --strict",
       FLAG_BIT(FLAG_STRICT) | FLAG_BIT(FLAG_JSON), 0, 1, cli_check },
+    { "explain", "[FILE]", "the plan of FILE in words: ways, guarantees, and every bound in bytes",
+      "neap explain commits.yaml", FLAG_BIT(FLAG_JSON), 0, 1, cli_explain },
+    { "send", "TOPIC [EVENT...]",
+      "append events: these, or the lines of standard input; says where each is, once durable",
+      "neap send orders '{\"id\":1}' --key anna",
+      FIND_AND(FLAG_BIT(FLAG_FILE) | FLAG_BIT(FLAG_KEY) | FLAG_BIT(FLAG_HEADER) | FLAG_BIT(FLAG_PARTITION) |
+               FLAG_BIT(FLAG_CREATE) | FLAG_BIT(FLAG_JSON)),
+      1, CLI_WORD_COUNT_MAX, cli_send },
+    { "tail", "TOPIC [FILE]", "the last events of a topic, or those from a place or time on",
+      "neap tail orders --since 10m --follow",
+      FIND_AND(FLAG_BIT(FLAG_FROM) | FLAG_BIT(FLAG_SINCE) | FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_KEY) |
+               FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_FOLLOW) | FLAG_BIT(FLAG_JSON)),
+      1, 2, cli_tail },
     { "status", "[FILE]", "the node and its pipelines in figures", "neap status --json", FIND_AND(FLAG_BIT(FLAG_JSON)),
       0, 1, cli_status },
     { "topic list", "[FILE]", "all topics", "neap topic list --data ./data", FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1,
@@ -44,6 +81,11 @@ const struct cli_verb cli_verbs[] = {
       FIND_AND(FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_describe },
     { "topic delete", "NAME [FILE]", "delete a topic and its events", "neap topic delete orders --yes",
       FIND_AND(FLAG_BIT(FLAG_YES) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_delete },
+    { "topic alter", "NAME [FILE]", "change what a topic keeps, how it syncs, how many partitions it has",
+      "neap topic alter orders --retention 7d",
+      FIND_AND(FLAG_BIT(FLAG_PARTITIONS) | FLAG_BIT(FLAG_RETENTION) | FLAG_BIT(FLAG_RETENTION_SIZE) |
+               FLAG_BIT(FLAG_DURABILITY) | FLAG_BIT(FLAG_CLEANUP) | FLAG_BIT(FLAG_YES) | FLAG_BIT(FLAG_JSON)),
+      1, 2, cli_topic_alter },
     { "topic append", "NAME [FILE]", "append each line of standard input; says its offset once it is durable",
       "echo '{\"id\":1}' | neap topic append orders --key anna",
       FIND_AND(FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_KEY) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_topic_append },
@@ -54,6 +96,13 @@ const struct cli_verb cli_verbs[] = {
       FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1, cli_group_list },
     { "group describe", "NAME [FILE]", "a group's position in each partition", "neap group describe commits --json",
       FIND_AND(FLAG_BIT(FLAG_JSON)), 1, 2, cli_group_describe },
+    { "group reset", "GROUP TOPIC [FILE]", "move a group to another place of a topic",
+      "neap group reset orders orders --to 2026-11-20T10:00Z --dry-run",
+      FIND_AND(FLAG_BIT(FLAG_TO) | FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_DRY_RUN) | FLAG_BIT(FLAG_YES) |
+               FLAG_BIT(FLAG_JSON)),
+      2, 3, cli_group_reset },
+    { "group delete", "GROUP [FILE]", "forget a group and how far it has come", "neap group delete old-orders --yes",
+      FIND_AND(FLAG_BIT(FLAG_DRY_RUN) | FLAG_BIT(FLAG_YES) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_group_delete },
     { "dlq list", "[FILE]", "topics of dead letters", "neap dlq list", FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1,
       cli_dlq_list },
     { "dlq show", "TOPIC [FILE]", "dead letters: reason, place and value", "neap dlq show commits.dead --limit 10",
@@ -63,6 +112,8 @@ const struct cli_verb cli_verbs[] = {
       FLAG_BIT(FLAG_JSON), 1, 1, cli_doctor },
     { "bench", "[DIR]", "durable appends against a bare write and sync of the same bytes, in DIR",
       "neap bench --seconds 2", FLAG_BIT(FLAG_SECONDS) | FLAG_BIT(FLAG_JSON), 0, 1, cli_bench },
+    { "completion", "bash|zsh|fish", "a script that lets the shell complete this command's words",
+      "source <(neap completion bash)", 0, 1, 1, cli_completion },
     { "help", "[VERB | exit]", "this list, a verb's help, or the exit codes", "neap help exit", 0, 0, 2, cli_help },
     { "version", "", "the version, and what it was built with", "neap version", 0, 0, 0, cli_version },
     { NULL, NULL, NULL, NULL, 0, 0, 0, NULL },
@@ -168,6 +219,29 @@ static int unknown_verb(struct cli *cli, int count, char **words)
     return CLI_USAGE;
 }
 
+static bool keep_header(struct cli *cli)
+{
+    if (cli->header_count == CLI_HEADER_COUNT_MAX) {
+        say(cli, "--header: an event has at most %u of them here", CLI_HEADER_COUNT_MAX);
+        return false;
+    }
+    cli->headers[cli->header_count++] = cli->flags[FLAG_HEADER];
+    return true;
+}
+
+/* "-n" is "--limit" to those verbs that know it. NULL: no flag of this verb has that letter alone. */
+static char *flag_of_letter(const struct cli *cli, const char *word, char room[32])
+{
+    for (uint32_t f = 0; f < FLAG_COUNT; f++) {
+        bool known = f == FLAG_HELP || (cli->verb->flags & FLAG_BIT(f)) != 0;
+        if (known && cli_flag_helps[f].letter != 0 && cli_flag_helps[f].letter == word[1] && word[2] == '\0') {
+            snprintf(room, 32, "--%s", cli_flag_helps[f].name);
+            return room;
+        }
+    }
+    return NULL;
+}
+
 /* Takes "--name", "--name=value" or "--name value"; answers how many words, or 0 having said why not. */
 static int take_flag(struct cli *cli, int count, char **words)
 {
@@ -179,7 +253,7 @@ static int take_flag(struct cli *cli, int count, char **words)
             continue;
         if (f != FLAG_HELP && !(cli->verb->flags & FLAG_BIT(f)))
             break;
-        if (cli->flags[f] != NULL) {
+        if (cli->flags[f] != NULL && f != FLAG_HEADER) {
             say(cli, "--%s is given twice", flag->name);
             return 0;
         }
@@ -192,6 +266,8 @@ static int take_flag(struct cli *cli, int count, char **words)
             return 0;
         }
         cli->flags[f] = flag->value == NULL ? "" : equals != NULL ? equals + 1 : words[1];
+        if (f == FLAG_HEADER && !keep_header(cli))
+            return 0;
         return flag->value != NULL && equals == NULL ? 2 : 1;
     }
     const char *near = nearest_flag(cli->verb, name);
@@ -216,6 +292,8 @@ static int check_word_count(struct cli *cli)
 
 static bool are_short(struct cli *cli, int count, char **words)
 {
+    if (count > 0 && strcmp(words[0], "send") == 0)
+        return true; /* events are as long as they are; its names are looked at there */
     for (int i = 0; i < count; i++) {
         if (strlen(words[i]) > CLI_WORD_SIZE_MAX) {
             say(cli, "'%.20s...' is longer than %u bytes", words[i], CLI_WORD_SIZE_MAX);
@@ -242,14 +320,15 @@ int cli_parse(struct cli *cli, int count, char **words)
     if (at == 0)
         return unknown_verb(cli, count, words);
     bool only_words = false;
+    char letter[32];
     while (at < count) {
         if (!only_words && strcmp(words[at], "--") == 0) {
             only_words = true;
             at++;
-        } else if (!only_words && strcmp(words[at], "-h") == 0) {
-            cli->flags[FLAG_HELP] = "";
-            at++;
-        } else if (!only_words && words[at][0] == '-' && words[at][1] == '-') {
+        } else if (!only_words && words[at][0] == '-' &&
+                   (words[at][1] == '-' || flag_of_letter(cli, words[at], letter) != NULL)) {
+            if (words[at][1] != '-')
+                words[at] = letter;
             int taken = take_flag(cli, count - at, words + at);
             if (taken == 0)
                 return CLI_USAGE;
@@ -286,7 +365,7 @@ bool cli_number(struct cli *cli, enum cli_flag flag, uint64_t most, uint64_t *nu
     return true;
 }
 
-bool cli_duration(struct cli *cli, enum cli_flag flag, int64_t *ns)
+static bool read_duration(const char *text, int64_t *ns)
 {
     static const struct {
         const char *unit;
@@ -296,9 +375,6 @@ bool cli_duration(struct cli *cli, enum cli_flag flag, int64_t *ns)
                   { "m", 60 * NS_PER_S },
                   { "h", 3600 * NS_PER_S },
                   { "d", 86400 * NS_PER_S } };
-    const char *text = cli->flags[flag];
-    if (text == NULL)
-        return true;
     char *end;
     double n = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
     for (uint32_t i = 0; n > 0 && n < 1e9 && i < COUNT_OF(units); i++) {
@@ -307,6 +383,41 @@ bool cli_duration(struct cli *cli, enum cli_flag flag, int64_t *ns)
             return true;
         }
     }
+    return false;
+}
+
+bool cli_duration(struct cli *cli, enum cli_flag flag, int64_t *ns)
+{
+    const char *text = cli->flags[flag];
+    if (text == NULL || read_duration(text, ns))
+        return true;
     say(cli, "--%s: '%s' is no time such as 250ms, 5s, 2m or 1h", cli_flag_helps[flag].name, text);
+    return false;
+}
+
+/* People leave the seconds out: 2026-11-20T10:00Z. */
+static bool read_moment(const char *text, wall_time *ret_time)
+{
+    static const size_t minutes_size = sizeof "2026-11-20T10:00" - 1;
+    char whole[48];
+    if (rfc3339_read(bytes_of_text(text), ret_time))
+        return true;
+    if (strlen(text) <= minutes_size || strlen(text) > sizeof whole - 4 || text[minutes_size] == ':')
+        return false;
+    snprintf(whole, sizeof whole, "%.*s:00%s", (int)minutes_size, text, text + minutes_size);
+    return rfc3339_read(bytes_of_text(whole), ret_time);
+}
+
+bool cli_time(struct cli *cli, enum cli_flag flag, const char *text, wall_time *ret_time)
+{
+    int64_t ns;
+    if (read_duration(text, &ns)) {
+        ret_time->ms = io_wall(cli->io).ms - ns / NS_PER_MS;
+        return true;
+    }
+    if (read_moment(text, ret_time))
+        return true;
+    say(cli, "--%s: '%s' is neither a time such as 2026-11-20T10:00Z nor so long ago: 10m", cli_flag_helps[flag].name,
+        text);
     return false;
 }

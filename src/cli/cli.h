@@ -2,7 +2,8 @@
  *
  * owner    main(); one thread
  * memory   struct cli; tables and lines as they are printed
- * limits   CLI_WORD_COUNT_MAX words beside flags, each of CLI_WORD_SIZE_MAX; an answer line of CLI_LINE_SIZE_MAX
+ * limits   CLI_WORD_COUNT_MAX words beside flags, names and values of flags of CLI_WORD_SIZE_MAX; an answer line of
+ *          CLI_LINE_SIZE_MAX
  * errors   become exit codes by cli_exit_of(), and one line "neap: ..." on standard error
  * promise  standard output is the answer, standard error the talk; colour and progress only on a terminal */
 #ifndef CLI_CLI_H
@@ -13,7 +14,8 @@
 #include "base/json.h"
 #include "io/io.h"
 
-#define CLI_WORD_COUNT_MAX 4u
+#define CLI_WORD_COUNT_MAX 1024u
+#define CLI_HEADER_COUNT_MAX 16u         /* of one event that is sent */
 #define CLI_WORD_SIZE_MAX  4096u         /* of a word or a flag's value; paths are no longer, either */
 #define CLI_LINE_SIZE_MAX  (16u << 20)
 #define CLI_TIMEOUT_NS     (30 * NS_PER_S) /* of one question, where --timeout says nothing else */
@@ -36,9 +38,10 @@ enum cli_exit {
 enum cli_flag {
     FLAG_DATA, FLAG_NODE, FLAG_JSON, FLAG_YES, FLAG_TIMEOUT, FLAG_UNTIL_IDLE, FLAG_SUMMARY, FLAG_SUMMARY_FILE,
     FLAG_FAIL_ON_DEAD_LETTERS, FLAG_STRICT, FLAG_PARTITIONS, FLAG_PARTITION, FLAG_KEY, FLAG_FROM, FLAG_OFFSET, FLAG_LIMIT,
-    FLAG_SECONDS, FLAG_LOG, FLAG_HELP, FLAG_COUNT
+    FLAG_SECONDS, FLAG_LOG, FLAG_SINCE, FLAG_FOLLOW, FLAG_TO, FLAG_DRY_RUN, FLAG_HEADER, FLAG_CREATE, FLAG_FILE,
+    FLAG_RETENTION, FLAG_RETENTION_SIZE, FLAG_DURABILITY, FLAG_CLEANUP, FLAG_HELP, FLAG_COUNT
 };
-#define FLAG_BIT(flag) (1u << (flag))
+#define FLAG_BIT(flag) (1ull << (flag))
 #define FLAGS_FIND     (FLAG_BIT(FLAG_DATA) | FLAG_BIT(FLAG_NODE) | FLAG_BIT(FLAG_TIMEOUT))
 
 struct cli;
@@ -46,7 +49,7 @@ struct cli_verb {
     const char *name;             /* "topic create" */
     const char *words;            /* "NAME [FILE]" */
     const char *summary, *example;
-    unsigned flags;
+    uint64_t flags;
     uint32_t word_count_min, word_count_max;
     int (*run)(struct cli *cli);  /* answers the exit code */
 };
@@ -58,6 +61,8 @@ struct cli {
     const char *words[CLI_WORD_COUNT_MAX];
     uint32_t word_count;
     const char *flags[FLAG_COUNT]; /* NULL: not given; "" for one without a value */
+    const char *headers[CLI_HEADER_COUNT_MAX]; /* --header, each one given */
+    uint32_t header_count;
     struct out *out;
     bool colour_out, colour_err;
 };
@@ -67,6 +72,8 @@ struct cli {
 extern const struct cli_verb cli_verbs[]; /* the last one has no name */
 struct cli_flag_help {
     const char *name, *value, *text;      /* value NULL: takes none */
+    char letter;                          /* -n for --limit; 0: none */
+    const char *choices;                  /* "json": what the shell offers; "FILE", "DIR": names of those */
 };
 extern const struct cli_flag_help cli_flag_helps[FLAG_COUNT];
 
@@ -74,6 +81,10 @@ extern const struct cli_flag_help cli_flag_helps[FLAG_COUNT];
 int  cli_parse(struct cli *cli, int count, char **words);
 bool cli_number(struct cli *cli, enum cli_flag flag, uint64_t most, uint64_t *number); /* untouched when not given; false: said */
 bool cli_duration(struct cli *cli, enum cli_flag flag, int64_t *ns);
+/* "10m": so long ago; or a time, 2026-11-20T10:00Z or any RFC 3339. */
+bool cli_time(struct cli *cli, enum cli_flag flag, const char *text, wall_time *ret_time);
+/* On a terminal a person is asked `question`; elsewhere nobody can be, and only --yes will do: CLI_USAGE. CLI_OK: go on. */
+int  cli_confirm(struct cli *cli, const char *destroys, const char *question);
 int  cli_help(struct cli *cli);
 void cli_help_verb(struct cli *cli, const struct cli_verb *verb);
 int  cli_version(struct cli *cli);
@@ -112,6 +123,13 @@ int cli_group_list(struct cli *cli);
 int cli_group_describe(struct cli *cli);
 int cli_dlq_list(struct cli *cli);
 int cli_dlq_show(struct cli *cli);
+int cli_topic_alter(struct cli *cli);
+int cli_group_reset(struct cli *cli);
+int cli_group_delete(struct cli *cli);
+int cli_explain(struct cli *cli);
+int cli_tail(struct cli *cli);
+int cli_send(struct cli *cli);
+int cli_completion(struct cli *cli);
 int cli_doctor(struct cli *cli);
 int cli_bench(struct cli *cli);
 

@@ -155,6 +155,7 @@ static const struct table_column topic_columns[] = {
 static const struct table_column partition_columns[] = {
     { "topic", "topic", false, false },
     { "partition", "partition", true, false },
+    { "start", "start", true, false },
     { "end", "end", true, false },
 };
 
@@ -195,31 +196,12 @@ int cli_topic_create(struct cli *cli)
     return list(cli, &request, 1, true, topic_columns, COUNT_OF(topic_columns), said_row);
 }
 
-/* On a terminal a person is asked; elsewhere nobody can be, and only --yes will do. */
-static int confirm(struct cli *cli)
-{
-    struct io_file *in = io_standard(cli->io, 0);
-    if (cli->flags[FLAG_YES] != NULL)
-        return CLI_OK;
-    if (!io_is_terminal(in) || !io_is_terminal(io_standard(cli->io, 2))) {
-        say(cli, "topic delete destroys events: say --yes");
-        return CLI_USAGE;
-    }
-    char answer[16];
-    size_t size = 0;
-    say_raw(cli, "delete topic %s and all its events? [y/N] ", cli->words[0]);
-    if (io_read_next(in, answer, sizeof answer, MONO_NEVER, &size) != NEAP_OK || size == 0 ||
-        (answer[0] != 'y' && answer[0] != 'Y')) {
-        say(cli, "nothing was deleted");
-        return CLI_NO;
-    }
-    return CLI_OK;
-}
-
 int cli_topic_delete(struct cli *cli)
 {
     struct request request;
-    int code = confirm(cli);
+    char question[CLI_WORD_SIZE_MAX + 64];
+    snprintf(question, sizeof question, "delete topic %s and all its events?", cli->words[0]);
+    int code = cli_confirm(cli, "events", question);
     if (code != CLI_OK)
         return code;
     request_begin(&request, "topic delete");

@@ -135,6 +135,26 @@ int say_error(struct cli *cli, const struct error *err)
     return cli_exit_of(err->status);
 }
 
+int cli_confirm(struct cli *cli, const char *destroys, const char *question)
+{
+    struct io_file *in = io_standard(cli->io, 0);
+    if (cli->flags[FLAG_YES] != NULL)
+        return CLI_OK;
+    if (!io_is_terminal(in) || !io_is_terminal(io_standard(cli->io, 2))) {
+        say(cli, "%s destroys %s: say --yes", cli->verb->name, destroys);
+        return CLI_USAGE;
+    }
+    char answer[16];
+    size_t size = 0;
+    say_raw(cli, "%s [y/N] ", question);
+    if (io_read_next(in, answer, sizeof answer, MONO_NEVER, &size) != NEAP_OK || size == 0 ||
+        (answer[0] != 'y' && answer[0] != 'Y')) {
+        say(cli, "nothing was changed");
+        return CLI_NO;
+    }
+    return CLI_OK;
+}
+
 static uint32_t rest_work(void *ctx, mono_time now)
 {
     (void)ctx;

@@ -115,6 +115,12 @@ int session_open(struct session *s, struct cli *cli, const char *file, bool writ
     return CLI_OK;
 }
 
+void session_release(struct session *s)
+{
+    log_close(&s->log);
+    s->running = false;
+}
+
 void session_close(struct session *s)
 {
     log_close(&s->log);
@@ -155,8 +161,10 @@ static void take_line(struct session *s, struct bytes line)
     static const char mark[] = "{\"end\":";
     if (line.size >= sizeof mark - 1 && memcmp(line.at, mark, sizeof mark - 1) == 0)
         take_end(s, line);
-    else if (!s->ended)
+    else if (!s->ended) {
+        s->said_something = true;
         s->each(s, s->ctx, line);
+    }
 }
 
 static bool keep_bytes(struct session *s, struct bytes bytes)
@@ -267,6 +275,8 @@ static int ask_patiently(struct session *s, struct bytes request, struct bytes b
             say(s->cli, "no answer within the time given: too many ask at once");
             return CLI_TIMEOUT;
         }
+        if (code != CLI_OK && error.status == NEAP_NOTFOUND && s->follows && s->running)
+            return SESSION_GONE;
         if (code != CLI_OK || (*ret_status != NEAP_OK && *ret_status != NEAP_TIMEOUT && !out_is_closed(s->cli))) {
             error.status = code != CLI_OK ? error.status : *ret_status;
             int said = say_error(s->cli, &error);
@@ -284,6 +294,7 @@ int session_ask(struct session *s, struct bytes request, struct bytes body,
     s->ctx = ctx;
     s->more = false;
     s->line_size = 0;
+    s->said_something = false;
     int code = ask_patiently(s, request, body, &status);
     if (code != CLI_OK)
         return code;
@@ -294,6 +305,8 @@ int session_ask(struct session *s, struct bytes request, struct bytes body,
         say(s->cli, "no answer within the time given");
         return CLI_TIMEOUT;
     }
+    if (!s->ended && s->follows && !s->said_something)
+        return SESSION_GONE;
     if (!s->ended) {
         say(s->cli, "the node hung up in the middle of its answer");
         return CLI_SURROUNDINGS;
@@ -325,10 +338,37 @@ void request_text(struct request *r, const char *name, const char *text)
     json_write_text(&r->w, bytes_of_text(text));
 }
 
-void request_number(struct request *r, const char *name, uint64_t number)
+void request_flag(struct request *r, const char *name)
 {
     request_name(r, name);
-    json_write_int(&r->w, (int64_t)number);
+    write_bytes(&r->w, BYTES("true"));
+}
+
+void request_pairs(struct request *r, const char *name, const char *const *pairs, uint32_t count)
+{
+    if (count == 0)
+        return;
+    request_name(r, name);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *equals = strchr(pairs[i], '=');
+        must(equals != NULL);
+        write_u8(&r->w, i == 0 ? '{' : ',');
+        json_write_text(&r->w, (struct bytes){ (const uint8_t *)pairs[i], (size_t)(equals - pairs[i]) });
+        write_u8(&r->w, ':');
+        json_write_text(&r->w, bytes_of_text(equals + 1));
+    }
+    write_u8(&r->w, '}');
+}
+
+void request_int(struct request *r, const char *name, int64_t number)
+{
+    request_name(r, name);
+    json_write_int(&r->w, number);
+}
+
+void request_number(struct request *r, const char *name, uint64_t number)
+{
+    request_int(r, name, (int64_t)number);
 }
 
 struct bytes request_end(struct request *r)
@@ -352,4 +392,49 @@ struct bytes line_text(struct json_value line, const char *name)
     if (!json_get(line, bytes_of_text(name), &v) || json_kind(v) != JSON_TEXT)
         return (struct bytes){ (const uint8_t *)"", 0 };
     return json_text(v);
+}
+
+/* 7d, 36h, 90m, 5s, 250ms: the largest unit that leaves nothing over. */
+static const char *time_text(uint64_t ms, char room[32])
+{
+    static const struct {
+        uint64_t ms;
+        const char *name;
+    } units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 1, "ms" } };
+    for (uint32_t i = 0; i < COUNT_OF(units); i++) {
+        if (ms % units[i].ms != 0 || ms < units[i].ms)
+            continue;
+        snprintf(room, 32, "%llu%s", (unsigned long long)(ms / units[i].ms), units[i].name);
+        break;
+    }
+    return room;
+}
+
+static bool is_limited(struct json_value line, const char *name)
+{
+    struct json_value v;
+    return json_get(line, bytes_of_text(name), &v) && json_kind(v) == JSON_INT && json_int(v) >= 0;
+}
+
+const char *line_settings(struct json_value line, char room[LINE_SETTINGS_SIZE])
+{
+    char time[32] = "0ms", size[32], interval[32] = "0ms";
+    bool done = bytes_equal(line_text(line, "retention"), BYTES("done"));
+    bool timed = is_limited(line, "retention_ms"), sized = is_limited(line, "retention_size");
+    uint64_t interval_ms = line_number(line, "interval_ms");
+    time_text(line_number(line, "retention_ms"), time);
+    cli_size_text(size, line_number(line, "retention_size"));
+    time_text(interval_ms, interval);
+    snprintf(room, LINE_SETTINGS_SIZE, "%s%s%s%s%s%s%s%s", done ? "kept until processed" : "kept ",
+             done    ? ""
+             : timed ? time
+             : sized ? ""
+                     : "forever",
+             done || !sized ? ""
+             : timed        ? ", at most "
+                            : "up to ",
+             done || !sized ? "" : size, done || !sized ? "" : " a partition",
+             bytes_equal(line_text(line, "cleanup"), BYTES("compact")) ? ", the newest of each key" : "",
+             interval_ms > 0 ? ", synced within " : ", synced before the answer", interval_ms > 0 ? interval : "");
+    return room;
 }

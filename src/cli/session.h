@@ -18,6 +18,8 @@ struct session {
     char data[SESSION_PATH_SIZE_MAX];     /* empty: only a socket is known */
     char socket[SESSION_PATH_SIZE_MAX];
     bool writes, running;
+    bool follows;                         /* a node that ends is no error: session_ask() answers SESSION_GONE */
+    bool said_something;                  /* of the answer at hand */
     struct log *log;                      /* NULL while a running node answers */
     int64_t timeout_ns;
     struct config_disk disk;              /* as the pipeline file says */
@@ -31,9 +33,13 @@ struct session {
     void *ctx;
 };
 
+#define SESSION_GONE (-1) /* said nothing */
+
 /* `file`: the pipeline file given, or NULL. Answers CLI_OK, or an exit code having said why. */
 int  session_open(struct session *s, struct cli *cli, const char *file, bool writes);
 void session_close(struct session *s);
+/* Lets the directory go, or forgets the node: the next question looks for it anew. */
+void session_release(struct session *s);
 /* Every answer line but the end goes to `each`, without its newline. Answers an exit code, having said why. */
 int  session_ask(struct session *s, struct bytes request, struct bytes body,
                  void (*each)(struct session *s, void *ctx, struct bytes line), void *ctx);
@@ -45,11 +51,18 @@ struct request {
 };
 void         request_begin(struct request *r, const char *verb);
 void         request_text(struct request *r, const char *name, const char *text);
+void         request_flag(struct request *r, const char *name);
+/* {"name":"value"} of "name=value" words; each has its "=". */
+void         request_pairs(struct request *r, const char *name, const char *const *pairs, uint32_t count);
+void         request_int(struct request *r, const char *name, int64_t number);
 void         request_number(struct request *r, const char *name, uint64_t number);
 struct bytes request_end(struct request *r);
 
 /* Members of an answer line that was parsed; a missing one is 0 or empty. */
 uint64_t     line_number(struct json_value line, const char *name);
+#define LINE_SETTINGS_SIZE 192u
+/* What a topic keeps and how it syncs, in words. */
+const char  *line_settings(struct json_value line, char room[LINE_SETTINGS_SIZE]);
 struct bytes line_text(struct json_value line, const char *name);
 
 #endif

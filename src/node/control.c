@@ -12,6 +12,7 @@
 #define CONTROL_MAGIC 0x4354524cu
 #define REQUEST_NS    (10 * NS_PER_S) /* for a client to say what it wants */
 #define OPEN_NS       (10 * NS_PER_S)
+#define LOOK_NS       (25 * NS_PER_MS) /* how late somebody who follows a topic may see what is new */
 
 struct connection {
     struct control *control;
@@ -31,6 +32,8 @@ struct control {
     struct io_agent agent;
     struct io_listener *listener;
     struct log_client *client;
+    struct io_timer look; /* again, for those who wait for something new */
+    bool looking;
     struct connection connections[CONTROL_CONNECTION_COUNT_MAX];
     uint32_t refused_count;               /* told to come back later, not yet gone */
     bool listened, finished;              /* the agent's own */
@@ -246,9 +249,18 @@ static void wake_waiter(struct control *control)
     io_mutex_drop(control->mutex);
 }
 
+static void look_again(struct io_timer *timer, mono_time now)
+{
+    struct control *control = timer->ctx;
+    (void)now;
+    control->looking = false;
+    io_agent_wake(&control->agent);
+}
+
 static void start_listening(struct control *control)
 {
     control->listened = true;
+    control->look = (struct io_timer){ .agent = &control->agent, .fire = look_again, .ctx = control };
     struct log_client_options options = { .inflight_count_max = CONTROL_CONNECTION_COUNT_MAX,
                                           .agent = &control->agent };
     if (log_client_open(control->options.log, &options, &control->client, &control->error) == NEAP_OK)
@@ -277,7 +289,6 @@ static uint32_t control_work(void *ctx, mono_time now)
 {
     struct control *control = ctx;
     CHECK_MAGIC(control, CONTROL_MAGIC);
-    (void)now;
     if (!control->listened)
         start_listening(control);
     if (control->finished || control->client == NULL) {
@@ -286,6 +297,7 @@ static uint32_t control_work(void *ctx, mono_time now)
         return 0;
     }
     uint32_t work = log_client_work(control->client);
+    bool waiting = false;
     for (uint32_t i = 0; i < CONTROL_CONNECTION_COUNT_MAX; i++) {
         struct connection *c = &control->connections[i];
         if (!c->used || c->job == NULL)
@@ -294,9 +306,15 @@ static uint32_t control_work(void *ctx, mono_time now)
             connection_free(c);
         else if (c->waiting && !job_is_busy(c->job))
             connection_answer(c);
+        waiting = waiting || (c->used && c->waiting);
+    }
+    if (waiting && !control->looking) {
+        control->looking = true;
+        io_timer_set(&control->look, mono_after(now, LOOK_NS));
     }
     if (atomic_load(&control->closing) && finish(control) && log_client_inflight(control->client) == 0) {
         log_client_close(&control->client);
+        io_timer_cancel(&control->look);
         control->finished = true;
         return 1;
     }

@@ -17,13 +17,21 @@
  *     verb             members                                  answers, one line each
  *     status                                                    the node, what is damaged, then each pipeline
  *     topic list                                                topics
- *     topic describe   topic                                    partitions
- *     topic create     topic, count (partitions)                the topic
+ *     topic describe   topic, [wait], [seen]                    partitions; after `wait` ms, or as soon as their ends add
+ *                                                               up to more than `seen`
+ *     topic create     topic, count (partitions), [if_missing]  the topic
+ *     topic alter      topic, [count], [retention], [cleanup],  the topic
+ *                      [retention_ms], [retention_size], [interval_ms]
  *     topic delete     topic                                    the topic
- *     topic append     topic, [partition], [key], count, body   what was appended, once it is durable
- *     topic read       topic, partition, from, limit            records; the end line has "next" and "more"
+ *     topic append     topic, [partition], [key], [headers],    what was appended, in its order, once it is durable
+ *                      [json], [framed], [from], count, body
+ *     topic read       topic, partition, from, limit, [key]     records; the end line has "next" and "more"
+ *                      or instead of from: last, time, or to
  *     group list                                                groups
  *     group describe   group                                    its partitions
+ *     group reset      group, topic, [partition], [dry_run],    partitions, with old and new commit points
+ *                      from or time or "to":"earliest"|"latest"
+ *     group delete     group, [dry_run]                         the group
  *     dlq list                                                  dead letter topics
  *     dlq show         topic, partition, from, limit            dead letters; "next" and "more" */
 #ifndef NODE_CONTROL_H
@@ -37,6 +45,8 @@
 #define CONTROL_ROOM_SIZE            65536u
 #define CONTROL_BODY_SIZE_MAX        (RECORD_SIZE_MAX + CONTROL_ROOM_SIZE) /* one record fits, many small ones too */
 #define CONTROL_APPEND_COUNT_MAX     4096u                                 /* lines of one append */
+#define CONTROL_HEADER_COUNT_MAX     16u                                   /* of each event of an append */
+#define CONTROL_WAIT_MS_MAX          20000u                                /* for something new */
 #define CONTROL_READ_SIZE_MAX        (4u << 20) /* of values in one answer; the client asks again from "next" */
 #define CONTROL_PATIENCE_NS          (60 * NS_PER_S)
 #define CONTROL_SOCKET_NAME          "neap.sock"

@@ -50,6 +50,18 @@ bool node_reader_left(struct node *n)
     return left;
 }
 
+const char *node_user_of_topic(const struct node *n, const struct log_topic *topic)
+{
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        const struct node_pipeline *np = &n->pipelines[i];
+        const struct config_sink *sink = &np->config->sink;
+        bool writes = sink->kind == CONFIG_SINK_TOPIC && strcmp(sink->topic, topic->name) == 0;
+        if (np->topic.id == topic->id || np->dead.id == topic->id || writes)
+            return np->config->name;
+    }
+    return NULL;
+}
+
 struct sums {
     uint64_t in_log; /* events since the pipeline began */
     uint64_t ends;   /* events since the topic began */

@@ -13,10 +13,13 @@ const struct job_verb job_verbs[] = {
     { "topic describe", false, true, false, job_topic_describe },
     { "topic create", true, true, false, job_topic_create },
     { "topic delete", true, true, false, job_topic_delete },
+    { "topic alter", true, true, false, job_topic_alter },
     { "topic append", true, true, false, job_topic_append },
     { "topic read", false, true, false, job_topic_read },
     { "group list", false, false, false, job_group_list },
     { "group describe", false, false, true, job_group_describe },
+    { "group reset", true, true, true, job_group_reset },
+    { "group delete", true, false, true, job_group_delete },
     { "dlq list", false, false, false, job_dlq_list },
     { "dlq show", false, true, false, job_dlq_show },
     { NULL, false, false, false, NULL },
@@ -56,6 +59,57 @@ static bool get_number(struct job *job, struct json_value request, const char *n
     }
     *ret_number = (uint64_t)json_int(v);
     return true;
+}
+
+static bool get_bool(struct json_value request, const char *name)
+{
+    struct json_value v;
+    return json_get(request, bytes_of_text(name), &v) && json_kind(v) == JSON_BOOL && json_bool(v);
+}
+
+/* Names and values are copied: the parser is needed for what is appended. */
+static void get_headers(struct job *job, struct json_value request)
+{
+    struct json_value headers, value;
+    struct bytes name;
+    if (!json_get(request, BYTES("headers"), &headers) || json_kind(headers) != JSON_OBJECT)
+        return;
+    job->headers_room = malloc(CONTROL_ROOM_SIZE);
+    if (job->headers_room == NULL) {
+        error_set(&job->error, NEAP_NOMEM, "out of memory");
+        return;
+    }
+    struct writer w = writer_of(job->headers_room, CONTROL_ROOM_SIZE);
+    for (uint64_t cursor = 0; json_next(headers, &cursor, &name, &value);) {
+        if (job->header_count == CONTROL_HEADER_COUNT_MAX || json_kind(value) != JSON_TEXT) {
+            error_set(&job->error, NEAP_BADINPUT, "headers are at most %u texts", CONTROL_HEADER_COUNT_MAX);
+            return;
+        }
+        struct bytes text = json_text(value);
+        struct record_header *header = &job->headers[job->header_count++];
+        *header = (struct record_header){ { w.at, name.size }, { w.at + name.size, text.size } };
+        write_bytes(&w, name);
+        write_bytes(&w, text);
+    }
+    must(!w.full); /* the request was no longer */
+}
+
+static void get_place(struct job *job, struct json_value request)
+{
+    char to[16] = "";
+    uint64_t time_ms = 0;
+    if (get_number(job, request, "time", INT64_MAX, &time_ms)) {
+        job->time.ms = (int64_t)time_ms;
+        job->place = JOB_PLACE_TIME;
+    }
+    if (!get_text(job, request, "to", to, sizeof to))
+        return;
+    if (strcmp(to, "earliest") == 0)
+        job->place = JOB_PLACE_EARLIEST;
+    else if (strcmp(to, "latest") == 0)
+        job->place = JOB_PLACE_LATEST;
+    else
+        error_set(&job->error, NEAP_BADINPUT, "'to' is neither earliest nor latest");
 }
 
 static void find_verb(struct job *job, const char *name)
@@ -98,6 +152,16 @@ static void read_request(struct job *job, struct bytes line)
     job->has_count = get_number(job, request, "count", UINT32_MAX, &job->count);
     get_number(job, request, "from", INT64_MAX, &job->from);
     get_number(job, request, "body", CONTROL_BODY_SIZE_MAX, &job->body_size);
+    job->dry_run = get_bool(request, "dry_run");
+    job->json = get_bool(request, "json");
+    job->framed = get_bool(request, "framed");
+    job->if_missing = get_bool(request, "if_missing");
+    get_headers(job, request);
+    job_settings_read(job, request);
+    get_number(job, request, "last", INT64_MAX, &job->last);
+    get_number(job, request, "wait", CONTROL_WAIT_MS_MAX, &job->wait_ms);
+    get_number(job, request, "seen", INT64_MAX, &job->seen);
+    get_place(job, request);
     if (!get_number(job, request, "limit", INT64_MAX, &job->limit))
         job->limit = INT64_MAX;
     if (job->error.status == NEAP_OK)
@@ -219,8 +283,30 @@ static void unit_done(struct log_unit *unit, enum neap_status status)
 
 enum job_state job_submit(struct job *job)
 {
+    return job_submit_ops(job, &job->op, 1);
+}
+
+bool job_unit_ended(struct job *job)
+{
+    bool ended = job->unit_done;
+    must(!job->unit_busy && (!ended || job->unit_status == NEAP_OK));
+    job->unit_done = false;
+    return ended;
+}
+
+enum job_state job_unit_failed(struct job *job, const char *what, const char *name)
+{
+    struct error health = { 0 };
+    must(job->unit_status != NEAP_OK);
+    if (log_health(job->context.log, &health) != NEAP_OK)
+        return job_fail(job, health.status, "%s '%s': %s", what, name, health.text);
+    return job_fail(job, job->unit_status, "%s '%s': %s", what, name, status_text(job->unit_status));
+}
+
+enum job_state job_submit_ops(struct job *job, struct log_op *ops, uint32_t count)
+{
     must(!job->unit_busy && !job->unit_done);
-    job->unit = (struct log_unit){ .ops = &job->op, .count = 1, .done = unit_done, .ctx = job };
+    job->unit = (struct log_unit){ .ops = ops, .count = count, .done = unit_done, .ctx = job };
     enum neap_status status = log_submit(job->context.client, &job->unit);
     if (status == NEAP_AGAIN)
         return JOB_WAIT;
@@ -264,7 +350,11 @@ void job_free(struct job **job)
     CHECK_MAGIC(*job, JOB_MAGIC);
     must(!(*job)->unit_busy);
     job_records_free(&(*job)->records);
-    free((*job)->batch_room);
+    job_alter_free(&(*job)->alter);
+    job_append_free(&(*job)->append);
+    free((*job)->headers_room);
+    free((*job)->reset);
+    free((*job)->deletion);
     free((*job)->entries);
     free((*job)->pipelines);
     json_parser_free(&(*job)->parser);

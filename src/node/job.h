@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "flow/ledger.h"
+#include "log/batch.h"
 #include "node/control.h"
 
 #define JOB_LINE_SIZE_MAX    8192u
@@ -17,7 +18,11 @@
 #define JOB_PIPELINE_COUNT_MAX 256u
 
 struct job;
-struct job_records; /* job_records.c */
+struct job_records;  /* job_records.c */
+struct job_alter;    /* job_topic_alter.c */
+struct job_append;   /* job_append.c */
+struct job_reset;    /* job_group_reset.c */
+struct job_deletion; /* job_group_delete.c */
 
 enum job_state {
     JOB_MORE,  /* the room is full: call again */
@@ -55,6 +60,13 @@ struct job_pipeline {
     uint32_t topic_id;   /* where its facts lie */
 };
 
+enum job_place { JOB_PLACE_OFFSET, JOB_PLACE_EARLIEST, JOB_PLACE_LATEST, JOB_PLACE_TIME };
+
+struct job_settings { /* job_settings.c: those of a topic that are to change */
+    struct log_topic_settings to;
+    bool has_retention, has_time, has_size, has_cleanup, has_interval;
+};
+
 struct job {
     uint32_t magic;
     struct control_context context;
@@ -66,7 +78,14 @@ struct job {
     /* what was asked */
     char topic_name[LOG_NAME_SIZE_MAX + 1], group_name[LOG_NAME_SIZE_MAX + 1];
     char key[LOG_KEY_SIZE_MAX + 1];
-    bool has_partition, has_key, has_count;
+    bool has_partition, has_key, has_count, dry_run, json, framed, if_missing;
+    enum job_place place;   /* of `from`, or of `time` */
+    wall_time time;
+    struct record_header headers[CONTROL_HEADER_COUNT_MAX]; /* of each event that is appended */
+    uint32_t header_count;
+    uint8_t *headers_room;
+    uint64_t last, wait_ms, seen; /* read: only so many before the end; describe: wait until there is something new */
+    mono_time wait_until;
     uint64_t partition, from, limit, count, body_size;
     struct bytes body;
 
@@ -90,7 +109,11 @@ struct job {
     uint32_t damage_index;
 
     struct job_records *records;    /* NULL until a verb reads */
-    uint8_t *batch_room;            /* of an append */
+    struct job_settings changes;
+    struct job_alter *alter;
+    struct job_append *append;
+    struct job_reset *reset;
+    struct job_deletion *deletion;
 
     /* a unit in the log */
     struct log_op op;
@@ -106,13 +129,29 @@ enum job_state job_end(struct job *job);
 bool           job_has_room(const struct writer *w);        /* for one line of a listing */
 void           job_print(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void           job_print_text(struct writer *w, const char *text); /* as a JSON text */
-/* Submits the one op as a unit. Done: unit_done. */
+/* Submits the one op as a unit, or several; kept until it is done: unit_done. */
 enum job_state job_submit(struct job *job);
+enum job_state job_submit_ops(struct job *job, struct log_op *ops, uint32_t count);
+/* A unit has ended well since this was last asked; the next one may be submitted. */
+bool           job_unit_ended(struct job *job);
+/* Ends the job with what became of its unit; a log that has stopped says why, the unit may only know that it is closed. */
+enum job_state job_unit_failed(struct job *job, const char *what, const char *name);
+/* False: a pipeline of the group's name is at work in this node; the job has failed with that. */
+bool           job_group_is_free(struct job *job);
+/* The first offset of what was appended at `time` or after it; the end, where there is nothing. */
+enum neap_status job_offset_at(struct job *job, struct log_partition partition, log_offset *ret_offset,
+                               struct error *err);
 /* The name of a topic id, or "?" when it is gone. */
 const char    *job_topic_name(struct job *job, uint32_t topic_id);
 uint64_t       job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition);
 
 void           job_records_end(struct job *job, struct writer *w);   /* "next" and "more" of the end line */
+void           job_settings_read(struct job *job, struct json_value request);
+void           job_settings_apply(const struct job_settings *changes, struct log_topic_settings *settings);
+void           job_settings_write(struct writer *w, const struct log_topic_settings *settings); /* members, each with its comma */
+void           job_write_topic(struct job *job, struct writer *w, const struct log_topic *topic);
+void           job_alter_free(struct job_alter **alter);
+void           job_append_free(struct job_append **append);
 void           job_records_free(struct job_records **records);
 
 extern const struct job_verb job_verbs[]; /* the last one has no name */
@@ -121,11 +160,14 @@ enum job_state job_status(struct job *job, struct writer *w);
 enum job_state job_topic_list(struct job *job, struct writer *w);
 enum job_state job_topic_describe(struct job *job, struct writer *w);
 enum job_state job_topic_create(struct job *job, struct writer *w);
+enum job_state job_topic_alter(struct job *job, struct writer *w);
 enum job_state job_topic_delete(struct job *job, struct writer *w);
 enum job_state job_topic_append(struct job *job, struct writer *w);
 enum job_state job_topic_read(struct job *job, struct writer *w);
 enum job_state job_group_list(struct job *job, struct writer *w);
 enum job_state job_group_describe(struct job *job, struct writer *w);
+enum job_state job_group_reset(struct job *job, struct writer *w);
+enum job_state job_group_delete(struct job *job, struct writer *w);
 enum job_state job_dlq_list(struct job *job, struct writer *w);
 enum job_state job_dlq_show(struct job *job, struct writer *w);
 

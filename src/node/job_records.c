@@ -2,8 +2,10 @@
  *
  * A line is a list of pieces: literal text, and bytes of the record that are copied or escaped as room comes free. So a
  * record of a megabyte needs no line buffer of six. The bytes stay valid until the reader's next batch. */
+#include "base/base64.h"
 #include "base/must.h"
 #include "base/rfc3339.h"
+#include "base/utf8.h"
 #include "flow/dead_letter.h"
 #include "node/job.h"
 #include <stdarg.h>
@@ -15,10 +17,13 @@
 #define SLICE_SIZE_MAX  1024u /* of text escaped in one go; each byte may become six */
 #define SLICE_ROOM_MIN  64u
 #define DEAD_READ_SIZE  65536u
+#define RECORD_COST     16u /* of one that is passed over, as bytes: an answer is bounded in what it looks at, too */
+
+enum piece_form { PIECE_PLAIN, PIECE_ESCAPED, PIECE_BASE64 };
 
 struct piece {
     struct bytes bytes;
-    bool escaped;
+    enum piece_form form;
 };
 
 struct job_records {
@@ -56,13 +61,13 @@ void job_records_end(struct job *job, struct writer *w)
 
 /* ---- pieces ---- */
 
-static void add(struct job_records *r, struct bytes bytes, bool escaped)
+static void add(struct job_records *r, struct bytes bytes, enum piece_form form)
 {
     must(r->piece_count < PIECE_COUNT_MAX);
-    r->pieces[r->piece_count++] = (struct piece){ bytes, escaped };
+    r->pieces[r->piece_count++] = (struct piece){ bytes, form };
 }
 
-#define ADD(r, literal) add((r), BYTES(literal), false)
+#define ADD(r, literal) add((r), BYTES(literal), PIECE_PLAIN)
 
 static void add_printed(struct job_records *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void add_printed(struct job_records *r, const char *format, ...)
@@ -76,13 +81,13 @@ static void add_printed(struct job_records *r, const char *format, ...)
     struct bytes printed = { r->writer.at, (size_t)size };
     write_bytes(&r->writer, (struct bytes){ (const uint8_t *)text, (size_t)size });
     must(!r->writer.full);
-    add(r, printed, false);
+    add(r, printed, PIECE_PLAIN);
 }
 
 static void add_text(struct job_records *r, struct bytes text)
 {
     ADD(r, "\"");
-    add(r, text, true);
+    add(r, text, PIECE_ESCAPED);
     ADD(r, "\"");
 }
 
@@ -90,6 +95,28 @@ static void add_member(struct job_records *r, const char *name, struct bytes tex
 {
     add_printed(r, ",\"%s\":", name);
     add_text(r, text);
+}
+
+static bool is_text(struct bytes bytes)
+{
+    size_t at = 0;
+    for (size_t size; at < bytes.size; at += size) {
+        size = utf8_size(bytes.at + at, bytes.size - at);
+        if (size == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Text as far as it can be read; bytes that are none come a second time, letter for letter. */
+static void add_bytes(struct job_records *r, const char *name, struct bytes bytes)
+{
+    add_member(r, name, bytes);
+    if (is_text(bytes))
+        return;
+    add_printed(r, ",\"%s_base64\":\"", strcmp(name, "text") == 0 ? "value" : name);
+    add(r, bytes, PIECE_BASE64);
+    ADD(r, "\"");
 }
 
 /* How much of the text fits an escaped slice, not cutting through a character. */
@@ -111,7 +138,13 @@ static bool write_some(struct job_records *r, const struct piece *piece, struct 
     struct bytes rest = { piece->bytes.at + r->piece_at, piece->bytes.size - r->piece_at };
     if (room < SLICE_ROOM_MIN)
         return false;
-    if (!piece->escaped) {
+    if (piece->form == PIECE_BASE64) {
+        size_t most = room / 4 * 3, size = rest.size < most ? rest.size : most; /* cut where no padding is due */
+        base64_write(w, (struct bytes){ rest.at, size });
+        r->piece_at += size;
+        return true;
+    }
+    if (piece->form == PIECE_PLAIN) {
         size_t size = rest.size < room ? rest.size : room;
         write_bytes(w, (struct bytes){ rest.at, size });
         r->piece_at += size;
@@ -160,12 +193,12 @@ static void add_headers(struct job_records *r, const struct record *record)
         if (i > 0)
             ADD(r, ",");
         ADD(r, "\"");
-        add(r, header.name, true);
+        add(r, header.name, PIECE_ESCAPED);
         if (header.value.at == NULL) {
             ADD(r, "\":null");
         } else {
             ADD(r, "\":\"");
-            add(r, header.value, true);
+            add(r, header.value, PIECE_ESCAPED);
             ADD(r, "\"");
         }
     }
@@ -183,9 +216,9 @@ static void add_value(struct job *job, const struct record *record)
                memchr(record->value.at, '\r', record->value.size) == NULL &&
                json_parse(job->parser, record->value, &root) == NEAP_OK) {
         ADD(r, ",\"value\":");
-        add(r, record->value, false);
+        add(r, record->value, PIECE_PLAIN);
     } else {
-        add_member(r, "text", record->value);
+        add_bytes(r, "text", record->value);
     }
 }
 
@@ -196,7 +229,7 @@ static void add_place(struct job *job, const struct record *record)
                 (unsigned long long)job->partition, (unsigned long long)record->offset,
                 rfc3339_write(time, (wall_time){ record->time_ms }));
     if (record->key.at != NULL)
-        add_member(job->records, "key", record->key);
+        add_bytes(job->records, "key", record->key);
 }
 
 static void show_record(struct job *job, const struct record *record)
@@ -238,6 +271,23 @@ static void show_dead_letter(struct job *job, const struct record *record)
 
 /* ---- reading ---- */
 
+/* From where to where. What comes in meanwhile is for the next question. */
+static enum neap_status find_range(struct job *job, struct job_records *r, struct error *err)
+{
+    struct log_partition at = { job->topic.id, (uint32_t)job->partition };
+    log_offset start = { 0 }, end = { 0 }, from = { job->from };
+    enum neap_status status = log_partition_range(job->context.log, at, &start, &end);
+    if (status == NEAP_OK && job->place == JOB_PLACE_TIME)
+        status = job_offset_at(job, at, &from, err);
+    else if (job->place == JOB_PLACE_LATEST)
+        from = end;
+    if (job->last > 0)
+        from.n = end.n > job->last ? end.n - job->last : 0;
+    r->next = from.n > start.n ? from.n : start.n;
+    r->end = end.n;
+    return status == NEAP_OK ? NEAP_OK : error_set(err, status, "where it begins: %s", status_text(status));
+}
+
 static enum job_state open_records(struct job *job)
 {
     if (log_topic_find(job->context.log, job->topic_name, &job->topic) != NEAP_OK)
@@ -249,14 +299,12 @@ static enum job_state open_records(struct job *job)
     if (r == NULL)
         return job_fail(job, NEAP_NOMEM, "read: out of memory");
     r->writer = writer_of(r->text, sizeof r->text);
-    r->next = job->from;
     codec_room_init(&r->unpack, BATCH_UNPACKED_SIZE_MAX);
-    /* What is durable now; what comes meanwhile is for the next question. */
-    r->end = job_partition_end(job, job->topic.id, (uint32_t)job->partition);
     struct error error = { 0 };
-    enum neap_status status =
-        log_reader_open(job->context.log, (struct log_partition){ job->topic.id, (uint32_t)job->partition },
-                        (log_offset){ job->from }, 0, &r->reader, &error);
+    enum neap_status status = find_range(job, r, &error);
+    if (status == NEAP_OK)
+        status = log_reader_open(job->context.log, (struct log_partition){ job->topic.id, (uint32_t)job->partition },
+                                 (log_offset){ r->next }, 0, &r->reader, &error);
     if (status != NEAP_OK)
         return job_fail(job, status, "%s", error.text);
     return JOB_MORE;
@@ -345,8 +393,10 @@ static enum job_state read_records(struct job *job, struct writer *w,
         if (status != NEAP_OK)
             return job_fail(job, status, "%s", error.text);
         r->next = record.offset + 1;
+        r->read_size += record.value.size + record.key.size + record.headers.size + RECORD_COST;
+        if (job->has_key && !bytes_equal(record.key, bytes_of_text(job->key)))
+            continue;
         r->count++;
-        r->read_size += record.value.size + record.key.size + record.headers.size;
         show(job, &record);
     }
 }

@@ -44,6 +44,8 @@ enum neap_status node_run(struct node *node, void (*tick)(void *ctx, struct node
 void             node_stop(struct node *node);
 void             node_close(struct node **node);
 bool             node_reader_left(struct node *node);    /* of standard output; the node then drains and leaves. Any thread */
+/* A pipeline that reads, fills or writes the topic; NULL: none does. */
+const char      *node_user_of_topic(const struct node *node, const struct log_topic *topic);
 struct log      *node_log(struct node *node);
 uint32_t         node_pipeline_count(const struct node *node);
 void             node_pipeline_figures(struct node *node, uint32_t index,

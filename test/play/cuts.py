@@ -8,7 +8,7 @@ again. Two kinds of life end so:
 
 - neap-power (test/power), a producer inside which the log runs: it says on a pipe what it was told durable, and the next
   life compares all that is there with it. Files of 64 to 256 KiB, so that they switch, are snapshotted and used again.
-- neap run, a pipeline from a file beside the disk into SQLite on it (with a write-ahead log or a rollback journal), while neap topic append puts lines into a topic and
+- neap run, a pipeline from a file beside the disk into SQLite on it, while neap topic append puts lines into a topic and
   says which are durable. After some cuts the books are compared.
 
 Where a file system cannot be mounted nothing is tried, and that is said. The moments depend on the machine; everything else
@@ -20,7 +20,6 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -50,7 +49,7 @@ class Told:
 
     def __init__(self):
         self.acked = [0] * WRITERS
-        self.made = self.asked = self.dropped = self.alter_asked = self.altered = self.opened = 0
+        self.made = self.asked = self.dropped = self.opened = 0
 
     def take(self, text):
         for line in text.splitlines():
@@ -62,12 +61,11 @@ class Told:
             elif word == "opened":
                 self.opened += 1
             else:
-                name = {"made": "made", "drop": "asked", "dropped": "dropped", "alter": "alter_asked", "altered": "altered"}[word]
+                name = {"made": "made", "drop": "asked", "dropped": "dropped"}[word]
                 setattr(self, name, int(numbers[0]))
 
     def words(self):
-        return [",".join(map(str, self.acked)),
-                *map(str, (self.made, self.asked, self.dropped, self.alter_asked, self.altered))]
+        return [",".join(map(str, self.acked)), str(self.made), str(self.asked), str(self.dropped)]
 
 
 def read_all(pipe, parts):
@@ -152,10 +150,6 @@ class PipelineSession:
         text = text.replace("data: ./data,", "data: ./disk/data,").replace("path: out.db", "path: disk/out.db")
         self.place.write("neap.yaml", text)
         self.place.write("in.ndjson", b"")
-        if chance.random() < 0.4:             # a database of the user's, which keeps a rollback journal
-            theirs = sqlite3.connect(disk.path("out.db"))
-            theirs.execute("CREATE TABLE theirs (x)")
-            theirs.close()
         self.place.good("topic", "create", "side")
         self.cuts = self.line_count = 0
         self.lines = {}                       # of topic `side`: value by offset, as it was acknowledged

@@ -18,7 +18,7 @@ struct hand { /* what a writer has on its way */
     struct io_timer timer;
     uint32_t count;
     struct log_unit unit;
-    struct log_op ops[4];
+    struct log_op ops[3];
     char group[16];
     uint8_t fact[FACT_SIZE], room[BATCH_ROOM];
 };
@@ -37,11 +37,8 @@ struct world {
         struct log_unit unit;
         struct log_op op;
         char name[32];
-        uint8_t settings[LOG_SETTINGS_SIZE];
         bool busy;
     } house;
-    uint64_t altered, alter_next;
-    uint32_t altered_at; /* units_left then */
     enum neap_status stopped;
 };
 
@@ -133,9 +130,7 @@ static void submit_unit(struct hand *h)
                                  .target = home,
                                  .name = BYTES("last"),
                                  .payload = unit_fact(h->fact, h->at.seq + 1, h->at.generation) };
-    bool trims = unit_trims(h->at.number, h->at.seq + 1);
-    h->ops[3] = (struct log_op){ .kind = LOG_TRIM, .target = to, .offset = { h->next } };
-    h->unit = (struct log_unit){ .ops = h->ops, .count = trims ? 4 : 3, .done = unit_done, .ctx = h };
+    h->unit = (struct log_unit){ .ops = h->ops, .count = COUNT_OF(h->ops), .done = unit_done, .ctx = h };
     enum neap_status status = log_submit(w->client, &h->unit);
     must(status == NEAP_OK || status == NEAP_CLOSED);
     h->busy = status == NEAP_OK;
@@ -150,11 +145,6 @@ static void house_done(struct log_unit *unit, enum neap_status status)
     w->house.busy = false;
     if (!came_to_be(w, status))
         return;
-    if (w->house.op.kind == LOG_TOPIC_ALTER) {
-        w->altered = w->alter_next;
-        say("altered %llu\n", (unsigned long long)w->altered);
-        return;
-    }
     if (w->house.op.kind == LOG_TOPIC_DELETE) {
         say("dropped %llu\n", (unsigned long long)w->lowest);
         w->lowest++;
@@ -174,16 +164,6 @@ static bool is_written_to(const struct world *w, uint64_t generation)
     return false;
 }
 
-static void plan_alter(struct world *w)
-{
-    w->alter_next++; /* never asked for twice: what was not answered may have come to be */
-    struct log_topic_settings settings = settings_of(w->alter_next);
-    w->house.op = (struct log_op){ .kind = LOG_TOPIC_ALTER,
-                                   .target.topic_id = w->home_id,
-                                   .payload = log_settings_encode(&settings, w->house.settings) };
-    say("alter %llu\n", (unsigned long long)w->alter_next);
-}
-
 static bool plan_house(struct world *w)
 {
     struct log_op *op = &w->house.op;
@@ -193,13 +173,8 @@ static bool plan_house(struct world *w)
         say("drop %llu\n", (unsigned long long)w->lowest);
         return true;
     }
-    if (count > 0 && (w->units_left > 0 || count > TOPIC_COUNT)) {
-        if (w->units_left % 32 != 7 || w->altered_at == w->units_left)
-            return false;
-        w->altered_at = w->units_left;
-        plan_alter(w);
-        return true;
-    }
+    if (count > 0 && (w->units_left > 0 || count > TOPIC_COUNT))
+        return false;
     snprintf(w->house.name, sizeof w->house.name, "g%llu", (unsigned long long)w->newest + 1);
     *op = (struct log_op){ .kind = LOG_TOPIC_CREATE, .count = WRITER_COUNT, .name = bytes_of_text(w->house.name) };
     return true;
@@ -241,8 +216,6 @@ static void read_words(char **words, struct told *told)
     told->made = strtoull(words[1], NULL, 10);
     told->asked = strtoull(words[2], NULL, 10);
     told->dropped = strtoull(words[3], NULL, 10);
-    told->alter_asked = strtoull(words[4], NULL, 10);
-    told->altered = strtoull(words[5], NULL, 10);
 }
 
 static void take_up(struct world *w, const struct told *told)
@@ -250,7 +223,6 @@ static void take_up(struct world *w, const struct told *told)
     struct standing writers[WRITER_COUNT];
     struct log_topic topic;
     power_check(w->log, told, writers, &w->newest);
-    w->alter_next = told->alter_asked;
     w->lowest = w->newest > 0 ? w->newest : 1;
     for (uint64_t g = w->newest; g > 0; g--) {
         char name[32];
@@ -293,8 +265,8 @@ int main(int argc, char **argv)
     struct told told;
     struct error err = { 0 };
     struct log_topic home;
-    if (argc != 9) {
-        fprintf(stderr, "usage: neap-power DIR SEED ACKED,... MADE ASKED DROPPED ALTER-ASKED ALTERED\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: neap-power DIR SEED ACKED,... MADE ASKED DROPPED\n");
         return 2;
     }
     w.io = io_real_open(&err);

@@ -1,6 +1,6 @@
 /* power.h - a producer whose every word can be checked after its machine has lost power.
  *
- *     neap-power DIR SEED ACKED,ACKED… MADE ASKED DROPPED ALTER-ASKED ALTERED
+ *     neap-power DIR SEED ACKED,ACKED… MADE ASKED DROPPED
  *
  * It opens the log in DIR, compares what is there with what earlier lives were told (the numbers on its command line), says
  * `opened`, and then works until it is killed or the log stops. What it says on standard output, a line each, it says when the
@@ -8,11 +8,10 @@
  *
  *     unit W SEQ    unit SEQ of writer W is durable         made G      topic gG is there
  *     drop G        the deletion of topic gG will be asked  dropped G   it is gone
- *     alter K       settings K of topic home will be asked  altered K   they hold
  *
  * Each writer has one unit on its way: a batch for its partition of the newest topic, the commit point of its group (where
- * the batch begins), a fact that names the unit, and sometimes a trim up to there. Unit SEQ is the same bytes every time it is
- * made. Topics come and go, so that files die and are used again.
+ * the batch begins) and a fact that names the unit. Unit SEQ is the same bytes every time it is made. Topics come and go, so
+ * that files die and are used again.
  *
  * owner    one process, one log, one agent on the main thread
  * limits   WRITER_COUNT units on their way, and one change of topics
@@ -35,8 +34,7 @@
 
 struct told { /* to earlier lives */
     uint64_t acked[WRITER_COUNT];
-    uint64_t made, asked, dropped;   /* the highest number of a topic */
-    uint64_t alter_asked, altered; /* of the settings of topic home */
+    uint64_t made, asked, dropped; /* the highest number of a topic */
 };
 
 struct standing { /* of a writer */
@@ -49,9 +47,6 @@ struct standing { /* of a writer */
 /* The batch of a unit, base offset 0: a function of its arguments alone. Gives how many records. */
 uint32_t unit_batch(uint32_t writer, uint64_t seq, uint64_t generation, uint64_t base, uint8_t *room,
                     struct bytes *ret_batch);
-bool unit_trims(uint32_t writer, uint64_t seq); /* its partition, up to where its batch begins */
-/* Settings K: a retention so long that only its number says anything. */
-struct log_topic_settings settings_of(uint64_t number);
 struct bytes unit_fact(uint8_t room[FACT_SIZE], uint64_t seq, uint64_t generation);
 
 /* Compares an opened log with what was told; gives where each writer stands, and the newest topic there is. */

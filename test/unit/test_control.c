@@ -30,6 +30,12 @@ void node_pipeline_figures(struct node *node, uint32_t index, struct node_pipeli
     }
 }
 
+const char *node_user_of_topic(const struct node *node, const struct log_topic *topic)
+{
+    assert_non_null(node);
+    return strcmp(topic->name, "worked-on") == 0 ? "orders" : NULL;
+}
+
 struct world {
     struct scratch scratch;
     struct io *io;
@@ -126,7 +132,9 @@ static void topics_are_made_filled_read_and_deleted(void **state)
 {
     struct world *w = *state;
     assert_string_equal(ask(w, "{\"verb\":\"topic create\",\"topic\":\"orders\",\"count\":2}"),
-                        "{\"topic\":\"orders\",\"id\":1,\"partitions\":2,\"events\":0,\"size\":0}\n{\"end\":\"OK\"}\n");
+                        "{\"topic\":\"orders\",\"id\":1,\"partitions\":2,\"events\":0,\"size\":0,"
+                        "\"retention\":\"limits\",\"retention_ms\":-1,\"retention_size\":-1,\"cleanup\":\"delete\","
+                        "\"interval_ms\":0}\n{\"end\":\"OK\"}\n");
     assert_holds(ask(w, "{\"verb\":\"topic create\",\"topic\":\"orders\"}"), "{\"end\":\"EXISTS\"");
     assert_string_equal(
         ask_with(

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""A topic's settings and partitions, changed while it is there."""
+import os
+
+from lib import SCRATCH, Running, done, neap, ok, pipeline, write
+
+D = ("--data", "data")
+KEPT = {"retention": "limits", "retention_ms": -1, "retention_size": -1, "cleanup": "delete", "interval_ms": 0}
+
+
+def settings(topic):
+    line = next(x for x in neap("topic", "list", "--json", *D).lines() if x["topic"] == topic)
+    return {k: line[k] for k in KEPT}
+
+
+neap("topic", "create", "t", *D)
+r = neap("topic", "alter", "t", "--retention", "7d", *D)
+ok(r.code == 2 and "--yes" in r.err and settings("t") == KEPT, "to keep less may destroy: on a pipe --yes is asked for", r)
+r = neap("topic", "alter", "t", "--retention", "7d", "--retention-size", "10GiB", "--durability", "50ms", "--yes", *D)
+ok(r.code == 0 and r.out == "topic t: 1 partition, kept 7d, at most 10.0 GiB a partition, synced within 50ms\n", "what is asked is set, and told", r)
+ok(settings("t") == {"retention": "limits", "retention_ms": 7 * 86400000, "retention_size": 10 << 30, "cleanup": "delete", "interval_ms": 50},
+   "the listing has it, after the directory was closed and opened", settings("t"))
+r = neap("topic", "alter", "t", "--cleanup", "compact", "--durability", "fsync", "--yes", *D)
+ok(r.code == 0 and settings("t")["retention_ms"] == 7 * 86400000 and settings("t")["cleanup"] == "compact" and settings("t")["interval_ms"] == 0,
+   "what is not asked stays", settings("t"))
+r = neap("topic", "alter", "t", "--retention", "forever", "--retention-size", "any", "--cleanup", "delete", *D)
+ok(r.code == 0 and settings("t") == KEPT, "to keep more needs no --yes", r)
+r = neap("topic", "alter", "t", "--retention", "done", "--yes", *D)
+ok(r.code == 0 and settings("t")["retention"] == "done" and "kept until processed" in r.out, "--retention done", r)
+
+r = neap("topic", "alter", "t", "--partitions", "4", "--json", *D)
+ok(r.code == 0 and r.lines()[0]["partitions"] == 4 and len(neap("topic", "describe", "t", "--json", *D).lines()) == 4, "an empty topic is given more partitions", r)
+r = neap("topic", "alter", "t", "--partitions", "3", *D)
+ok(r.code == 1 and "no way to take one away" in r.err, "fewer are refused, and why", r)
+neap("send", "t", "a", "b", "c", *D)
+r = neap("topic", "alter", "t", "--partitions", "5", *D)
+ok(r.code == 0, "events without a key are in no order between partitions: more are fine", r)
+neap("send", "t", "d", "--key", "anna", *D)
+r = neap("topic", "alter", "t", "--partitions", "6", *D)
+ok(r.code == 1 and "holds events with keys" in r.err and "could pass" in r.err and len(neap("topic", "describe", "t", "--json", *D).lines()) == 5,
+   "with a key in it the order of that key would break: refused, with the reason and the place", r)
+r = neap("topic", "alter", "t", "--partitions", "20000", *D)
+ok(r.code == 1 and "10000" in r.err, "more than there may be", r)
+for wrong in ((), ("--retention", "long"), ("--retention-size", "10"), ("--durability", "never"), ("--cleanup", "wipe"), ("--partitions", "x")):
+    r = neap("topic", "alter", "t", *wrong, *D)
+    if r.code != 2 or r.out:
+        ok(False, f"wrong use is 2: {wrong}", r)
+ok(neap("topic", "alter", "nothing", "--durability", "fsync", *D).code == 1, "no such topic: 1")
+
+neap("topic", "create", "busy", *D)
+neap("topic", "create", "free", *D)
+write("neap.yaml", pipeline(source="topic: busy", sink="topic: made"))
+with Running() as run:
+    run.until(run.status, "an answer")
+    for topic in ("busy", "made", "p.dead"):
+        r = neap("topic", "alter", topic, "--partitions", "2")
+        ok(r.code == 1 and "pipeline 'p' works with" in r.err, f"no more partitions under a running pipeline: {topic}", r)
+    r = neap("topic", "alter", "busy", "--durability", "20ms", "--json")
+    ok(r.code == 0 and r.lines()[0]["interval_ms"] == 20, "its settings may change while it runs", r)
+    r = neap("topic", "alter", "free", "--partitions", "2")
+    ok(r.code == 0, "and a topic that it has nothing to do with may grow", r)
+    run.stop()
+done()
