@@ -5,6 +5,8 @@
 #include "log/local/views.h"
 #include <stdlib.h>
 
+#define FIND_ENTRY_COUNT 16u /* fewer are looked at one after the other */
+
 enum neap_status indexes_init(struct shared *s, uint32_t count_max)
 {
     s->index_count_max = count_max;
@@ -378,25 +380,47 @@ enum neap_status index_load_row(struct index_file index, uint32_t number, struct
     return status;
 }
 
+/* Where the row must lie, once one of the same topic was seen at `number`: rows are sorted and all differ, so it is no further
+ * away than the partitions' numbers are. As every partition has a row, it is just as far: that one is looked at next. */
+static uint32_t next_look(const struct index_row *seen, uint32_t number, struct log_partition p, uint32_t *low,
+                          uint32_t *high)
+{
+    bool after = seen->partition.topic_id < p.topic_id ||
+                 (seen->partition.topic_id == p.topic_id && seen->partition.partition < p.partition);
+    if (after)
+        *low = number + 1;
+    else
+        *high = number;
+    uint32_t middle = *low + (*high - *low) / 2;
+    if (seen->partition.topic_id != p.topic_id)
+        return middle;
+    uint32_t away = after ? p.partition - seen->partition.partition : seen->partition.partition - p.partition;
+    if (after && away < *high - number) {
+        *high = number + away + 1;
+        return *high - 1;
+    }
+    if (!after && away <= number - *low) {
+        *low = number - away;
+        return *low;
+    }
+    return middle;
+}
+
 enum neap_status index_find_row(struct index_file index, struct log_partition p, struct index_row *ret_row)
 {
     uint32_t low = 0, high;
     enum neap_status status = index_row_count(index, &high);
+    uint32_t look = high / 2;
     while (status == NEAP_OK && low < high) {
-        uint32_t middle = low + (high - low) / 2;
         struct index_row row;
-        status = index_load_row(index, middle, &row);
+        status = index_load_row(index, look, &row);
         if (status != NEAP_OK)
             return status;
         if (row.partition.topic_id == p.topic_id && row.partition.partition == p.partition) {
             *ret_row = row;
             return NEAP_OK;
         }
-        if (row.partition.topic_id < p.topic_id ||
-            (row.partition.topic_id == p.topic_id && row.partition.partition < p.partition))
-            low = middle + 1;
-        else
-            high = middle;
+        look = next_look(&row, look, p, &low, &high);
     }
     return status == NEAP_OK ? NEAP_NOTFOUND : status;
 }
@@ -417,17 +441,25 @@ enum neap_status index_load_entries(struct index_file index, const struct index_
 enum neap_status index_find_entry(struct index_file index, const struct index_row *row, uint32_t row_count,
                                   uint64_t offset, uint32_t *ret_number)
 {
+    struct index_entry some[FIND_ENTRY_COUNT];
     uint32_t low = 0, high = row->count; /* the first entry that ends after the offset */
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        struct index_entry e;
-        enum neap_status status = index_load_entries(index, row, row_count, middle, &e, 1);
+        uint32_t middle = low + (high - low) / 2, count = 1;
+        if (high - low <= FIND_ENTRY_COUNT) { /* the rest of them at once */
+            middle = low;
+            count = high - low;
+        }
+        enum neap_status status = index_load_entries(index, row, row_count, middle, some, count);
         if (status != NEAP_OK)
             return status;
-        if (e.base + e.count <= offset)
-            low = middle + 1;
-        else
-            high = middle;
+        for (uint32_t i = 0; i < count; i++) {
+            if (some[i].base + some[i].count <= offset)
+                low = middle + i + 1;
+            else
+                high = middle + i;
+            if (high <= middle + i)
+                break;
+        }
     }
     *ret_number = low;
     return NEAP_OK;
