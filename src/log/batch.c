@@ -161,25 +161,23 @@ enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *re
 {
     if (bytes.size < BATCH_HEADER_SIZE)
         return NEAP_BADINPUT;
-    struct reader r = reader_of(bytes);
-    struct batch b = { .base_offset = read_be64(&r) };
-    uint32_t length = read_be32(&r);
+    const uint8_t *at = bytes.at; /* in place: every batch that anybody reads comes by here */
+    struct batch b = { .base_offset = get_be64(at + AT_BASE_OFFSET) };
+    uint32_t length = get_be32(at + AT_LENGTH);
     if (length < BATCH_HEADER_SIZE - AFTER_LENGTH || length > bytes.size - AFTER_LENGTH || length > INT32_MAX)
         return NEAP_BADINPUT;
-    b.size = AFTER_LENGTH + length;
-    read_be32(&r); /* the leader's epoch means nothing here */
-    uint8_t magic = read_u8(&r);
-    b.crc = read_be32(&r);
-    b.attributes = read_be16(&r);
-    uint32_t last_delta = read_be32(&r);
-    b.base_time_ms = (int64_t)read_be64(&r);
-    b.max_time_ms = (int64_t)read_be64(&r);
-    b.producer_id = (int64_t)read_be64(&r);
-    b.producer_epoch = (int16_t)read_be16(&r);
-    b.base_sequence = (int32_t)read_be32(&r);
-    b.count = read_be32(&r);
-    b.records = (struct bytes){ r.at, b.size - BATCH_HEADER_SIZE };
-    must(!r.spent);
+    b.size = AFTER_LENGTH + length; /* what follows, the leader's epoch, means nothing here */
+    uint8_t magic = at[AT_MAGIC];
+    b.crc = get_be32(at + AT_CRC);
+    b.attributes = (uint16_t)(at[AT_ATTRIBUTES] << 8 | at[AT_ATTRIBUTES + 1]);
+    uint32_t last_delta = get_be32(at + 23);
+    b.base_time_ms = (int64_t)get_be64(at + 27);
+    b.max_time_ms = (int64_t)get_be64(at + 35);
+    b.producer_id = (int64_t)get_be64(at + 43);
+    b.producer_epoch = (int16_t)(at[51] << 8 | at[52]);
+    b.base_sequence = (int32_t)get_be32(at + 53);
+    b.count = get_be32(at + 57);
+    b.records = (struct bytes){ at + BATCH_HEADER_SIZE, b.size - BATCH_HEADER_SIZE };
     if (magic != MAGIC_V2 || last_delta >= INT32_MAX || b.count == 0 || b.count > last_delta + 1)
         return NEAP_BADINPUT;
     b.span = last_delta + 1;
@@ -193,17 +191,36 @@ enum neap_status batch_open(struct bytes bytes, bool check_crc, struct batch *re
     return NEAP_OK;
 }
 
-/* A size that was read, as long as it is one and what it counts is there. */
-static struct bytes read_sized(struct reader *r, bool optional)
+/* As read_varint(); the one and two bytes that most numbers of a record take are not worth a call. */
+static inline int64_t quick_varint(struct reader *r)
 {
-    int64_t size = read_varint(r);
+    size_t left = r->spent ? 0 : (size_t)(r->end - r->at);
+    uint32_t n;
+    if (left >= 1 && r->at[0] < 0x80) {
+        n = r->at[0];
+        r->at += 1;
+    } else if (left >= 2 && r->at[1] < 0x80) {
+        n = (r->at[0] & 0x7fu) | (uint32_t)r->at[1] << 7;
+        r->at += 2;
+    } else {
+        return read_varint(r);
+    }
+    return (int64_t)(n >> 1) ^ -(int64_t)(n & 1);
+}
+
+/* A size that was read, as long as it is one and what it counts is there. */
+static inline struct bytes read_sized(struct reader *r, bool optional)
+{
+    int64_t size = quick_varint(r);
     if (size == -1 && optional && !r->spent)
         return NO_BYTES;
-    if (size < 0 || (uint64_t)size > reader_left(r)) {
+    if (size < 0 || r->spent || (uint64_t)size > (size_t)(r->end - r->at)) {
         r->spent = true;
         return NO_BYTES;
     }
-    return read_bytes(r, (size_t)size);
+    struct bytes bytes = { r->at, (size_t)size };
+    r->at += size;
+    return bytes;
 }
 
 enum neap_status record_header_next(struct reader *left, struct record_header *ret_header)
@@ -220,7 +237,7 @@ enum neap_status record_header_next(struct reader *left, struct record_header *r
 
 static bool read_headers(struct reader *r, struct record *record)
 {
-    int64_t count = read_varint(r);
+    int64_t count = quick_varint(r);
     if (r->spent || count < 0 || count > BATCH_HEADER_COUNT_MAX)
         return false;
     record->header_count = (uint32_t)count;
@@ -273,11 +290,11 @@ enum neap_status batch_next(struct batch_walk *walk, struct record *ret_record)
     struct bytes bytes = read_sized(left, false);
     if (left->spent)
         return NEAP_BADINPUT;
-    struct reader r = reader_of(bytes);
+    struct reader r = { bytes.at, bytes.at + bytes.size, bytes.size == 0 };
     struct record record = { 0 };
-    read_u8(&r); /* a record's attributes are unused in this version of the format */
-    int64_t time_ms = (int64_t)((uint64_t)walk->base_time_ms + (uint64_t)read_varint(&r));
-    int64_t delta = read_varint(&r);
+    r.at += bytes.size > 0; /* a record's attributes are unused in this version of the format */
+    int64_t time_ms = (int64_t)((uint64_t)walk->base_time_ms + (uint64_t)quick_varint(&r));
+    int64_t delta = quick_varint(&r);
     record.time_ms = walk->time_is_append ? walk->appended_ms : time_ms;
     record.key = read_sized(&r, true);
     record.value = read_sized(&r, true);
