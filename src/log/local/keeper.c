@@ -2,6 +2,7 @@
 #include "log/local/cleaner.h"
 #include "log/local/index.h"
 #include "log/local/journal.h"
+#include "log/local/retention.h"
 #include "log/local/scrub.h"
 #include "log/local/snapshot.h"
 #include "log/local/space.h"
@@ -29,6 +30,7 @@ struct keeper {
     uint8_t *zeros;
     bool waiting, said_waiting;
     struct cleaner *cleaner;
+    struct retention retention;
     struct log_client *client; /* for what housekeeping has to say in the journal */
     struct io_timer tick;
     bool ticking;
@@ -465,7 +467,7 @@ static uint32_t keeper_work(void *ctx, mono_time now)
     else if (!k->waiting && spare_due(k))
         worked = make_spare(k, now, &err);
     else if (!release(k, &err))
-        worked = !k->waiting && clean(k, now, &err);
+        worked = retention_step(&k->retention, k->client, now) || (!k->waiting && clean(k, now, &err));
     if (err.status != NEAP_OK) {
         step_failed(k, &err, now);
         return 0;
@@ -495,6 +497,7 @@ struct keeper *keeper_new(struct log *log)
     k->tick = (struct io_timer){ .agent = &k->agent, .fire = ticked, .ctx = k };
     k->zeros = calloc(1, fill_size(log));
     k->cleaner = cleaner_new(log);
+    retention_init(&k->retention, log);
     if (k->zeros == NULL || k->cleaner == NULL)
         keeper_free(&k);
     return k;
@@ -534,6 +537,7 @@ void keeper_stop(struct keeper *k)
         return;
     log_client_settle(k->client);
     cleaner_stop(k->cleaner);
+    retention_stop(&k->retention);
     log_client_close(&k->client);
 }
 

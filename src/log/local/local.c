@@ -200,6 +200,7 @@ static enum neap_status recover_and_start(struct log *log, struct error *err)
     begin_writing(log);
     log->boot = recovered.boot + 1;
     log->shared.durable = recovered.position;
+    log->shared.recovered_time_ms = recovered.time_ms;
     log->journal = journal_new(log, recovered.position, log->boot, recovered.time_ms);
     if (log->journal == NULL)
         return error_set(err, NEAP_NOMEM, "journal");

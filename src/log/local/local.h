@@ -35,6 +35,12 @@ struct partition {
     uint64_t start, end; /* what is kept and durable: [start, end) */
     uint64_t batch_count, size; /* of what is kept */
     struct {
+        uint64_t hold;                                                    /* retention: the lowest commit point that holds it */
+        uint64_t counted_from, counted_to, counted_size, counted_batches; /* what a trim would free */
+        uint64_t oldest_at;                                               /* 1 + the start that oldest_ms is of; 0: none */
+        int64_t oldest_ms;
+    } keeper;
+    struct {
         uint64_t sequence;
         uint32_t first, last;
     } open[2]; /* its batches in the two indexes in memory */
@@ -132,6 +138,7 @@ struct shared {
     uint32_t index_count_max;
     uint64_t durable;                          /* position */
     int64_t durable_time_ms;                   /* of the newest durable entry */
+    int64_t recovered_time_ms;                 /* of the newest entry found at the start; 0: there was none */
     uint64_t snapshot_position[SNAPSHOT_KEEP]; /* newest first; 0: none */
     uint64_t snapshot_sequence;
     struct io_agent *watchers[LOG_WATCH_COUNT_MAX];

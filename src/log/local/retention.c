@@ -1,0 +1,273 @@
+#include "log/local/retention.h"
+#include "log/local/views.h"
+
+void retention_init(struct retention *r, struct log *log)
+{
+    r->log = log;
+    r->clock.delayed_until = (mono_time){ 0 };
+}
+
+/* ---- the clock ------------------------------------------------------------------------------------------------------ */
+
+static void delay(struct retention *r, mono_time now, int64_t jump_ms)
+{
+    r->clock.delayed_until = mono_after(now, CLOCK_DELAY_NS);
+    logging_warn(r->log->logging,
+                 "the clock is more than a day ahead of where it was: nothing is freed by time for a day",
+                 LOGGING_UINT("jump_hours", (uint64_t)jump_ms / 3600000));
+}
+
+/* How far the wall clock went beyond the time that passed; at the start, beyond the newest entry of the journal. */
+static void look_at_clock(struct retention *r, mono_time now)
+{
+    struct shared *s = &r->log->shared;
+    int64_t wall_ms = io_wall(r->log->io).ms, jump_ms;
+    if (r->clock.known) {
+        jump_ms = (wall_ms - r->clock.wall_ms) - (now.ns - r->clock.mono.ns) / NS_PER_MS;
+    } else {
+        int64_t newest_ms = s->recovered_time_ms; /* set before any agent runs */
+        jump_ms = newest_ms > 0 ? wall_ms - newest_ms : 0;
+    }
+    if (jump_ms > CLOCK_JUMP_MS)
+        delay(r, now, jump_ms);
+    else if (jump_ms < -CLOCK_JUMP_MS)
+        r->clock.delayed_until = (mono_time){ 0 }; /* it is back */
+    r->clock.known = true;
+    r->clock.mono = now;
+    r->clock.wall_ms = wall_ms;
+    io_mutex_take(s->mutex);
+    s->figures.retention_delayed = now.ns < r->clock.delayed_until.ns;
+    io_mutex_drop(s->mutex);
+}
+
+/* ---- who still needs what ------------------------------------------------------------------------------------------- */
+
+/* Under the mutex: the lowest commit point of those that hold each partition. */
+static void collect_holds(struct views *v)
+{
+    struct bytes key;
+    void *value;
+    for (uint32_t i = 0; i < v->topic_count; i++)
+        for (uint32_t n = 0; n < v->by_name[i]->partition_count; n++)
+            topic_partition(v->by_name[i], n)->keeper.hold = UINT64_MAX;
+    for (size_t i = 0; map_next(v->offsets, &i, &key, &value);) {
+        const struct fact *fact = value;
+        struct partition *p =
+            fact->hold ? views_partition(v, (struct log_partition){ get_be32(key.at), get_be32(key.at + 4) }) : NULL;
+        if (p != NULL && fact->offset < p->keeper.hold)
+            p->keeper.hold = fact->offset;
+    }
+}
+
+struct look { /* at a partition, as it stood a moment ago */
+    struct log_partition at;
+    struct log_topic_settings settings;
+    uint64_t start, end, size, hold;
+    uint64_t counted_to, counted_size, counted_batches; /* of what lies from start to counted_to */
+    uint64_t oldest_at;
+    int64_t oldest_ms;
+};
+
+/* ---- counting what a trim would free: progress is kept from round to round -------------------------------------------- */
+
+/* Whole batches that end at or before `limit`, as long as more than `keep_size` stays. */
+static void count_up_to(struct retention *r, struct look *l, uint64_t limit, uint64_t keep_size)
+{
+    struct error err;
+    uint32_t walked = 0;
+    places_seek(&r->places, l->counted_to);
+    while (walked < RETENTION_WALK_MAX) {
+        if (r->places.at == r->places.count && places_find(&r->places, &err) != NEAP_OK)
+            return; /* the end; or damage: what lies behind it is kept */
+        const struct index_entry *e = &r->places.list[r->places.at];
+        uint64_t size = l->counted_size + e->size;
+        if (e->base + e->count > limit || (l->size > keep_size && l->size - l->counted_size <= keep_size))
+            return;
+        l->counted_to = e->base + e->count;
+        l->counted_size = size;
+        l->counted_batches++;
+        r->places.at++;
+        r->places.next = l->counted_to;
+        walked++;
+    }
+}
+
+/* ---- what the settings say --------------------------------------------------------------------------------------------- */
+
+/* The time of append of the oldest batch that is kept: asked once for each start. */
+static bool oldest(struct retention *r, struct look *l)
+{
+    struct log_reader *reader = NULL;
+    struct log_batch batch;
+    struct error err;
+    if (l->oldest_at == l->start + 1)
+        return true;
+    enum neap_status status = log_reader_open(r->log, l->at, (log_offset){ l->start }, 4096, &reader, &err);
+    if (status == NEAP_OK)
+        status = log_reader_next(reader, &batch, &err);
+    log_reader_close(&reader);
+    if (status != NEAP_OK)
+        return false;
+    l->oldest_at = l->start + 1;
+    l->oldest_ms = batch.appended.ms;
+    return true;
+}
+
+static uint64_t limit_by_time(struct retention *r, struct look *l, mono_time now)
+{
+    log_offset limit = { l->start };
+    struct error err;
+    int64_t cut_ms = io_wall(r->log->io).ms - l->settings.retention_ms - 1000; /* times of append are to the second */
+    if (l->settings.retention_ms < 0 || now.ns < r->clock.delayed_until.ns || !oldest(r, l) || l->oldest_ms >= cut_ms)
+        return l->start;
+    return log_offset_at(r->log, l->at, (wall_time){ cut_ms }, &limit, &err) == NEAP_OK ? limit.n : l->start;
+}
+
+/* Where the partition may start; counted so far. */
+static uint64_t decide(struct retention *r, struct look *l, mono_time now)
+{
+    places_init(&r->places, r->log, l->at, l->start);
+    if (l->settings.retention == LOG_RETAIN_DONE) {
+        if (l->hold == UINT64_MAX || l->hold <= l->start)
+            return l->start; /* nobody has said yet that it is done */
+        count_up_to(r, l, l->hold, 0);
+        return l->hold < l->end ? l->counted_to : l->end;
+    }
+    uint64_t by_time = limit_by_time(r, l, now);
+    if (by_time > l->hold)
+        by_time = l->hold;
+    count_up_to(r, l, by_time, 0);
+    if (l->settings.retention_size >= 0 && l->size - l->counted_size > (uint64_t)l->settings.retention_size)
+        count_up_to(r, l, l->hold < l->end ? l->hold : l->end, (uint64_t)l->settings.retention_size);
+    return l->counted_to;
+}
+
+/* A trim costs an operation in the journal: small ones are put together, unless nothing more is coming or room is wanted. */
+static bool is_worth_it(const struct retention *r, const struct look *l, uint64_t start)
+{
+    const struct shared *s = &r->log->shared;
+    return start > l->start && (l->counted_size >= r->log->options.file_size / 256 || start == l->end ||
+                                atomic_load(&s->rank_min) > LOG_RANK_PRODUCER);
+}
+
+static void add_trim(struct retention *r, const struct look *l, uint64_t start)
+{
+    uint8_t *payload = r->payloads[r->op_count];
+    put_le64(payload, l->counted_batches);
+    put_le64(payload + 8, l->counted_size);
+    r->ops[r->op_count++] = (struct log_op){
+        .kind = LOG_TRIM, .target = l->at, .offset = { start }, .payload = { payload, TRIM_PAYLOAD_SIZE }
+    };
+}
+
+/* ---- one partition after the other -------------------------------------------------------------------------------------- */
+
+/* Under the mutex: the next partition that has anything to decide; false: that was the last. */
+static bool next(struct retention *r, struct look *ret)
+{
+    const struct views *v = &r->log->shared.views;
+    for (; r->topic < v->topic_count; r->topic++, r->partition = 0) {
+        const struct topic *t = v->by_name[r->topic];
+        bool keeps_all = t->settings.retention == LOG_RETAIN_LIMITS && t->settings.retention_ms < 0 &&
+                         t->settings.retention_size < 0;
+        while (t->durable && !keeps_all && r->partition < t->partition_count) {
+            struct partition *p = topic_partition(t, r->partition++);
+            if (p->start == p->end)
+                continue;
+            bool counted = p->keeper.counted_to > p->start && p->keeper.counted_from == p->start;
+            *ret = (struct look){ .at = { t->id, p->number },
+                                  .settings = t->settings,
+                                  .start = p->start,
+                                  .end = p->end,
+                                  .size = p->size,
+                                  .hold = p->keeper.hold,
+                                  .counted_to = counted ? p->keeper.counted_to : p->start,
+                                  .counted_size = counted ? p->keeper.counted_size : 0,
+                                  .counted_batches = counted ? p->keeper.counted_batches : 0,
+                                  .oldest_at = p->keeper.oldest_at,
+                                  .oldest_ms = p->keeper.oldest_ms };
+            return true;
+        }
+    }
+    return false;
+}
+
+static void remember(struct retention *r, const struct look *l)
+{
+    struct shared *s = &r->log->shared;
+    io_mutex_take(s->mutex);
+    struct partition *p = views_partition(&s->views, l->at);
+    if (p != NULL) {
+        p->keeper.counted_from = l->start;
+        p->keeper.counted_to = l->counted_to;
+        p->keeper.counted_size = l->counted_size;
+        p->keeper.counted_batches = l->counted_batches;
+        p->keeper.oldest_at = l->oldest_at;
+        p->keeper.oldest_ms = l->oldest_ms;
+    }
+    io_mutex_drop(s->mutex);
+}
+
+static void trimmed(struct log_unit *unit, enum neap_status status)
+{
+    struct retention *r = unit->ctx;
+    (void)status; /* refused where a topic has gone meanwhile: the next round decides again */
+    r->ended = true;
+}
+
+static void hand_over(struct retention *r, struct log_client *client)
+{
+    r->unit = (struct log_unit){ .ops = r->ops, .count = r->op_count, .done = trimmed, .ctx = r };
+    r->ended = false;
+    r->submitted = log_submit(client, &r->unit) == NEAP_OK;
+    r->op_count = r->submitted ? r->op_count : 0;
+}
+
+static bool begin(struct retention *r, mono_time now)
+{
+    struct shared *s = &r->log->shared;
+    if (now.ns < r->next.ns)
+        return false;
+    r->next = mono_after(now, r->log->options.clean_ns);
+    look_at_clock(r, now);
+    io_mutex_take(s->mutex);
+    collect_holds(&s->views);
+    io_mutex_drop(s->mutex);
+    r->on = true;
+    r->topic = r->partition = 0;
+    return true;
+}
+
+bool retention_step(struct retention *r, struct log_client *client, mono_time now)
+{
+    struct shared *s = &r->log->shared;
+    struct look look;
+    if (r->submitted) {
+        if (!r->ended)
+            return false;
+        r->submitted = false;
+        r->op_count = 0;
+    }
+    if (!r->on)
+        return begin(r, now);
+    for (uint32_t i = 0; i < RETENTION_STEP && r->on && r->op_count < RETENTION_STEP; i++) {
+        io_mutex_take(s->mutex);
+        r->on = next(r, &look);
+        io_mutex_drop(s->mutex);
+        if (!r->on)
+            break;
+        uint64_t start = decide(r, &look, now);
+        places_release(&r->places);
+        remember(r, &look);
+        if (is_worth_it(r, &look, start))
+            add_trim(r, &look, start);
+    }
+    if (r->op_count > 0)
+        hand_over(r, client);
+    return true;
+}
+
+void retention_stop(struct retention *r)
+{
+    must(!r->submitted || r->ended);
+}

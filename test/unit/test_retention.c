@@ -1,0 +1,129 @@
+/* test_retention.c - what is no longer wanted is freed, and nothing that a group still has to process ever is */
+#include "log_bench.h"
+
+#define FILE_SIZE (64u << 10)
+#define COUNT     300u
+
+static struct log_partition begin(struct bench *b, struct log_topic_settings settings)
+{
+    struct log_topic t;
+    *b = bench_new(FILE_SIZE);
+    b->options.disk_size = 512 * FILE_SIZE;
+    b->options.snapshot_size = FILE_SIZE;
+    b->options.clean_ns = 10 * NS_PER_MS;
+    bench_open(b);
+    assert_int_equal(log_topic_ensure_with(b->client, "t", 1, &settings, soon(b), &t, &b->err), NEAP_OK);
+    return (struct log_partition){ t.id, 0 };
+}
+
+static void fill(struct bench *b, struct log_partition p, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++)
+        assert_int_equal(append(b, p, "v", i, 1, 900, NULL), NEAP_OK);
+}
+
+static void commit(struct bench *b, struct log_partition p, const char *group, uint64_t point, uint8_t flags)
+{
+    struct log_op op = {
+        .kind = LOG_OFFSET, .view = flags, .target = p, .name = bytes_of_text(group), .offset = { point }
+    };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+static uint64_t start_of(struct bench *b, struct log_partition p)
+{
+    log_offset start, end;
+    assert_int_equal(log_partition_range(b->log, p, &start, &end), NEAP_OK);
+    return start.n;
+}
+
+/* Until it starts at or after `from`, or five seconds have passed. */
+static uint64_t start_comes(struct bench *b, struct log_partition p, uint64_t from)
+{
+    for (int i = 0; i < 500 && start_of(b, p) < from; i++)
+        usleep(10000);
+    return start_of(b, p);
+}
+
+static struct log_topic_settings done_settings(void)
+{
+    struct log_topic_settings s = LOG_SETTINGS_DEFAULT;
+    s.retention = LOG_RETAIN_DONE;
+    return s;
+}
+
+static void what_every_holder_has_passed_is_freed(void **state)
+{
+    struct bench b;
+    struct log_partition p = begin(&b, done_settings());
+    (void)state;
+    fill(&b, p, 0, COUNT);
+    usleep(100000);
+    assert_int_equal(start_of(&b, p), 0); /* nobody has said that anything is done */
+    commit(&b, p, "fast", 0, LOG_OFFSET_HOLD);
+    commit(&b, p, "slow", 0, LOG_OFFSET_HOLD);
+    commit(&b, p, "fast", 200, 0);
+    commit(&b, p, "reader", 250, 0); /* a group that holds nothing */
+    usleep(100000);
+    assert_int_equal(start_of(&b, p), 0);
+    commit(&b, p, "slow", 100, 0);
+    assert_int_equal(start_comes(&b, p, 99), 100);
+    bench_reopen(&b);
+    assert_int_equal(start_of(&b, p), 100);
+    assert_int_equal(check_records(&b, p, "v", 100), COUNT);
+    commit(&b, p, "slow", 0, LOG_OFFSET_FORGET);
+    assert_int_equal(start_comes(&b, p, 199), 200);
+    commit(&b, p, "fast", COUNT, 0);
+    assert_int_equal(start_comes(&b, p, COUNT), COUNT);
+    bench_end(&b);
+}
+
+static void size_is_kept_within_its_limit(void **state)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b;
+    struct log_topic t;
+    (void)state;
+    settings.retention_size = 50000;
+    struct log_partition p = begin(&b, settings);
+    fill(&b, p, 0, COUNT);
+    uint64_t start = start_comes(&b, p, COUNT - 50000 / 900 - 2);
+    assert_int_equal(log_topic_find(b.log, "t", &t), NEAP_OK);
+    assert_true(t.size <= 50000 + 1000 && t.size > 48000);
+    assert_int_equal(t.batch_count, COUNT - start);
+    assert_int_equal(check_records(&b, p, "v", start), COUNT);
+    commit(&b, p, "slow", start + 10, LOG_OFFSET_HOLD);
+    fill(&b, p, COUNT, 2 * COUNT);
+    usleep(200000);
+    assert_true(start_of(&b, p) <= start + 10); /* no limit frees what a pipeline still has to process */
+    assert_int_equal(check_records(&b, p, "v", start + 10), 2 * COUNT);
+    bench_end(&b);
+}
+
+static void time_runs_out(void **state)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b;
+    (void)state;
+    settings.retention_ms = 2000;
+    struct log_partition p = begin(&b, settings);
+    fill(&b, p, 0, COUNT);
+    usleep(100000);
+    assert_int_equal(start_of(&b, p), 0);
+    usleep(3500000);
+    fill(&b, p, COUNT, COUNT + 20);
+    assert_int_equal(start_comes(&b, p, COUNT), COUNT);
+    assert_int_equal(check_records(&b, p, "v", COUNT), COUNT + 20);
+    bench_end(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_every_holder_has_passed_is_freed),
+        cmocka_unit_test(size_is_kept_within_its_limit),
+        cmocka_unit_test(time_runs_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
