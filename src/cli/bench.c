@@ -1,7 +1,8 @@
 /* bench.c - neap bench: durable appends of one process, beside a bare loop that writes and syncs the same bytes.
  *
- * Both work in the same directory, one after the other, one group of events per sync, one in flight. The ratio is what
- * counts: it says what the journal costs on this disk, whatever this disk is. */
+ * At full load: as many batches on their way as the log lets in, then a bare loop with as many bytes per sync, in the same
+ * directory. The ratio is what counts: it says what the journal costs on this disk, whatever this disk is. The times are of
+ * one batch alone on its way. bench/bench_log.c tells the same story with more of everything. */
 #include "base/histogram.h"
 #include "base/must.h"
 #include "cli/cli.h"
@@ -10,11 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BENCH_FOLDER     "bench.neap-data"
-#define BENCH_DISK_SIZE  (1u << 30)
-#define BARE_SIZE        (64u << 20)
-#define BENCH_BATCH_SIZE (2u << 20)
-#define BENCH_TOPIC      "bench"
+#define BENCH_FOLDER        "bench.neap-data"
+#define BENCH_DISK_SIZE     (1u << 30)
+#define BARE_SIZE           (64u << 20)
+#define BENCH_SNAPSHOT_SIZE (32u << 20) /* often, so that dead files can soon be used again */
+#define BENCH_BATCH_SIZE    (2u << 20)
+#define BENCH_TOPIC         "bench"
+#define INFLIGHT_MAX        2048u
+#define SLICE_SIZE          (BENCH_DISK_SIZE / 4) /* appended to one topic, before it is deleted and its files used again */
+
+struct slot {
+    struct log_unit unit; /* first: a unit's slot is where the unit is */
+    struct log_op op;
+};
 
 struct bench {
     struct cli *cli;
@@ -22,15 +31,21 @@ struct bench {
     int64_t ns; /* per measurement */
     bool ours;  /* what is in the folder came from us */
     struct log *log;
-    struct log_client *client;
-    struct log_topic topic;
+    struct log_client *client, *house; /* appends; makes and deletes topics, also on a full disk */
+    struct log_topic topic;            /* a new one for each measurement: the files of the one before are used again */
+    uint32_t topic_count;
     struct io_file *bare;
     uint8_t *room, *value;
-};
-
-struct bench_result {
-    double per_second;
-    uint64_t p50_ns, p99_ns;
+    struct io_agent agent; /* the producer, while it is measured */
+    struct slot slots[INFLIGHT_MAX];
+    uint32_t free_slots[INFLIGHT_MAX], free_count, inflight_max;
+    struct bytes batch;
+    uint32_t batch_count;
+    mono_time end, now;
+    mono_time submitted;     /* the one on its way, where there is one alone */
+    uint64_t done_count;     /* batches */
+    enum neap_status status; /* the first that was not OK */
+    struct histogram latency;
 };
 
 static struct bytes build(struct bench *b, uint32_t event_size, uint32_t batch_count)
@@ -45,48 +60,125 @@ static struct bytes build(struct bench *b, uint32_t event_size, uint32_t batch_c
     return batch_end(&builder);
 }
 
-static enum neap_status append_once(struct bench *b, struct bytes batch, uint32_t batch_count, uint64_t position)
+/* ---- appending ---- */
+
+static void appended(struct log_unit *unit, enum neap_status status)
 {
-    struct io *io = b->cli->io;
-    (void)position;
-    struct log_op op = { .kind = LOG_APPEND, .target = { b->topic.id, 0 }, .count = batch_count, .payload = batch };
-    struct log_unit unit = { .ops = &op, .count = 1 };
-    return log_submit_wait(b->client, &unit, mono_after(io_now(io), 10 * NS_PER_S));
+    struct bench *b = unit->ctx;
+    b->free_slots[b->free_count++] = (uint32_t)((struct slot *)unit - b->slots);
+    b->done_count++;
+    if (b->status == NEAP_OK)
+        b->status = status;
+    if (b->inflight_max == 1)
+        histogram_add(&b->latency, (uint64_t)(b->now.ns - b->submitted.ns));
 }
 
-static enum neap_status write_once(struct bench *b, struct bytes batch, uint32_t batch_count, uint64_t position)
+static bool append(struct bench *b)
 {
-    (void)batch_count;
-    enum neap_status status = io_file_write(b->bare, &batch, 1, position % (BARE_SIZE - BENCH_BATCH_SIZE));
-    return status == NEAP_OK ? io_file_sync(b->bare) : status;
+    if (b->free_count == 0)
+        return false;
+    struct slot *slot = &b->slots[b->free_slots[b->free_count - 1]];
+    slot->op = (struct log_op){
+        .kind = LOG_APPEND, .target = { b->topic.id, 0 }, .count = b->batch_count, .payload = b->batch
+    };
+    slot->unit = (struct log_unit){ .ops = &slot->op, .count = 1, .done = appended, .ctx = b };
+    enum neap_status status = log_submit(b->client, &slot->unit);
+    if (status != NEAP_OK && status != NEAP_AGAIN && b->status == NEAP_OK)
+        b->status = status;
+    b->free_count -= status == NEAP_OK;
+    return status == NEAP_OK;
 }
 
-static enum neap_status measure(struct bench *b, uint32_t event_size, uint32_t batch_count,
-                                enum neap_status (*once)(struct bench *b, struct bytes batch, uint32_t batch_count,
-                                                         uint64_t position),
-                                struct bench_result *ret_result)
+static uint32_t append_work(void *ctx, mono_time now)
 {
-    struct io *io = b->cli->io;
-    struct histogram *latency = malloc(sizeof *latency);
-    struct bytes batch = build(b, event_size, batch_count);
-    uint64_t count = 0, position = 0;
-    if (latency == NULL)
-        return NEAP_NOMEM;
-    histogram_init(latency);
-    mono_time start = io_now(io), before = start, now = start;
-    enum neap_status status = NEAP_OK;
-    while (now.ns - start.ns < b->ns && status == NEAP_OK) {
-        status = once(b, batch, batch_count, position);
-        now = io_now(io);
-        histogram_add(latency, (uint64_t)(now.ns - before.ns));
-        before = now;
-        position += batch.size;
-        count += batch_count;
+    struct bench *b = ctx;
+    b->now = now;
+    uint32_t count = log_client_work(b->client);
+    if (now.ns >= b->end.ns || b->status != NEAP_OK || b->done_count * b->batch.size > SLICE_SIZE) {
+        if (log_client_inflight(b->client) == 0)
+            io_agent_leave(&b->agent);
+        return count;
     }
-    ret_result->per_second = (double)count / ((double)(now.ns - start.ns) / 1e9);
-    ret_result->p50_ns = histogram_quantile(latency, 0.5);
-    ret_result->p99_ns = histogram_quantile(latency, 0.99);
-    free(latency);
+    b->submitted = now;
+    while (append(b))
+        count++;
+    return count;
+}
+
+static enum neap_status new_topic(struct bench *b)
+{
+    struct error err;
+    char name[32];
+    mono_time deadline = mono_after(io_now(b->cli->io), 30 * NS_PER_S);
+    struct log_op op = { .kind = LOG_TOPIC_DELETE, .target = { b->topic.id, 0 } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    enum neap_status status = b->topic_count == 0 ? NEAP_OK : log_submit_wait(b->house, &unit, deadline);
+    if (status != NEAP_OK)
+        return status;
+    snprintf(name, sizeof name, BENCH_TOPIC "-%u", ++b->topic_count);
+    return log_topic_ensure(b->house, name, 1, deadline, &b->topic, &err);
+}
+
+/* Appends to a new topic until `end`, or until it has its share of the disk. */
+static enum neap_status append_slice(struct bench *b, struct log_figures *sum, int64_t *left_ns)
+{
+    struct io *io = b->cli->io;
+    struct log_figures before, after;
+    struct error err;
+    enum neap_status status = new_topic(b);
+    if (status != NEAP_OK)
+        return status;
+    b->done_count = 0;
+    log_figures(b->log, &before);
+    mono_time start = io_now(io);
+    b->end = mono_after(start, *left_ns);
+    status = io_agent_run(io, &b->agent, mono_after(b->end, 60 * NS_PER_S), &err);
+    *left_ns -= io_now(io).ns - start.ns;
+    log_figures(b->log, &after);
+    sum->batch_count += b->done_count;
+    sum->sync_count += after.sync_count - before.sync_count;
+    return status != NEAP_OK ? status : b->status;
+}
+
+/* Up to `inflight_max` batches on their way; answers events a second and batch bytes a sync. */
+static enum neap_status append_for(struct bench *b, uint32_t inflight_max, double *ret_per_second,
+                                   uint64_t *ret_per_sync)
+{
+    struct log_figures sum = { 0 };
+    int64_t left_ns = b->ns;
+    enum neap_status status = NEAP_OK;
+    b->inflight_max = inflight_max;
+    b->free_count = 0;
+    while (b->free_count < inflight_max) {
+        b->free_slots[b->free_count] = b->free_count;
+        b->free_count++;
+    }
+    histogram_init(&b->latency);
+    while (left_ns > 0 && status == NEAP_OK)
+        status = append_slice(b, &sum, &left_ns);
+    *ret_per_second = (double)(sum.batch_count * b->batch_count) / ((double)(b->ns - left_ns) / 1e9);
+    *ret_per_sync = sum.batch_count * b->batch.size / (sum.sync_count > 0 ? sum.sync_count : 1);
+    return status;
+}
+
+/* ---- writing and syncing ---- */
+
+/* As many bytes at a time, one after the other; answers bytes a second. */
+static enum neap_status write_for(struct bench *b, uint64_t size, double *ret_per_second)
+{
+    struct io *io = b->cli->io;
+    struct bytes part = { b->room, size < BENCH_BATCH_SIZE ? size : BENCH_BATCH_SIZE };
+    uint64_t written = 0;
+    enum neap_status status = NEAP_OK;
+    mono_time start = io_now(io), now = start;
+    while (now.ns - start.ns < b->ns && status == NEAP_OK) {
+        status = io_file_write(b->bare, &part, 1, written % (BARE_SIZE - BENCH_BATCH_SIZE));
+        if (status == NEAP_OK)
+            status = io_file_sync(b->bare);
+        written += part.size;
+        now = io_now(io);
+    }
+    *ret_per_second = (double)written / ((double)(now.ns - start.ns) / 1e9);
     return status;
 }
 
@@ -148,14 +240,20 @@ static enum neap_status open_places(struct bench *b, struct error *err)
     if (status == NEAP_OK && first_file(b, &search))
         return error_set(err, NEAP_MISUSE, "%s is there: name a directory without files", search.found);
     b->ours = status == NEAP_OK;
-    struct log_options options = { .path = b->folder, .disk_size = BENCH_DISK_SIZE };
+    struct log_options options = { .path = b->folder,
+                                   .disk_size = BENCH_DISK_SIZE,
+                                   .snapshot_size = BENCH_SNAPSHOT_SIZE };
     if (status == NEAP_OK)
         status = log_open(io, &options, &b->log, err);
-    struct log_client_options client = { 0 };
+    struct log_client_options client = { .inflight_count_max = INFLIGHT_MAX, .agent = &b->agent };
+    b->agent = (struct io_agent){ .name = "bench", .work = append_work, .ctx = b };
+    if (status == NEAP_OK)
+        status = io_agent_attach(io, &b->agent, err);
     if (status == NEAP_OK)
         status = log_client_open(b->log, &client, &b->client, err);
+    struct log_client_options house = { .rank = LOG_RANK_HOUSE };
     if (status == NEAP_OK)
-        status = log_topic_ensure(b->client, BENCH_TOPIC, 1, mono_after(io_now(io), 10 * NS_PER_S), &b->topic, err);
+        status = log_client_open(b->log, &house, &b->house, err);
     return status == NEAP_OK ? open_bare(b, err) : status;
 }
 
@@ -165,6 +263,9 @@ static void close_places(struct bench *b)
     struct search search;
     if (b->client != NULL)
         log_client_close(&b->client);
+    if (b->house != NULL)
+        log_client_close(&b->house);
+    io_agent_stop(&b->agent);
     log_close(&b->log);
     io_file_close(&b->bare);
     while (b->ours && first_file(b, &search) && io_unlink(b->cli->io, search.found, NULL) == NEAP_OK)
@@ -175,34 +276,56 @@ static void close_places(struct bench *b)
 
 /* ---- the table ---- */
 
+struct bench_line {
+    uint32_t event_size;
+    double ours, bare; /* events a second */
+    uint64_t p50_ns, p99_ns;
+};
+
+static enum neap_status measure(struct bench *b, struct bench_line *line)
+{
+    double alone, bare = 0;
+    uint64_t per_sync, size;
+    b->batch = build(b, line->event_size, b->batch_count);
+    enum neap_status status = append_for(b, INFLIGHT_MAX, &line->ours, &per_sync);
+    if (status == NEAP_OK)
+        status = write_for(b, per_sync, &bare);
+    line->bare = bare / (double)b->batch.size * b->batch_count;
+    b->batch = build(b, line->event_size, b->batch_count);
+    if (status == NEAP_OK)
+        status = append_for(b, 1, &alone, &size);
+    line->p50_ns = histogram_quantile(&b->latency, 0.5);
+    line->p99_ns = histogram_quantile(&b->latency, 0.99);
+    return status;
+}
+
 static enum neap_status bench_line(struct bench *b, uint32_t event_size, uint32_t batch_count)
 {
-    struct bench_result ours, bare;
+    struct bench_line line = { .event_size = event_size };
     struct cli *cli = b->cli;
-    char a[32], c[32];
-    enum neap_status status = measure(b, event_size, batch_count, write_once, &bare);
-    if (status == NEAP_OK)
-        status = measure(b, event_size, batch_count, append_once, &ours);
+    char ours[32], bare[32];
+    b->batch_count = batch_count;
+    enum neap_status status = measure(b, &line);
     if (status != NEAP_OK)
         return status;
-    double ratio = ours.per_second / bare.per_second;
+    double ratio = line.ours / line.bare;
     if (cli->flags[FLAG_JSON] != NULL)
         out_print(cli,
                   "{\"size\":%u,\"batch\":%u,\"events_per_second\":%.0f,\"bare_events_per_second\":%.0f,\"ratio\":%.3f,"
                   "\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
-                  event_size, batch_count, ours.per_second, bare.per_second, ratio, (double)ours.p50_ns / 1e3,
-                  (double)ours.p99_ns / 1e3);
+                  event_size, batch_count, line.ours, line.bare, ratio, (double)line.p50_ns / 1e3,
+                  (double)line.p99_ns / 1e3);
     else
         out_print(cli, "%5u B  %6u  %14s  %14s  %6.2f  %9.0f us  %9.0f us\n", event_size, batch_count,
-                  cli_number_text(a, (uint64_t)ours.per_second), cli_number_text(c, (uint64_t)bare.per_second), ratio,
-                  (double)ours.p50_ns / 1e3, (double)ours.p99_ns / 1e3);
+                  cli_number_text(ours, (uint64_t)line.ours), cli_number_text(bare, (uint64_t)line.bare), ratio,
+                  (double)line.p50_ns / 1e3, (double)line.p99_ns / 1e3);
     out_flush(cli);
     return NEAP_OK;
 }
 
 static int run_bench(struct bench *b)
 {
-    static const uint32_t sizes[] = { 100, 1024 }, counts[] = { 16, 128, 1024 };
+    static const uint32_t sizes[] = { 100, 1024 }, counts[] = { 1, 16, 128, 1024 };
     struct error error = { 0 };
     if (open_places(b, &error) != NEAP_OK)
         return say_error(b->cli, &error);
@@ -220,9 +343,24 @@ static int run_bench(struct bench *b)
     return CLI_OK;
 }
 
+static int with_memory(struct bench *b)
+{
+    b->room = malloc(BENCH_BATCH_SIZE);
+    b->value = malloc(1024);
+    if (b->room == NULL || b->value == NULL) {
+        free(b->room);
+        free(b->value);
+        say(b->cli, "bench: out of memory");
+        return CLI_SURROUNDINGS;
+    }
+    memset(b->value, 'v', 1024);
+    int code = run_bench(b);
+    close_places(b);
+    return code;
+}
+
 int cli_bench(struct cli *cli)
 {
-    struct bench b = { .cli = cli };
     uint64_t seconds = 1;
     const char *folder = cli->word_count > 0 ? cli->words[0] : BENCH_FOLDER;
     if (!cli_number(cli, FLAG_SECONDS, 3600, &seconds))
@@ -231,21 +369,18 @@ int cli_bench(struct cli *cli)
         say(cli, "--seconds: nothing can be measured in 0 seconds");
         return CLI_USAGE;
     }
-    if ((size_t)snprintf(b.folder, sizeof b.folder, "%s", folder) >= sizeof b.folder) {
-        say(cli, "bench: the path is too long");
-        return CLI_USAGE;
-    }
-    b.ns = (int64_t)seconds * NS_PER_S;
-    b.room = malloc(BENCH_BATCH_SIZE);
-    b.value = malloc(1024);
-    if (b.room == NULL || b.value == NULL) {
-        free(b.room);
-        free(b.value);
+    struct bench *b = calloc(1, sizeof *b);
+    if (b == NULL) {
         say(cli, "bench: out of memory");
         return CLI_SURROUNDINGS;
     }
-    memset(b.value, 'v', 1024);
-    int code = run_bench(&b);
-    close_places(&b);
+    b->cli = cli;
+    b->ns = (int64_t)seconds * NS_PER_S;
+    int code = CLI_USAGE;
+    if ((size_t)snprintf(b->folder, sizeof b->folder, "%s", folder) < sizeof b->folder)
+        code = with_memory(b);
+    else
+        say(cli, "bench: the path is too long");
+    free(b);
     return code;
 }

@@ -125,6 +125,7 @@ struct tail_block {
 struct tail { /* written by the journal agent; blocks are read under their own mutex */
     uint32_t block_size, block_count;
     uint64_t from; /* of the boot: positions before it were never in this memory */
+    struct tail_block *newest; /* opened last: what comes next goes there as a rule */
     struct tail_block *blocks;
     uint8_t *memory;
 };

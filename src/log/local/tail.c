@@ -43,8 +43,16 @@ static uint64_t block_base(const struct tail *t, uint64_t position)
     return position - position % t->block_size;
 }
 
+/* Does all of it lie in the block opened last? */
+static inline bool in_newest(const struct tail *t, uint64_t position, uint64_t size)
+{
+    return t->newest != NULL && position >= t->newest->base && position + size <= t->newest->base + t->block_size;
+}
+
 void tail_open(struct tail *t, uint64_t position, uint64_t size)
 {
+    if (in_newest(t, position, size))
+        return;
     must(size <= (uint64_t)(t->block_count - 1) * t->block_size);
     for (uint64_t base = block_base(t, position); base < position + size; base += t->block_size) {
         struct tail_block *block = block_of(t, base);
@@ -53,6 +61,7 @@ void tail_open(struct tail *t, uint64_t position, uint64_t size)
         io_mutex_take(block->mutex); /* a reader may be copying its former life */
         block->base = base;
         io_mutex_drop(block->mutex);
+        t->newest = block;
     }
     if (t->from == UINT64_MAX)
         t->from = position; /* before any agent runs: what lies before was never here */
@@ -67,6 +76,8 @@ uint8_t *tail_at(struct tail *t, uint64_t position)
 
 uint8_t *tail_run(struct tail *t, uint64_t position, size_t size)
 {
+    if (in_newest(t, position, size))
+        return t->newest->bytes + (position - t->newest->base);
     uint8_t *at = tail_at(t, position); /* blocks lie one after the other: only at the last one's end it begins again */
     return size <= (size_t)(t->memory + (size_t)t->block_count * t->block_size - at) ? at : NULL;
 }
