@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """After a power cut, at whatever moment: all that was acknowledged is there, byte for byte, and nothing twice.
 
-    test/play/cuts.py [--cuts N] [--pipeline-cuts N] [--seed N]
+    test/play/cuts.py [--cuts N] [--interval-cuts N] [--pipeline-cuts N] [--seed N]
 
 A real ext4 on a loop device loses its power (its own journal unflushed), the process is killed, the file system mounted
 again. Two kinds of life end so:
@@ -32,6 +32,7 @@ POWER = os.path.join(os.path.dirname(NEAP), "test", "power", "neap-power")
 SESSION_CUTS = 100            # of a producer's lives on one disk
 PIPELINE_SESSION_CUTS = 25    # of a pipeline's
 DISK_SIZE = 160 << 20
+SYNC_NS = 400_000_000         # a sync begun within the interval takes no longer, on however busy a machine
 WRITERS = 6
 STOPPED = 6                   # the exit code of who noticed the cut before it was killed
 
@@ -45,19 +46,28 @@ def odd_disk(folder, chance):
 # ---- a producer with the log inside --------------------------------------------------------------------------------------
 
 class Told:
-    """What a producer's lives have said."""
+    """What a producer's lives have said. With an interval what was acknowledged may be lost for a while; see durable."""
 
-    def __init__(self):
-        self.acked = [0] * WRITERS
-        self.made = self.asked = self.dropped = self.opened = 0
+    def __init__(self, interval_ms=0):
+        self.interval_ms, self.units = interval_ms, 0
+        self.acked, self.durable = [0] * WRITERS, [0] * WRITERS
+        self.made = self.asked = self.dropped = self.alter_asked = self.altered = self.opened = 0
 
-    def take(self, text):
+    def take(self, text, cut_ns=None):
+        """cut_ns: when the power went, on the clock of the lines; None: it did not."""
+        safe_ns = float("inf") if cut_ns is None or not self.interval_ms else cut_ns - self.interval_ms * 1e6 - SYNC_NS
         for line in text.splitlines():
             word, *numbers = line.split()
             if word == "broken:":
                 raise Broken(line)
             if word == "unit":
-                self.acked[int(numbers[0])] = int(numbers[1])
+                writer, seq, then = map(int, numbers)
+                self.units += 1
+                self.acked[writer] = seq
+                if then <= safe_ns:
+                    self.durable[writer] = seq
+            elif word == "stands":
+                self.acked[int(numbers[0])] = self.durable[int(numbers[0])] = int(numbers[1])
             elif word == "opened":
                 self.opened += 1
             else:
@@ -65,7 +75,8 @@ class Told:
                 setattr(self, name, int(numbers[0]))
 
     def words(self):
-        return [",".join(map(str, self.acked)), str(self.made), str(self.asked), str(self.dropped)]
+        return [str(self.interval_ms), ",".join(map(str, self.durable)), ",".join(map(str, self.acked)),
+                *map(str, (self.made, self.asked, self.dropped, self.alter_asked, self.altered))]
 
 
 def read_all(pipe, parts):
@@ -73,35 +84,42 @@ def read_all(pipe, parts):
         parts.append(part)
 
 
-def producer_life(disk, told, seed, wait_s):
-    """Ends by a cut after that time; a life without one (None) looks, and ends itself."""
+def producer_life(disk, told, seed, wait_s, cut=True):
+    """Ends by a cut after that time, or by a kill alone."""
     process = subprocess.Popen([POWER, disk.path("data"), str(seed), *told.words()], stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    parts = []
+    parts, cut_ns = [], None
     reader = threading.Thread(target=read_all, args=(process.stdout.fileno(), parts))
     reader.start()
     try:
         deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(min(0.002, max(0, deadline - time.monotonic())))
-        disk.cut()
-        time.sleep(0.0005)                    # whoever now believes that something is durable says so
+        if cut:
+            cut_ns = time.monotonic_ns()
+            disk.cut()
+            time.sleep(0.0005)                # whoever now believes that something is durable says so
     finally:
         kill(process)
         reader.join()
     words = process.stderr.read().decode(errors="replace")
-    told.take(b"".join(parts).decode())
+    told.take(b"".join(parts).decode(), cut_ns)
     must(process.returncode in (-signal.SIGKILL, STOPPED), f"it ended with {process.returncode}: {tail(words)}")
 
 
-def producer_session(chance, cut_count):
-    """Answers how many units were acknowledged."""
-    folder, told, seed = folder_of("power"), Told(), chance.randrange(1 << 31)
+def producer_session(chance, cut_count, interval_ms=0):
+    """Answers how many units were acknowledged, and how many lives came to work."""
+    seed = chance.randrange(1 << 31)
+    folder, told = folder_of("power"), Told(interval_ms=interval_ms)
     try:
         with odd_disk(folder, chance) as disk:
             try:
                 for _ in range(cut_count):
-                    producer_life(disk, told, seed, chance.choice((0.004, 0.012, 0.04)) * 2 * chance.random())
+                    wait_s = chance.choice((0.004, 0.012, 0.04)) * 2 * chance.random()
+                    if interval_ms:
+                        producer_life(disk, told, seed, wait_s, cut=False)
+                        wait_s += (interval_ms + SYNC_NS / 1e6) / 1000 * 2 * chance.random()
+                    producer_life(disk, told, seed, wait_s)
                     disk.come_back()
             except Broken as broken:
                 disk.come_back()
@@ -110,15 +128,15 @@ def producer_session(chance, cut_count):
     except Broken as broken:
         raise Broken(f"{broken}; what is left: {keep(folder, 'power')}") from None
     shutil.rmtree(folder)
-    return sum(told.acked), told.dropped, told.opened
+    return told.units, told.opened
 
 
-def producer_cuts(count, seed):
-    chance, units, dropped, opened, left = random.Random(seed), 0, 0, 0, count
+def producer_cuts(count, seed, interval=False):
+    chance, units, opened, left = random.Random(seed), 0, 0, count
     while left > 0:
         now = min(SESSION_CUTS, left)
-        more = producer_session(chance, now)
-        units, dropped, opened, left = units + more[0], dropped + more[1], opened + more[2], left - now
+        more = producer_session(chance, now, chance.choice((5, 20, 100)) if interval else 0)
+        units, opened, left = units + more[0], opened + more[1], left - now
     must(units > 0 and opened > count // 4, f"only {opened} of {count} lives came to work, with {units} units")
     return count, units
 
@@ -256,6 +274,7 @@ def pipeline_cuts(count, seed):
 def main():
     options = argparse.ArgumentParser(description="cuts the power of a real file system, and checks the books")
     options.add_argument("--cuts", type=int, default=60)
+    options.add_argument("--interval-cuts", type=int, default=3)
     options.add_argument("--pipeline-cuts", type=int, default=12)
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     options = options.parse_args()
@@ -275,10 +294,14 @@ def main():
 
     if options.cuts:
         one("%d power cuts under a producer: %d acknowledged units, each there once, whole, byte for byte",
-            lambda: producer_cuts(options.cuts, options.seed), f"--cuts {options.cuts} --pipeline-cuts 0")
+            lambda: producer_cuts(options.cuts, options.seed), f"--cuts {options.cuts} --interval-cuts 0 --pipeline-cuts 0")
+    if options.interval_cuts:
+        one("%d power cuts and as many kills under topics with a sync interval: %d acknowledged units, none lost but the last",
+            lambda: producer_cuts(options.interval_cuts, options.seed, interval=True),
+            f"--cuts 0 --pipeline-cuts 0 --interval-cuts {options.interval_cuts}")
     if options.pipeline_cuts:
         one("%d power cuts under a pipeline: of %d lines each row and dead letter once, and %d lines in a topic as acknowledged",
-            lambda: pipeline_cuts(options.pipeline_cuts, options.seed), f"--cuts 0 --pipeline-cuts {options.pipeline_cuts}")
+            lambda: pipeline_cuts(options.pipeline_cuts, options.seed), f"--cuts 0 --interval-cuts 0 --pipeline-cuts {options.pipeline_cuts}")
     return 0 if good else 1
 
 

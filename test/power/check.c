@@ -50,6 +50,21 @@ uint32_t unit_batch(uint32_t writer, uint64_t seq, uint64_t generation, uint64_t
     return count;
 }
 
+bool unit_trims(uint32_t writer, uint64_t seq)
+{
+    uint64_t state = seq * 7919 + writer;
+    return mix(&state) % 12 == 0;
+}
+
+struct log_topic_settings settings_of(uint64_t number, uint32_t interval_ms)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    settings.interval_ms = interval_ms;
+    if (number > 0)
+        settings.retention_ms = SETTINGS_BASE + (int64_t)number;
+    return settings;
+}
+
 struct bytes unit_fact(uint8_t room[FACT_SIZE], uint64_t seq, uint64_t generation)
 {
     memcpy(room, &seq, 8);
@@ -61,6 +76,7 @@ struct bytes unit_fact(uint8_t room[FACT_SIZE], uint64_t seq, uint64_t generatio
 
 struct walk {
     uint32_t writer;
+    bool trims;
     uint64_t generation;
     uint64_t next;      /* offset */
     uint64_t seq, base; /* of the last unit seen; seq 0: none */
@@ -100,6 +116,8 @@ static void walk_batch(struct walk *w, const struct log_batch *batch)
                (unsigned long long)seq, (unsigned long long)w->next);
     w->seq = seq;
     w->base = w->next;
+    if (w->trims && unit_trims(w->writer, seq))
+        w->trimmed = w->base;
     w->next += count;
 }
 
@@ -191,12 +209,12 @@ static void read_fact(struct log *log, uint32_t number, uint64_t *ret_seq, uint6
 static void check_writer(struct log *log, const struct told *told, uint64_t lowest, uint64_t newest,
                          struct standing *writer)
 {
-    uint64_t seq, generation, acked = told->acked[writer->number];
-    struct walk w = { .writer = writer->number };
+    uint64_t seq, generation, durable = told->durable[writer->number], acked = told->acked[writer->number];
+    struct walk w = { .writer = writer->number, .trims = told->interval_ms == 0 };
     struct log_topic topic;
     read_fact(log, writer->number, &seq, &generation);
-    if (seq < acked)
-        broken("unit %llu of writer %u was acknowledged, and the last there is %llu", (unsigned long long)acked,
+    if (seq < durable)
+        broken("unit %llu of writer %u was acknowledged, and the last there is %llu", (unsigned long long)durable,
                writer->number, (unsigned long long)seq);
     if (seq > acked + 1)
         broken("unit %llu of writer %u is there, and %llu was the last to be acknowledged", (unsigned long long)seq,

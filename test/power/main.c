@@ -40,6 +40,7 @@ struct world {
         bool busy;
     } house;
     enum neap_status stopped;
+    uint32_t interval_ms;
 };
 
 static uint64_t draw(struct world *w) /* xorshift64* */
@@ -53,7 +54,7 @@ static uint64_t draw(struct world *w) /* xorshift64* */
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void say(const char *format, ...)
 {
-    char line[64];
+    char line[96];
     va_list args;
     va_start(args, format);
     int size = vsnprintf(line, sizeof line, format, args);
@@ -107,7 +108,7 @@ static void unit_done(struct log_unit *unit, enum neap_status status)
                h->at.number, (unsigned long long)h->ops[0].offset.n, (unsigned long long)h->next);
     h->at.seq++;
     h->next += h->count;
-    say("unit %u %llu\n", h->at.number, (unsigned long long)h->at.seq);
+    say("unit %u %llu %lld\n", h->at.number, (unsigned long long)h->at.seq, (long long)io_now(w->io).ns);
     w->units_left -= w->units_left > 0;
     if (draw(w) % 20 == 0)
         rest(h, (int64_t)(draw(w) % 4) * NS_PER_MS);
@@ -130,7 +131,9 @@ static void submit_unit(struct hand *h)
                                  .target = home,
                                  .name = BYTES("last"),
                                  .payload = unit_fact(h->fact, h->at.seq + 1, h->at.generation) };
-    h->unit = (struct log_unit){ .ops = h->ops, .count = COUNT_OF(h->ops), .done = unit_done, .ctx = h };
+    bool trims = w->interval_ms == 0 && unit_trims(h->at.number, h->at.seq + 1); /* only what is durable is trimmed */
+    h->ops[3] = (struct log_op){ .kind = LOG_TRIM, .target = to, .offset = { h->next } };
+    h->unit = (struct log_unit){ .ops = h->ops, .count = trims ? 4 : 3, .done = unit_done, .ctx = h };
     enum neap_status status = log_submit(w->client, &h->unit);
     must(status == NEAP_OK || status == NEAP_CLOSED);
     h->busy = status == NEAP_OK;
@@ -164,6 +167,16 @@ static bool is_written_to(const struct world *w, uint64_t generation)
     return false;
 }
 
+static void plan_alter(struct world *w)
+{
+    w->alter_next++; /* never asked for twice: what was not answered may have come to be */
+    struct log_topic_settings settings = settings_of(w->alter_next, w->interval_ms);
+    w->house.op = (struct log_op){ .kind = LOG_TOPIC_ALTER,
+                                   .target.topic_id = w->home_id,
+                                   .payload = log_settings_encode(&settings, w->house.settings) };
+    say("alter %llu\n", (unsigned long long)w->alter_next);
+}
+
 static bool plan_house(struct world *w)
 {
     struct log_op *op = &w->house.op;
@@ -173,10 +186,19 @@ static bool plan_house(struct world *w)
         say("drop %llu\n", (unsigned long long)w->lowest);
         return true;
     }
-    if (count > 0 && (w->units_left > 0 || count > TOPIC_COUNT))
-        return false;
+    if (count > 0 && (w->units_left > 0 || count > TOPIC_COUNT)) {
+        if (w->units_left % 32 != 7 || w->altered_at == w->units_left)
+            return false;
+        w->altered_at = w->units_left;
+        plan_alter(w);
+        return true;
+    }
+    struct log_topic_settings settings = settings_of(0, w->interval_ms);
     snprintf(w->house.name, sizeof w->house.name, "g%llu", (unsigned long long)w->newest + 1);
-    *op = (struct log_op){ .kind = LOG_TOPIC_CREATE, .count = WRITER_COUNT, .name = bytes_of_text(w->house.name) };
+    *op = (struct log_op){ .kind = LOG_TOPIC_CREATE,
+                           .count = WRITER_COUNT,
+                           .name = bytes_of_text(w->house.name),
+                           .payload = log_settings_encode(&settings, w->house.settings) };
     return true;
 }
 
@@ -206,16 +228,24 @@ static uint32_t work(void *ctx, mono_time now)
     return count;
 }
 
+static void read_numbers(char *word, uint64_t numbers[WRITER_COUNT])
+{
+    for (uint32_t i = 0; i < WRITER_COUNT; i++) {
+        numbers[i] = strtoull(word, &word, 10);
+        word += *word == ',';
+    }
+}
+
 static void read_words(char **words, struct told *told)
 {
-    char *at = words[0];
-    for (uint32_t i = 0; i < WRITER_COUNT; i++) {
-        told->acked[i] = strtoull(at, &at, 10);
-        at += *at == ',';
-    }
-    told->made = strtoull(words[1], NULL, 10);
-    told->asked = strtoull(words[2], NULL, 10);
-    told->dropped = strtoull(words[3], NULL, 10);
+    told->interval_ms = (uint32_t)strtoul(words[0], NULL, 10);
+    read_numbers(words[1], told->durable);
+    read_numbers(words[2], told->acked);
+    told->made = strtoull(words[3], NULL, 10);
+    told->asked = strtoull(words[4], NULL, 10);
+    told->dropped = strtoull(words[5], NULL, 10);
+    told->alter_asked = strtoull(words[6], NULL, 10);
+    told->altered = strtoull(words[7], NULL, 10);
 }
 
 static void take_up(struct world *w, const struct told *told)
@@ -237,6 +267,7 @@ static void take_up(struct world *w, const struct told *told)
         log_offset end = { 0 };
         h->world = w;
         h->at = writers[i];
+        say("stands %u %llu\n", i, (unsigned long long)h->at.seq);
         h->timer = (struct io_timer){ .agent = &w->agent, .fire = rested, .ctx = h };
         snprintf(h->group, sizeof h->group, GROUP_NAME, i);
         if (h->at.generation == w->newest && w->newest > 0)
@@ -265,8 +296,10 @@ int main(int argc, char **argv)
     struct told told;
     struct error err = { 0 };
     struct log_topic home;
-    if (argc != 7) {
-        fprintf(stderr, "usage: neap-power DIR SEED ACKED,... MADE ASKED DROPPED\n");
+    if (argc != 11) {
+        fprintf(
+            stderr,
+            "usage: neap-power DIR SEED INTERVAL-MS DURABLE,... ACKED,... MADE ASKED DROPPED ALTER-ASKED ALTERED\n");
         return 2;
     }
     w.io = io_real_open(&err);
@@ -285,7 +318,9 @@ int main(int argc, char **argv)
     take_up(&w, &told);
     say("opened\n");
     must(log_client_open(w.log, &(struct log_client_options){ .agent = &w.agent }, &w.client, &err) == NEAP_OK);
-    status = log_topic_ensure(w.client, "home", WRITER_COUNT, MONO_NEVER, &home, &err);
+    w.interval_ms = told.interval_ms;
+    struct log_topic_settings settings = settings_of(0, w.interval_ms);
+    status = log_topic_ensure_with(w.client, "home", WRITER_COUNT, &settings, MONO_NEVER, &home, &err);
     if (status != NEAP_OK)
         return EXIT_STOPPED;
     w.home_id = home.id;

@@ -1,17 +1,19 @@
 /* power.h - a producer whose every word can be checked after its machine has lost power.
  *
- *     neap-power DIR SEED ACKED,ACKED… MADE ASKED DROPPED
+ *     neap-power DIR SEED INTERVAL-MS DURABLE,… ACKED,… MADE ASKED DROPPED ALTER-ASKED ALTERED
  *
  * It opens the log in DIR, compares what is there with what earlier lives were told (the numbers on its command line), says
  * `opened`, and then works until it is killed or the log stops. What it says on standard output, a line each, it says when the
  * log has told it so, or, with `drop`, before it asks:
  *
- *     unit W SEQ    unit SEQ of writer W is durable         made G      topic gG is there
+ *     stands W SEQ  so far writer W had come                unit W SEQ NS unit SEQ of writer W was acknowledged then
+ *     made G        topic gG is there
  *     drop G        the deletion of topic gG will be asked  dropped G   it is gone
  *
  * Each writer has one unit on its way: a batch for its partition of the newest topic, the commit point of its group (where
- * the batch begins) and a fact that names the unit. Unit SEQ is the same bytes every time it is made. Topics come and go, so
- * that files die and are used again.
+ * the batch begins), a fact that names the unit, and sometimes a trim up to there. Unit SEQ is the same bytes every time it is
+ * made. Topics come and go, so that files die and are used again. With an interval its topics are answered before the sync:
+ * whoever calls it knows by the clock which of what was ACKED must be DURABLE.
  *
  * owner    one process, one log, one agent on the main thread
  * limits   WRITER_COUNT units on their way, and one change of topics
@@ -33,8 +35,10 @@
 #define VALUE_SIZE_MAX 6000u
 
 struct told { /* to earlier lives */
-    uint64_t acked[WRITER_COUNT];
-    uint64_t made, asked, dropped; /* the highest number of a topic */
+    uint64_t durable[WRITER_COUNT], acked[WRITER_COUNT]; /* the same where there is no interval */
+    uint32_t interval_ms;
+    uint64_t made, asked, dropped;   /* the highest number of a topic */
+    uint64_t alter_asked, altered; /* of the settings of topic home */
 };
 
 struct standing { /* of a writer */
@@ -47,6 +51,9 @@ struct standing { /* of a writer */
 /* The batch of a unit, base offset 0: a function of its arguments alone. Gives how many records. */
 uint32_t unit_batch(uint32_t writer, uint64_t seq, uint64_t generation, uint64_t base, uint8_t *room,
                     struct bytes *ret_batch);
+bool unit_trims(uint32_t writer, uint64_t seq); /* its partition, up to where its batch begins */
+/* Settings K: a retention so long that only its number says anything. */
+struct log_topic_settings settings_of(uint64_t number, uint32_t interval_ms);
 struct bytes unit_fact(uint8_t room[FACT_SIZE], uint64_t seq, uint64_t generation);
 
 /* Compares an opened log with what was told; gives where each writer stands, and the newest topic there is. */
