@@ -8,7 +8,7 @@ again. Two kinds of life end so:
 
 - neap-power (test/power), a producer inside which the log runs: it says on a pipe what it was told durable, and the next
   life compares all that is there with it. Files of 64 to 256 KiB, so that they switch, are snapshotted and used again.
-- neap run, a pipeline from a file beside the disk into SQLite on it, while neap topic append puts lines into a topic and
+- neap run, a pipeline from a file beside the disk into SQLite on it (with a write-ahead log or a rollback journal), while neap topic append puts lines into a topic and
   says which are durable. After some cuts the books are compared.
 
 Where a file system cannot be mounted nothing is tried, and that is said. The moments depend on the machine; everything else
@@ -20,6 +20,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -71,7 +72,7 @@ class Told:
             elif word == "opened":
                 self.opened += 1
             else:
-                name = {"made": "made", "drop": "asked", "dropped": "dropped"}[word]
+                name = {"made": "made", "drop": "asked", "dropped": "dropped", "alter": "alter_asked", "altered": "altered"}[word]
                 setattr(self, name, int(numbers[0]))
 
     def words(self):
@@ -168,6 +169,10 @@ class PipelineSession:
         text = text.replace("data: ./data,", "data: ./disk/data,").replace("path: out.db", "path: disk/out.db")
         self.place.write("neap.yaml", text)
         self.place.write("in.ndjson", b"")
+        if chance.random() < 0.4:             # a database of the user's, which keeps a rollback journal
+            theirs = sqlite3.connect(disk.path("out.db"))
+            theirs.execute("CREATE TABLE theirs (x)")
+            theirs.close()
         self.place.good("topic", "create", "side")
         self.cuts = self.line_count = 0
         self.lines = {}                       # of topic `side`: value by offset, as it was acknowledged

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SETTINGS_BASE (1ll << 50) /* milliseconds */
+
 void broken(const char *format, ...)
 {
     va_list args;
@@ -78,8 +80,9 @@ struct walk {
     uint32_t writer;
     bool trims;
     uint64_t generation;
-    uint64_t next;      /* offset */
-    uint64_t seq, base; /* of the last unit seen; seq 0: none */
+    uint64_t start, next; /* offsets */
+    uint64_t seq, base;   /* of the last unit seen; seq 0: none */
+    uint64_t trimmed;     /* to where the last unit seen that trims has done so */
 };
 
 static uint64_t seq_of(const struct walk *w, struct bytes batch)
@@ -126,8 +129,13 @@ static void walk_partition(struct log *log, struct log_partition partition, stru
     struct log_reader *reader;
     struct log_batch batch;
     struct error err = { 0 };
-    log_offset end;
-    w->next = 0;
+    log_offset start, end;
+    if (log_partition_range(log, partition, &start, &end) != NEAP_OK)
+        broken("g%llu has no partition %u", (unsigned long long)w->generation, w->writer);
+    w->next = w->start = start.n;
+    w->trimmed = 0;
+    if (start.n > 0)
+        w->seq = 0; /* what was before is not to be seen */
     enum neap_status status = log_reader_open(log, partition, (log_offset){ 0 }, BATCH_ROOM, &reader, &err);
     if (status != NEAP_OK)
         broken("g%llu/%u: %s", (unsigned long long)w->generation, w->writer, err.text);
@@ -139,9 +147,12 @@ static void walk_partition(struct log *log, struct log_partition partition, stru
         broken("g%llu/%u: reading ends with %s: %s", (unsigned long long)w->generation, w->writer, status_name(status),
                err.text);
     log_reader_close(&reader);
-    if (log_partition_end(log, partition, &end) != NEAP_OK || end.n != w->next)
+    if (end.n != w->next)
         broken("g%llu/%u: its end is said to be %llu, and is %llu", (unsigned long long)w->generation, w->writer,
                (unsigned long long)end.n, (unsigned long long)w->next);
+    if (w->start != w->trimmed)
+        broken("g%llu/%u: it starts at %llu, and was trimmed to %llu", (unsigned long long)w->generation, w->writer,
+               (unsigned long long)w->start, (unsigned long long)w->trimmed);
 }
 
 /* The group's commit point is where the last unit begins: what was committed with it. */
@@ -187,6 +198,18 @@ static void check_topics(struct log *log, const struct told *told, uint64_t *ret
         if (there)
             *ret_newest = g;
     }
+}
+
+static void check_settings(struct log *log, const struct told *told)
+{
+    struct log_topic home;
+    if (log_topic_find(log, "home", &home) != NEAP_OK)
+        return;
+    int64_t said = home.settings.retention_ms;
+    uint64_t number = said < 0 ? 0 : (uint64_t)(said - SETTINGS_BASE);
+    if (number < told->altered || number > told->alter_asked)
+        broken("topic home has settings %llu; %llu were acknowledged, and %llu asked for", (unsigned long long)number,
+               (unsigned long long)told->altered, (unsigned long long)told->alter_asked);
 }
 
 static void read_fact(struct log *log, uint32_t number, uint64_t *ret_seq, uint64_t *ret_generation)
@@ -244,6 +267,7 @@ void power_check(struct log *log, const struct told *told, struct standing write
 {
     uint64_t lowest, newest;
     check_topics(log, told, &lowest, &newest);
+    check_settings(log, told);
     for (uint32_t i = 0; i < WRITER_COUNT; i++) {
         writers[i].number = i;
         check_writer(log, told, lowest, newest, &writers[i]);

@@ -18,7 +18,7 @@ struct hand { /* what a writer has on its way */
     struct io_timer timer;
     uint32_t count;
     struct log_unit unit;
-    struct log_op ops[3];
+    struct log_op ops[4];
     char group[16];
     uint8_t fact[FACT_SIZE], room[BATCH_ROOM];
 };
@@ -37,8 +37,11 @@ struct world {
         struct log_unit unit;
         struct log_op op;
         char name[32];
+        uint8_t settings[LOG_SETTINGS_SIZE];
         bool busy;
     } house;
+    uint64_t altered, alter_next;
+    uint32_t altered_at; /* units_left then */
     enum neap_status stopped;
     uint32_t interval_ms;
 };
@@ -148,6 +151,11 @@ static void house_done(struct log_unit *unit, enum neap_status status)
     w->house.busy = false;
     if (!came_to_be(w, status))
         return;
+    if (w->house.op.kind == LOG_TOPIC_ALTER) {
+        w->altered = w->alter_next;
+        say("altered %llu\n", (unsigned long long)w->altered);
+        return;
+    }
     if (w->house.op.kind == LOG_TOPIC_DELETE) {
         say("dropped %llu\n", (unsigned long long)w->lowest);
         w->lowest++;
@@ -253,6 +261,7 @@ static void take_up(struct world *w, const struct told *told)
     struct standing writers[WRITER_COUNT];
     struct log_topic topic;
     power_check(w->log, told, writers, &w->newest);
+    w->alter_next = told->alter_asked;
     w->lowest = w->newest > 0 ? w->newest : 1;
     for (uint64_t g = w->newest; g > 0; g--) {
         char name[32];

@@ -9,6 +9,7 @@
  *     stands W SEQ  so far writer W had come                unit W SEQ NS unit SEQ of writer W was acknowledged then
  *     made G        topic gG is there
  *     drop G        the deletion of topic gG will be asked  dropped G   it is gone
+ *     alter K       settings K of topic home will be asked  altered K   they hold
  *
  * Each writer has one unit on its way: a batch for its partition of the newest topic, the commit point of its group (where
  * the batch begins), a fact that names the unit, and sometimes a trim up to there. Unit SEQ is the same bytes every time it is
