@@ -2,6 +2,7 @@
  * the topics and groups it makes, and every bound in bytes. The sums are those that the node is opened with. */
 #include "base/must.h"
 #include "cli/check.h"
+#include "cli/session.h"
 #include "node/budget.h"
 #include <stdio.h>
 
@@ -12,6 +13,7 @@ struct explaining {
     struct cli *cli;
     const struct config *config;
     struct budget budget;
+    struct log_disk disk;
 };
 
 /* ---- what is known of each kind ---- */
@@ -246,9 +248,12 @@ static const char *const roles[] = {
 
 static void say_topic(struct explaining *e, const char *topic, enum role role, const char *pipeline)
 {
+    char keeps[LINE_SETTINGS_SIZE];
     uint32_t partitions = budget_partitions(e->config, topic);
-    out_print(e->cli, "  topic %-20s %5u partition%s  %s%s%s\n", topic, partitions, partitions == 1 ? " " : "s",
-              roles[role], pipeline != NULL ? " " : "", pipeline != NULL ? pipeline : "");
+    struct log_topic_settings settings = node_topic_settings(e->config, topic);
+    out_print(e->cli, "  topic %-20s %5u partition%s  %s%s%s; %s\n", topic, partitions, partitions == 1 ? " " : "s",
+              roles[role], pipeline != NULL ? " " : "", pipeline != NULL ? pipeline : "",
+              settings_text(&settings, keeps));
 }
 
 static void say_groups(struct explaining *e)
@@ -272,6 +277,20 @@ static void say_memory(struct explaining *e)
     out_print(e->cli, "  %-24s %12s\n", "sum", cli_size_text(size, b->sum));
 }
 
+static void say_disk(struct explaining *e)
+{
+    char size[32];
+    const struct log_disk *d = &e->disk;
+    out_print(e->cli, "\ndisk: %s%s\n", cli_size_text(size, d->size),
+              e->config->disk.size == 0 && e->config->disk.percent == 0 ? ", of what is free there now" : "");
+    out_print(e->cli, "  %-24s %12s  beyond it producers are told to wait\n", "events", cli_size_text(size, d->events));
+    out_print(e->cli, "  %-24s %12s  beyond it pipelines wait, too\n", "work of pipelines",
+              cli_size_text(size, d->pipelines));
+    out_print(e->cli, "  %-24s %12s\n", "cleaning up", cli_size_text(size, d->cleaning));
+    out_print(e->cli, "  %-24s %12s  in files of", "sum", cli_size_text(size, d->events + d->pipelines + d->cleaning));
+    out_print(e->cli, " %s, %u of them ready\n", cli_size_text(size, d->file_size), d->ready_count);
+}
+
 static void say_all(struct explaining *e)
 {
     struct cli *cli = e->cli;
@@ -282,6 +301,7 @@ static void say_all(struct explaining *e)
     say_groups(e);
     out_print(cli, "\n");
     say_memory(e);
+    say_disk(e);
 }
 
 /* ---- the same as JSON ---- */
@@ -345,6 +365,9 @@ static void list_topic(struct explaining *e, const char *topic, enum role role, 
     member(&w, "role", roles[role]);
     if (pipeline != NULL)
         member(&w, "pipeline", pipeline);
+    char keeps[LINE_SETTINGS_SIZE];
+    struct log_topic_settings settings = node_topic_settings(e->config, topic);
+    member(&w, "keeps", settings_text(&settings, keeps));
     write_line(e->cli, &w);
 }
 
@@ -363,12 +386,37 @@ static void list_memory(struct explaining *e)
     }
 }
 
+static void list_disk(struct explaining *e)
+{
+    const struct log_disk *d = &e->disk;
+    const struct {
+        const char *what;
+        uint64_t size;
+    } terms[] = { { "events", d->events },
+                  { "work of pipelines", d->pipelines },
+                  { "cleaning up", d->cleaning },
+                  { "sum", d->events + d->pipelines + d->cleaning } };
+    uint8_t room[1024];
+    for (uint32_t i = 0; i < COUNT_OF(terms); i++) {
+        struct writer w = writer_of(room, sizeof room);
+        member(&w, "disk", terms[i].what);
+        number(&w, "size", terms[i].size);
+        if (i + 1 == COUNT_OF(terms)) {
+            number(&w, "limit", d->size);
+            number(&w, "file_size", d->file_size);
+            number(&w, "ready_files", d->ready_count);
+        }
+        write_line(e->cli, &w);
+    }
+}
+
 static void list_all(struct explaining *e)
 {
     for (uint32_t i = 0; i < e->config->pipeline_count; i++)
         list_pipeline(e, &e->config->pipelines[i]);
     each_topic(e, list_topic);
     list_memory(e);
+    list_disk(e);
 }
 
 int cli_explain(struct cli *cli)
@@ -378,8 +426,15 @@ int cli_explain(struct cli *cli)
     if (code != CLI_OK)
         return code;
     struct explaining e = { .cli = cli, .config = config };
+    struct error error = { 0 };
     budget_of(config, &e.budget);
-    if (cli->flags[FLAG_JSON] != NULL)
+    struct log_options options = e.budget.log;
+    options.path = config->data;
+    options.disk_size = config->disk.size;
+    options.disk_percent = config->disk.percent;
+    if (log_disk_plan(cli->io, &options, &e.disk, &error) != NEAP_OK)
+        code = say_error(cli, &error);
+    else if (cli->flags[FLAG_JSON] != NULL)
         list_all(&e);
     else
         say_all(&e);

@@ -62,6 +62,7 @@ struct bytes request_end(struct request *r);
 uint64_t     line_number(struct json_value line, const char *name);
 #define LINE_SETTINGS_SIZE 192u
 /* What a topic keeps and how it syncs, in words. */
+const char  *settings_text(const struct log_topic_settings *settings, char room[LINE_SETTINGS_SIZE]);
 const char  *line_settings(struct json_value line, char room[LINE_SETTINGS_SIZE]);
 struct bytes line_text(struct json_value line, const char *name);
 

@@ -71,6 +71,16 @@ void log_close(struct log **log);
  * any failed write. Any thread. */
 void log_give_up(struct log *log);
 size_t log_memory_size(const struct log_options *options);
+
+/* What a budget of disk comes to, with nothing opened and nothing made. */
+struct log_disk {
+    uint64_t size;                       /* of all files together */
+    uint64_t events, pipelines, cleaning; /* size shared out: who may write how far (enum log_rank) */
+    uint32_t file_size, ready_count;     /* of a journal file; how many are kept ready */
+};
+/* MISUSE: the budget holds too few files. */
+enum neap_status log_disk_plan(struct io *io, const struct log_options *options, struct log_disk *ret_disk,
+                               struct error *err);
 struct log_id log_identity(const struct log *log);
 /* What stopped it: OK while it works; IO after a failed write or sync. `err` gets the trail. Any thread. */
 enum neap_status log_health(struct log *log, struct error *err);

@@ -160,7 +160,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     add_term(&b, "tail of the journal", b.log.tail_size);
     add_term(&b, "index of the journal", (uint64_t)b.log.index_count_max * INDEX_ENTRY_SIZE);
     add_term(&b, "facts and offsets", b.log.fact_size_max);
-    add_term(&b, "rest of the log", log_memory_size(&b.log) - b.sum);
+    add_term(&b, "rest of the journal", log_memory_size(&b.log) - b.sum);
     add_term(&b, "JSON of one event", PARSER_FACTOR * (uint64_t)b.event_size_max);
     add_term(&b, "work on one event", b.arena_size_max + ARENA_OTHER_SIZE);
     add_term(&b, "compressed batches", b.unpack_size_max + CODEC_DECODER_SIZE);

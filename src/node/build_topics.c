@@ -36,7 +36,7 @@ static void set_written(struct log_topic_settings *s, const struct config_topic 
         s->record_size_max = (uint32_t)topic->record_size_max;
 }
 
-static struct log_topic_settings settings_of_new(const struct config *config, const char *name)
+struct log_topic_settings node_topic_settings(const struct config *config, const char *name)
 {
     static const struct config_retention by_role[] = {
         [CONFIG_TOPIC_OTHER] = { .kind = CONFIG_RETAIN_LIMITS, .time_ms = 7 * DAY_MS },
@@ -60,7 +60,7 @@ static bool settings_equal(const struct log_topic_settings *a, const struct log_
 
 enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err)
 {
-    struct log_topic_settings settings = settings_of_new(n->config, name);
+    struct log_topic_settings settings = node_topic_settings(n->config, name);
     const struct config_topic *topic = config_topic_find(n->config, name);
     return log_topic_ensure_with(n->client, name, topic != NULL ? topic->partitions : 0, &settings, build_deadline(n),
                                  ret_topic, err);

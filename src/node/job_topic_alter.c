@@ -80,8 +80,9 @@ static bool look_for_key(struct job *job)
             job_fail(
                 job, NEAP_MISUSE,
                 "topic '%s' holds events with keys (partition %u, offset %llu): with %llu partitions a key may go to "
-                "another one, and its next events could pass the ones before. Make a topic of that size, and let a "
-                "pipeline carry the events over",
+                "another one, and its next events could pass the ones before. Make a topic of that size and let a "
+                "pipeline carry them over; or, where all of them are processed, let the pipeline file ask for it "
+                "(`move_keys`)",
                 job->topic_name, a->partition, (unsigned long long)offset, (unsigned long long)job->count);
             return false;
         }

@@ -51,6 +51,9 @@ uint32_t         node_pipeline_count(const struct node *node);
 void             node_pipeline_figures(struct node *node, uint32_t index,
                                        struct node_pipeline_figures *ret_figures); /* any thread, until node_close() */
 
+/* Those that a topic gets when this file makes it. */
+struct log_topic_settings node_topic_settings(const struct config *config, const char *name);
+
 struct node_memory_term {
     const char *what;                /* "tail of the journal" */
     uint64_t size;

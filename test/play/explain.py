@@ -16,6 +16,14 @@ listed = neap("explain", EXAMPLE, "--json").lines()
 memory = [x for x in listed if "memory" in x]
 total = memory[-1]
 ok(total["memory"] == "sum" and total["size"] == sum(x["size"] for x in memory[:-1]) <= total["limit"] == 64 << 20, "the bounds add up, and fit", memory)
+disk = [x for x in listed if "disk" in x]
+ok(disk[-1]["disk"] == "sum" and disk[-1]["size"] == sum(x["size"] for x in disk[:-1]) == disk[-1]["limit"] > 0, "so do the bounds of the disk", disk)
+write("disk.yaml", "node: {data: made/later, disk: 1GiB}\n" + pipeline())
+disk = [x for x in neap("explain", "disk.yaml", "--json").lines() if "disk" in x]
+neap("topic", "create", "t", "disk.yaml")
+status = neap("status", "disk.yaml", "--json").lines()[0]
+ok(disk[-1]["limit"] == status["disk"] == 1 << 30 and disk[-1]["file_size"] == 16 << 20 and disk[2]["size"] == (1 << 30) // 100 * 2,
+   "of a directory that is still to be made, too: the node's own numbers", (disk, status))
 h = folder("run")
 write("neap.yaml", pipeline(sink="stdout: {}"), cwd=h)
 write("in.ndjson", numbers(0, 3), cwd=h)

@@ -4,6 +4,7 @@
 #include "log/local/keeper.h"
 #include "log/local/pages.h"
 #include "log/local/recovery.h"
+#include "log/local/space.h"
 #include "log/local/tail.h"
 #include "log/local/views.h"
 #include <stdio.h>
@@ -91,6 +92,43 @@ static enum neap_status fill_disk_options(struct log *log, struct error *err)
         return error_set(err, NEAP_MISUSE, "disk: %llu bytes are fewer than %u journal files of %llu",
                          (unsigned long long)o->disk_size, JOURNAL_FILE_COUNT_MIN, (unsigned long long)first);
     return NEAP_OK;
+}
+
+/* The directory, or the one that it will be made in. */
+static void find_place(struct log *log)
+{
+    struct io_file_info info;
+    while (io_path_info(log->io, log->path, &info) == NEAP_NOTFOUND) {
+        char *slash = strrchr(log->path, '/');
+        if (slash == NULL || slash == log->path) {
+            strcpy(log->path, slash == NULL ? "." : "/");
+            return;
+        }
+        *slash = '\0';
+    }
+}
+
+enum neap_status log_disk_plan(struct io *io, const struct log_options *options, struct log_disk *ret_disk,
+                               struct error *err)
+{
+    struct log *log = strlen(options->path) < PATH_SIZE_MAX ? calloc(1, sizeof(*log)) : NULL;
+    if (log == NULL)
+        return error_set(err, NEAP_NOMEM, "disk: out of memory");
+    log->io = io;
+    log->options = with_defaults(options);
+    strcpy(log->path, options->path);
+    find_place(log);
+    enum neap_status status = fill_disk_options(log, err);
+    if (status == NEAP_OK) {
+        struct log_disk d = { .size = log->options.disk_size, .file_size = log->options.file_size };
+        d.pipelines = space_reserve(log, LOG_RANK_PIPELINE);
+        d.cleaning = space_reserve(log, LOG_RANK_HOUSE);
+        d.events = d.size - d.pipelines - d.cleaning;
+        d.ready_count = space_ready_count(log);
+        *ret_disk = d;
+    }
+    free(log);
+    return status;
 }
 
 size_t log_memory_size(const struct log_options *given)

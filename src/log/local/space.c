@@ -19,6 +19,14 @@ static uint32_t kept_for_higher(const struct log *log, enum log_rank rank)
     return 0;
 }
 
+uint64_t space_reserve(const struct log *log, enum log_rank rank)
+{
+    uint64_t percent = log->options.disk_size / 100;
+    return rank == LOG_RANK_HOUSE      ? percent * HOUSE_PERCENT
+           : rank == LOG_RANK_PIPELINE ? percent * PIPELINE_PERCENT
+                                       : 0;
+}
+
 uint32_t space_ready_count(const struct log *log)
 {
     return kept_for_higher(log, LOG_RANK_PRODUCER) + 2; /* one to switch into, one in the making */
@@ -44,8 +52,8 @@ static uint64_t left_size(const struct log *log)
 
 static enum log_rank rank_by_budget(const struct log *log)
 {
-    uint64_t disk = log->options.disk_size, left = left_size(log);
-    uint64_t house = disk / 100 * HOUSE_PERCENT, pipelines = disk / 100 * PIPELINE_PERCENT;
+    uint64_t left = left_size(log), house = space_reserve(log, LOG_RANK_HOUSE);
+    uint64_t pipelines = space_reserve(log, LOG_RANK_PIPELINE);
     return left >= house + pipelines ? LOG_RANK_PRODUCER : left >= house ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
 }
 
