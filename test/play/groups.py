@@ -30,7 +30,8 @@ def places(result, name):
 
 # ---- a sink that goes by the node's own notes: a file
 h = folder("file")
-FILE = pipeline(sink="file: out.ndjson", stages="{filter: 'event.n % 10 ~= 0'}, {map: {d: '100 // (event.n % 50 - 7)'}}")
+FILE = pipeline(sink="file: out.ndjson", stages="{filter: 'event.n % 10 ~= 0'}, {map: {d: '100 // (event.n % 50 - 7)'}}",
+                more="topics: {p: {retention: forever}}\n")   # what is processed stays, to be processed again
 write("neap.yaml", FILE, cwd=h)
 write("in.ndjson", numbers(0, 100) + "no json\n", cwd=h)
 neap("run", "--until-idle", cwd=h)
@@ -97,7 +98,7 @@ with Running(cwd=h) as run:
 h = folder("sqlite")
 TABLE = "sqlite: {path: out.db, table: t, key: [n], mode: upsert, columns: {n: event.n}}"
 write("neap.yaml", pipeline(sink=TABLE, source="\n      file: {path: in.ndjson}\n      key: event.n",
-                            more="topics: {p: {partitions: 3}}\n"), cwd=h)
+                            more="topics: {p: {partitions: 3, retention: forever}}\n"), cwd=h)
 write("in.ndjson", numbers(0, 90), cwd=h)
 neap("run", "--until-idle", cwd=h)
 ends = [x["end"] for x in neap("topic", "describe", "p", "--json", cwd=h).lines()]
