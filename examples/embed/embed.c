@@ -1,7 +1,8 @@
 /* embed.c - Neap inside a C program: durable appends, and a consumer that goes on where it was.
  *
  *     embed DATA append COUNT      appends COUNT events, and prints each one's number once it is durable
- *     embed DATA read              prints what it has not printed before; its place is the group "embed" */
+ *     embed DATA read              prints what it has not printed before; its place is the group "embed"
+ *     embed DATA run FILE          runs a pipeline file to its end; its stage `plugin: {symbol: double}` is ours */
 #include <neap/neap.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,47 @@ static int read_new(struct neap *neap, struct neap_writer *writer, struct neap_t
     return neap_commit_wait(writer, "embed", topic, 0, next, WAIT_MS) == NEAP_OK ? 0 : 1;
 }
 
+/* ---- run ----------------------------------------------------------------------------------------------------------- */
+
+/* On a thread of Neap's: adds a field to every event, and fails those that have no number. */
+static enum neap_verdict twice(void *ctx, const struct neap_handled *handled, struct neap_call *call)
+{
+    unsigned long number;
+    char value[64];
+    (void)ctx;
+    if (handled->event.value.size >= sizeof value)
+        return NEAP_FAIL;
+    memcpy(value, handled->event.value.at, handled->event.value.size);
+    value[handled->event.value.size] = '\0';
+    if (sscanf(value, "{\"number\":%lu}", &number) != 1) {
+        neap_call_reason(call, "it has no number");
+        return NEAP_FAIL;
+    }
+    int size = snprintf(value, sizeof value, "{\"number\":%lu,\"double\":%lu}", number, 2 * number);
+    neap_call_emit(call, (struct neap_bytes){ value, (size_t)size });
+    return NEAP_KEEP;
+}
+
+static int run_file(struct neap *neap, const char *file)
+{
+    struct neap_error err;
+    struct neap_run *run;
+    neap_handler_register(neap, "double", twice, NULL);
+    if (neap_run_open(neap, file, &(struct neap_run_options){ .until_idle = true }, &run, &err) != NEAP_OK)
+        return complain(&err);
+    enum neap_status status = neap_run_wait(run, NEAP_FOREVER, &err);
+    for (uint32_t i = 0; i < neap_run_pipeline_count(run); i++) {
+        struct neap_figures f;
+        neap_run_figures(run, i, &f);
+        printf("%s: accepted %llu, filtered %llu, delivered %llu, dead letters %llu, in flight %llu\n", f.pipeline,
+               (unsigned long long)f.total.accepted, (unsigned long long)f.total.filtered,
+               (unsigned long long)f.total.delivered, (unsigned long long)f.total.dead_lettered,
+               (unsigned long long)f.in_flight);
+    }
+    neap_run_close(&run);
+    return status == NEAP_OK ? 0 : complain(&err);
+}
+
 /* ---- the program --------------------------------------------------------------------------------------------------- */
 
 static int work(struct neap *neap, struct neap_writer *writer, int argc, char **argv)
@@ -102,6 +144,8 @@ static int work(struct neap *neap, struct neap_writer *writer, int argc, char **
         code = append(writer, topic, strtoul(argv[3], NULL, 10));
     else if (argc == 3 && strcmp(argv[2], "read") == 0)
         code = read_new(neap, writer, topic);
+    else if (argc == 4 && strcmp(argv[2], "run") == 0)
+        code = run_file(neap, argv[3]);
     neap_topic_close(&topic);
     return code;
 }
@@ -112,7 +156,7 @@ int main(int argc, char **argv)
     struct neap *neap;
     struct neap_writer *writer;
     if (argc < 3) {
-        fprintf(stderr, "usage: embed DATA append COUNT | embed DATA read\n");
+        fprintf(stderr, "usage: embed DATA append COUNT | embed DATA read | embed DATA run FILE\n");
         return 2;
     }
     struct neap_options options = { .path = argv[1], .disk_size = 64u << 20, .log = say, .log_level = NEAP_LOG_WARN };

@@ -227,6 +227,41 @@ NEAP_API enum neap_status neap_reader_seek(struct neap_reader *reader, uint64_t 
 /* Readable when neap_reader_next() may have something: call it with timeout 0 until it answers NEAP_AGAIN. As the writer's. */
 NEAP_API enum neap_status neap_reader_descriptor(struct neap_reader *reader, int *ret_descriptor, struct neap_error *err);
 
+/* ---- stages of your own ------------------------------------------------------------------------------------------------ */
+
+/* What a stage `plugin: {symbol: NAME, timeout: 30s}` of a pipeline file calls for each event that comes to it. */
+struct neap_handled {
+    struct neap_event event;          /* value: JSON as the stages before left it; all borrowed for the call */
+    const char       *pipeline, *stage, *topic;
+    uint32_t          partition;
+    uint64_t          offset;         /* with topic and partition: the same again after a crash, so good for telling repeats */
+};
+enum neap_verdict {
+    NEAP_KEEP, /* it goes on: with the value that was emitted, else as it came */
+    NEAP_DROP, /* it was filtered, and counts as such */
+    NEAP_FAIL, /* it becomes a dead letter (or goes on as it came, under on_error: continue) */
+};
+/* Called on threads of ours, one for each partition at work, at most 16: so by several at a time, but for the events of one
+ * partition one after the other, in order. At least once: what was not committed before a crash, or was refused by the sink
+ * together with others, comes again. It should look at neap_call_cancelled() where it takes long. A handler cannot be killed: one
+ * that stays past its deadline keeps its thread and its partition, is named in the log, and all else goes on; when it comes
+ * back, the event is a dead letter, reason "timeout", whatever it answers. */
+typedef enum neap_verdict neap_handler(void *ctx, const struct neap_handled *handled, struct neap_call *call);
+
+/* Before neap_run_open() of a file that names it; copied. Again with the same name: replaces it, for runs that come. A NULL
+ * handler takes it away. NEAP_MISUSE: no name, or a run is open. NEAP_FULL: 64 are there. Any thread. */
+NEAP_API enum neap_status neap_handler_register(struct neap *neap, const char *name, neap_handler *handler, void *ctx);
+
+/* In a handler, and only there. */
+/* True when the deadline has passed or the run stops: come back soon, the answer does not count any more. */
+NEAP_API bool             neap_call_cancelled(const struct neap_call *call);
+NEAP_API int64_t          neap_call_left_ms(const struct neap_call *call); /* until the deadline; 0: it has passed */
+/* What the event's value is from here on: JSON. Copied; the last one counts. NEAP_TOOLARGE: over what the handle's memory
+ * lets an event be, which is NEAP_EVENT_SIZE_MAX from 48 MiB on. */
+NEAP_API enum neap_status neap_call_emit(struct neap_call *call, struct neap_bytes value);
+/* Why it fails, for the dead letter: up to 255 bytes of UTF-8, copied. */
+NEAP_API void             neap_call_reason(struct neap_call *call, const char *text);
+
 /* ---- a pipeline file at work --------------------------------------------------------------------------------------------- */
 
 struct neap_run_options {

@@ -182,9 +182,9 @@ static void explain_pipeline(struct explaining *e, const struct config_pipeline 
         out_print(cli, "\n");
         return;
     }
-    uint32_t count = budget_kit_count(&e->budget, &p->sink, partitions);
+    uint32_t count = budget_kit_count(&e->budget, e->config, p, partitions);
     snprintf(text, sizeof text, "batches of up to %s, %u of %u partition%s at one time",
-             cli_size_text(size, budget_batch_size(&e->budget, &p->sink)), count, partitions, plural(partitions));
+             cli_size_text(size, budget_batch_size(&e->budget, p)), count, partitions, plural(partitions));
     say_part(cli, "works in", text);
     snprintf(text, sizeof text, "group %s%s", p->name,
              p->sink.kind == CONFIG_SINK_SQLITE ? ", and in table neap_offsets of the database, whose word counts"
@@ -350,8 +350,8 @@ static void list_pipeline(struct explaining *e, const struct config_pipeline *p)
     member(&w, "dead_letter", p->dead_letter);
     if (p->sink.kind != CONFIG_SINK_NONE) {
         member(&w, "group", p->name);
-        number(&w, "batch_size", budget_batch_size(&e->budget, &p->sink));
-        number(&w, "partitions_at_once", budget_kit_count(&e->budget, &p->sink, partitions));
+        number(&w, "batch_size", budget_batch_size(&e->budget, p));
+        number(&w, "partitions_at_once", budget_kit_count(&e->budget, e->config, p, partitions));
     }
     write_line(e->cli, &w);
 }

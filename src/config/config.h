@@ -27,7 +27,8 @@ struct config_named_expr {
 };
 
 enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
-enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE };
+enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE,
+                         CONFIG_STAGE_PLUGIN };
 enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
 enum config_sqlite_mode { CONFIG_INSERT, CONFIG_UPSERT, CONFIG_IGNORE };
 enum config_order { CONFIG_ORDER_KEY, CONFIG_ORDER_PARTITION, CONFIG_ORDER_NONE };
@@ -54,6 +55,9 @@ struct config_stage {
     uint32_t map_count;
     const char **fields;           /* keep, remove */
     uint32_t field_count;
+    const char *symbol;            /* plugin */
+    struct config_place symbol_place;
+    int64_t timeout_ms;
 };
 
 struct config_sink {

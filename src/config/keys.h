@@ -18,6 +18,7 @@ enum scope {
     IN_SOURCE_FILE,
     IN_SOURCE_STDIN,
     IN_STAGE,
+    IN_STAGE_PLUGIN,
     IN_SINK,
     IN_SINK_SQLITE,
     IN_SINK_FILE,
@@ -79,7 +80,7 @@ struct scope_info {
 };
 
 extern const struct key keys[];
-extern const size_t key_count; /* at most 64: a set of keys is a uint64_t */
+extern const size_t key_count; /* of one scope at most 64, first to last: a set of them is a uint64_t */
 extern const struct scope_info scopes[SCOPE_COUNT];
 
 const struct key *key_find(enum scope scope, struct bytes name); /* NULL: no such key */

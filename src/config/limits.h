@@ -28,6 +28,7 @@
 #define CONFIG_RETENTION_MS_MAX   (36500ull * 24 * 3600 * 1000)
 #define CONFIG_RETENTION_SIZE_MIN (1u << 20)
 #define CONFIG_INTERVAL_MS        50u         /* of `durability: interval` */
+#define CONFIG_TIMEOUT_MS_MAX     (7ull * 24 * 3600 * 1000)
 #define CONFIG_INTERVAL_MS_MAX    60000u
 #define CONFIG_RECORD_SIZE_MIN    1024u
 #define CONFIG_RECORD_SHARE       16u         /* a record is at most this part of node.memory */

@@ -88,6 +88,30 @@ static void check_stage_names(struct meaning *m, struct config_pipeline *p)
                               "an earlier stage has the name '%s'", p->stages[i].name);
 }
 
+/* Whether the function is there is known to the program that runs the file, and to nobody else. */
+static void check_plugins(struct meaning *m, struct config_pipeline *p)
+{
+    const struct tree_item *list = tree_find(m->now, "stages");
+    const struct tree_item *item = list == NULL ? NULL : list->value->items;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->stage_count && item != NULL; i++, item = item->next) {
+        struct config_stage *stage = &p->stages[i];
+        if (stage->kind != CONFIG_STAGE_PLUGIN || stage->symbol == NULL)
+            continue;
+        stage->symbol_place = tree_place(item->value, (const char *const[]){ "plugin", "symbol", NULL });
+        if (count++ > 0)
+            message_error(m->r->messages, tree_place(item->value, (const char *const[]){ "plugin", NULL }),
+                          "a second 'plugin' in pipeline '%s'; in this version there is at most one", p->name);
+        else if (p->sink.kind == CONFIG_SINK_NONE)
+            continue;
+        else
+            message_warning(m->r->messages, stage->symbol_place,
+                            "'%s' is registered by the program that runs this file; whether it is there cannot be "
+                            "known here, and 'neap run' has none",
+                            shown(bytes_of_text(stage->symbol)).text);
+    }
+}
+
 static void check_source(struct meaning *m, const struct config_pipeline *p)
 {
     const struct tree_item *source = tree_find(m->now, "source");
@@ -375,6 +399,7 @@ void meaning_check(struct reading *r, const struct tree_node *root, struct confi
     for (uint32_t i = 0; i < config->pipeline_count && !r->starved; i++) {
         struct config_pipeline *p = &config->pipelines[i];
         m.now = node_of(&m, i);
+        check_plugins(&m, p);
         check_source(&m, p);
         check_topics(&m, p);
         check_claims(&m, p);

@@ -29,7 +29,9 @@ static const char *counted_noun(const struct tree_node *node)
 
 static uint64_t bit_of(const struct key *key)
 {
-    return 1ull << (size_t)(key - keys);
+    size_t place = (size_t)(key - key_next(key->scope, NULL));
+    must(place < 64);
+    return 1ull << place;
 }
 
 /* "file, stdin, topic": what may stand in `scope`; kinds only where asked. */

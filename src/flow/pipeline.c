@@ -25,6 +25,7 @@ static void kit_free(struct pipeline_kit *kit)
     free(kit->refused);
     free(kit->letter_ops);
     free(kit->commit_ops);
+    handler_desk_close(&kit->desk);
     free(kit);
 }
 
@@ -84,6 +85,14 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
         memcpy(p->epochs, identity.epochs, sizeof p->epochs);
         p->epoch_count = identity.epoch_count;
     }
+    struct handler_desk_options desk = { .io = options->io,
+                                         .logging = options->logging,
+                                         .handler = options->handler,
+                                         .shard = options->agent,
+                                         .pipeline = options->name,
+                                         .topic = options->topic,
+                                         .event_size_max = options->event_size_max };
+    must(options->handler == NULL || options->chain_after != NULL);
     uint32_t kit_count = options->kit_count != 0 ? options->kit_count : 1;
     for (uint32_t i = 0; i < kit_count && i < options->partition_count; i++) {
         struct pipeline_kit *kit = kit_new(options->sink->batch_size);
@@ -93,6 +102,10 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
         }
         kit->next = p->kits_free;
         p->kits_free = kit;
+        if (options->handler != NULL && handler_desk_open(&desk, &kit->desk, err) != NEAP_OK) {
+            pipeline_close(&p);
+            return error_while(err, "pipeline %s", options->name);
+        }
     }
     *ret_pipeline = p;
     return NEAP_OK;

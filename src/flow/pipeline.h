@@ -25,6 +25,7 @@
 
 #include "flow/chain.h"
 #include "flow/dead_letter.h"
+#include "flow/handler.h"
 #include "flow/ledger.h"
 #include "flow/sink.h"
 #include "flow/start.h"
@@ -55,6 +56,9 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     uint32_t topic_id, partition_count;
     uint32_t dead_topic_id, dead_partition_count;
     struct chain *chain; /* the stages; the shard's parser is in it */
+    const struct handler *handler; /* NULL: none; else it comes after `chain`, and after it */
+    struct chain *chain_after;     /* comes this one */
+    size_t event_size_max;         /* of JSON on the handler's desk */
     struct sink *sink;
     struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
     enum start_rule start;
@@ -70,6 +74,7 @@ struct pipeline_kit { /* what one task at work needs */
     uint8_t *letters, *letter_keys, *commit_keys, *done_set;
     struct sink_refused *refused;
     struct log_op *letter_ops, *commit_ops;
+    struct handler_desk *desk; /* NULL: no handler */
     struct pipeline_kit *next;
 };
 

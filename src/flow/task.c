@@ -46,7 +46,7 @@ enum neap_status task_new(struct pipeline *pipeline, uint32_t partition, struct 
     t->p = pipeline;
     t->source = (struct log_partition){ pipeline->o.topic_id, partition };
     t->timer = (struct io_timer){ .agent = pipeline->o.agent, .fire = timer_fired, .ctx = t };
-    t->timer_due = MONO_NEVER;
+    t->timer_due = t->handle_due = MONO_NEVER;
     unit_init(t, &t->letter_unit);
     unit_init(t, &t->commit_unit);
     task_backoff_end(&t->ask_backoff);
@@ -241,7 +241,7 @@ bool task_unit_take(struct task_unit *u)
 static bool nothing_prepared(const struct task *t)
 {
     return t->batches[0].state == BATCH_EMPTY && t->batches[1].state == BATCH_EMPTY && t->land_state == LAND_IDLE &&
-           t->letter_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE;
+           t->letter_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE && task_handle_is_empty(t);
 }
 
 static log_offset partition_end(const struct task *t)
@@ -289,6 +289,7 @@ static void give_up_unit(struct task_unit *u)
  * pipeline that was stopped: the sink's own row, or the next start, will tell. */
 static uint32_t wind_down(struct task *t, mono_time now)
 {
+    task_handle_stop(t);
     uint32_t work = task_finish_commit(t);
     bool commits = t->state == TASK_RUN && t->p->status == NEAP_OK;
     if (commits && t->land_state == LAND_ENDED && t->kit->landing.status == NEAP_OK)
@@ -312,6 +313,7 @@ static void set_timer(struct task *t)
 {
     mono_time due = mono_min(mono_min(t->ask_backoff.due, t->land_backoff.due),
                              mono_min(t->letter_unit.backoff.due, t->commit_unit.backoff.due));
+    due = mono_min(due, t->handle_due);
     if (due.ns == t->timer_due.ns)
         return;
     t->timer_due = due;
@@ -349,6 +351,7 @@ uint32_t task_work(struct task *t, mono_time now)
             return work;
         work += task_start_landing(t, now);
         work += task_fill_work(t, now);
+        task_handle_watch(t, now);
         work += task_unit_work(t, &t->letter_unit, now);
         work += task_unit_work(t, &t->commit_unit, now);
     }
@@ -369,7 +372,7 @@ bool task_at_rest(const struct task *t)
     if ((!t->draining && t->p->status == NEAP_OK) || (held && !t->ask_ended))
         return false;
     return t->land_state == LAND_IDLE && t->commit_unit.state != UNIT_BUSY && t->commit_unit.state != UNIT_READY &&
-           t->letter_unit.state != UNIT_BUSY;
+           t->letter_unit.state != UNIT_BUSY && !task_handle_works(t);
 }
 
 bool task_idle(const struct task *t)

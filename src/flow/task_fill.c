@@ -6,8 +6,6 @@
 
 #define REASON_SIZE_MAX 32u /* of a fate; the letter has it whole */
 
-enum taken { TAKEN, BATCH_FULL, STOPPED };
-
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
 static void forget_batch(struct task *t)
@@ -26,6 +24,7 @@ enum neap_status task_fill_begin(struct task *t, log_offset from)
         return status;
     }
     t->next = from;
+    task_handle_begin(t);
     forget_batch(t);
     t->filling = 0;
     t->letter_count = t->refused_count = 0;
@@ -39,6 +38,7 @@ void task_fill_again(struct task *t, log_offset from)
     must(from.n == t->done.point.n);
     log_reader_seek(t->reader, from);
     t->next = from;
+    task_handle_again(t);
     forget_batch(t);
     t->letter_count = 0;
     t->batches[0] = t->batches[1] = (struct task_batch){ .state = BATCH_EMPTY };
@@ -134,10 +134,10 @@ static enum neap_status unpack_again(struct task *t)
 }
 
 /* Events that were declared lost stand for themselves: no batch brings them. */
-static void look_for_lost(struct task *t)
+static void look_for_lost(struct task *t, log_offset from)
 {
     log_offset first, end;
-    if (!log_lost_next(t->p->o.log, t->source, t->next, &first, &end) || first.n > t->next.n)
+    if (!log_lost_next(t->p->o.log, t->source, from, &first, &end) || first.n > from.n)
         return;
     t->unreadable.until = end;
     t->unreadable.reason = "lost";
@@ -147,15 +147,14 @@ static void look_for_lost(struct task *t)
              end.n - 1);
 }
 
-/* The first record at or after t->next, or false: the end, or stopped. One that cannot be read is empty but for its offset. */
-static bool next_record(struct task *t, struct record *ret_record)
+bool task_next_record(struct task *t, log_offset from, struct record *ret_record)
 {
     for (;;) {
-        if (!t->batch_open && t->unreadable.until.n <= t->next.n)
-            look_for_lost(t);
-        if (t->unreadable.until.n > t->next.n) {
+        if (!t->batch_open && t->unreadable.until.n <= from.n)
+            look_for_lost(t, from);
+        if (t->unreadable.until.n > from.n) {
             t->held = false;
-            *ret_record = (struct record){ .offset = t->next.n, .time_ms = t->unreadable.time_ms };
+            *ret_record = (struct record){ .offset = from.n, .time_ms = t->unreadable.time_ms };
             return true;
         }
         if (!t->batch_open && !next_batch(t))
@@ -175,7 +174,7 @@ static bool next_record(struct task *t, struct record *ret_record)
         } else if (status != NEAP_OK) {
             if (!give_up_rest(t, status))
                 return false;
-        } else if (ret_record->offset >= t->next.n) {
+        } else if (ret_record->offset >= from.n) {
             return true;
         }
     }
@@ -188,8 +187,8 @@ static size_t letter_slot_size(const struct task *t)
     return fate_key_size(t->p->o.name) + REASON_SIZE_MAX; /* key, then reason */
 }
 
-static enum taken add_letter(struct task *t, struct task_batch *b, const struct record *record,
-                             const struct failure *failure)
+enum taken task_add_letter(struct task *t, struct task_batch *b, const struct record *record,
+                           const struct failure *failure)
 {
     if (t->letter_count == t->p->letter_count_max)
         return BATCH_FULL;
@@ -264,7 +263,7 @@ static void letters_are_durable(struct task *t)
 
 /* ---- one record ---------------------------------------------------------------------------------------------------- */
 
-static const struct sink_refused *find_refused(const struct task *t, uint64_t offset)
+const struct sink_refused *task_find_refused(const struct task *t, uint64_t offset)
 {
     uint32_t low = 0, high = t->refused_count;
     while (low < high) {
@@ -285,10 +284,8 @@ struct taking {
     enum taken taken;
 };
 
-static enum taken add_row(struct taking *g, const struct event *event)
+enum taken task_add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event)
 {
-    struct task *t = g->task;
-    struct task_batch *b = g->batch;
     struct sink *sink = t->p->o.sink;
     struct writer before = b->rows;
     struct failure failure = { .reason = "refused", .stage = sink->name };
@@ -308,10 +305,10 @@ static enum taken add_row(struct taking *g, const struct event *event)
         failure.reason = "too_large";
         failure.message = BYTES("it does not fit into an empty batch of its sink");
     } else if (status != NEAP_BADINPUT && status != NEAP_TOOLARGE && status != NEAP_REFUSED) {
-        task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", g->record->offset, status_text(status));
+        task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", record->offset, status_text(status));
         return STOPPED;
     }
-    return add_letter(t, b, g->record, &failure);
+    return task_add_letter(t, b, record, &failure);
 }
 
 static bool through_chain(void *ctx, uint32_t index, struct event *event, enum stage_outcome outcome,
@@ -320,21 +317,21 @@ static bool through_chain(void *ctx, uint32_t index, struct event *event, enum s
     struct taking *g = ctx;
     switch (outcome) {
     case STAGE_PASS:
-        g->taken = add_row(g, event);
+        g->taken = task_add_row(g->task, g->batch, g->record, event);
         break;
     case STAGE_DROP:
         g->batch->counts.filtered++;
         g->taken = TAKEN;
         break;
     case STAGE_FAIL:
-        g->taken = add_letter(g->task, g->batch, g->record, failure);
+        g->taken = task_add_letter(g->task, g->batch, g->record, failure);
         break;
     }
     return g->taken == TAKEN;
 }
 
 /* The gate wrote it down beside the event. */
-static struct bytes id_of(const struct record *record)
+struct bytes task_id_of(const struct record *record)
 {
     struct reader left = reader_of(record->headers);
     struct record_header header;
@@ -349,7 +346,7 @@ static enum taken run_record(struct task *t, struct task_batch *b, const struct 
 {
     struct event event = { .json = record->value,
                            .key = record->key,
-                           .id = id_of(record),
+                           .id = task_id_of(record),
                            .headers = record->headers,
                            .header_count = record->header_count,
                            .time_ms = record->time_ms,
@@ -376,14 +373,14 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
     if (record->offset < t->unreadable.until.n) {
         struct failure failure = { .reason = t->unreadable.reason, .stage = "source" };
         failure.message = bytes_of_text(t->unreadable.text);
-        return add_letter(t, b, record, &failure);
+        return task_add_letter(t, b, record, &failure);
     }
-    const struct sink_refused *refused = find_refused(t, record->offset);
+    const struct sink_refused *refused = task_find_refused(t, record->offset);
     if (refused == NULL)
         return run_record(t, b, record);
     struct failure failure = { .reason = "refused", .stage = t->p->o.sink->name };
     failure.message = bytes_of_text(refused->message);
-    return add_letter(t, b, record, &failure);
+    return task_add_letter(t, b, record, &failure);
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------------------- */
@@ -395,7 +392,7 @@ static void begin_batch(struct task *t, struct task_batch *b)
     b->rows = writer_of(t->kit->rows[t->filling], t->p->o.sink->batch_size);
 }
 
-static void close_batch(struct task *t, struct task_batch *b)
+void task_close_batch(struct task *t, struct task_batch *b)
 {
     must(b->state == BATCH_OPEN && b->to.n > b->from.n);
     b->state = BATCH_CLOSED;
@@ -405,7 +402,7 @@ static void close_batch(struct task *t, struct task_batch *b)
 
 /* Compaction has left only later events of these keys, or somebody has deleted them: nobody answers for them, but for
  * those that have their letter already. What a pipeline still had to process goes in no other way; that is said. */
-static enum taken pass_gap(struct task *t, struct task_batch *b, log_offset to)
+enum taken task_pass_gap(struct task *t, struct task_batch *b, log_offset to)
 {
     log_offset start = { 0 }, end, dead;
     (void)log_partition_range(t->p->o.log, t->source, &start, &end);
@@ -435,40 +432,40 @@ static enum taken pass_gap(struct task *t, struct task_batch *b, log_offset to)
 
 /* The end is reached, and yet the log ends further on: what was between is gone. Asked once more, as more may have come
  * meanwhile. Answers how much was done. */
-static uint32_t pass_last_gap(struct task *t, struct task_batch *b)
+uint32_t task_pass_last_gap(struct task *t, struct task_batch *b)
 {
     log_offset start, end;
     if (!t->at_end || t->halted || log_partition_range(t->p->o.log, t->source, &start, &end) != NEAP_OK ||
         end.n <= t->next.n)
         return 0;
-    if (!next_batch(t) && t->at_end && !t->halted && pass_gap(t, b, end) == BATCH_FULL)
-        close_batch(t, b);
+    if (!next_batch(t) && t->at_end && !t->halted && task_pass_gap(t, b, end) == BATCH_FULL)
+        task_close_batch(t, b);
     return 1;
 }
 
 /* It comes first in the next batch. */
-static void hold_record(struct task *t, struct task_batch *b, const struct record *record)
+void task_hold_record(struct task *t, struct task_batch *b, const struct record *record)
 {
     t->held = true;
     t->held_record = *record;
-    close_batch(t, b);
+    task_close_batch(t, b);
 }
 
 static uint32_t fill(struct task *t, struct task_batch *b)
 {
     for (uint32_t count = 0; count < TASK_EVENTS_PER_TURN; count++) {
         struct record record;
-        if (!next_record(t, &record))
-            return count + pass_last_gap(t, b);
+        if (!task_next_record(t, t->next, &record))
+            return count + task_pass_last_gap(t, b);
         enum taken taken = TAKEN;
         if (record.offset > t->next.n)
-            taken = pass_gap(t, b, (log_offset){ record.offset });
+            taken = task_pass_gap(t, b, (log_offset){ record.offset });
         if (taken == TAKEN && record.offset < t->next.n)
             continue;
         if (taken == TAKEN)
             taken = take_record(t, b, &record);
         if (taken == BATCH_FULL)
-            hold_record(t, b, &record);
+            task_hold_record(t, b, &record);
         if (taken != TAKEN)
             return count + 1;
         t->next.n++;
@@ -491,13 +488,13 @@ uint32_t task_fill_work(struct task *t, mono_time now)
         return work;
     if (b->state == BATCH_EMPTY)
         begin_batch(t, b);
-    work += fill(t, b);
+    work += t->p->o.handler != NULL ? task_handle_fill(t, b) : fill(t, b);
     if (t->p->status != NEAP_OK)
         return work;
     if (b->to.n == b->from.n) {
         b->state = BATCH_EMPTY;
-    } else if (b->state == BATCH_OPEN && t->at_end && t->land_state == LAND_IDLE) {
-        close_batch(t, b); /* nothing more to wait for, and nothing to wait behind */
+    } else if (b->state == BATCH_OPEN && (t->at_end || task_handle_works(t)) && t->land_state == LAND_IDLE) {
+        task_close_batch(t, b); /* nothing more to wait for, and nothing to wait behind */
         work++;
     }
     return work;

@@ -55,6 +55,8 @@ struct task_batch {
     struct sink_ledger counts; /* of this range */
 };
 
+enum taken { TAKEN, BATCH_FULL, STOPPED };
+
 enum task_land_state { LAND_IDLE, LAND_BUSY, LAND_ENDED, LAND_WAITING, LAND_COMMIT };
 
 struct task {
@@ -100,6 +102,8 @@ struct task {
         char text[160];
     } unreadable;
     log_offset next; /* the first that is not in a batch of ours */
+    log_offset laid_next; /* the first that is not on the handler's desk; without a handler it says nothing */
+    mono_time handle_due; /* when to look at a call of the handler; MONO_NEVER: there is none */
     struct task_batch batches[2];
     uint32_t filling; /* index; the other one lands */
     struct batch_builder letters;
@@ -153,5 +157,26 @@ uint32_t task_fill_work(struct task *t, mono_time now);
 enum neap_status task_fill_begin(struct task *t, log_offset from); /* opens the reader at `from`; nothing is filled */
 void task_fill_again(struct task *t, log_offset from);             /* after a refusal: forget what is prepared */
 void task_fill_end(struct task *t);
+/* The first record at or after `from`, or false: the end, or stopped. One that cannot be read (before t->unreadable.until) is
+ * empty but for its offset. */
+bool task_next_record(struct task *t, log_offset from, struct record *ret_record);
+struct bytes task_id_of(const struct record *record);
+const struct sink_refused *task_find_refused(const struct task *t, uint64_t offset);
+enum taken task_add_letter(struct task *t, struct task_batch *b, const struct record *record,
+                           const struct failure *failure);
+enum taken task_add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event);
+enum taken task_pass_gap(struct task *t, struct task_batch *b, log_offset to);
+uint32_t task_pass_last_gap(struct task *t, struct task_batch *b);
+void task_hold_record(struct task *t, struct task_batch *b, const struct record *record);
+void task_close_batch(struct task *t, struct task_batch *b);
+
+/* ---- task_handle.c: all of it fine for a pipeline without a handler */
+void task_handle_begin(struct task *t); /* with a fresh kit, at t->next */
+void task_handle_again(struct task *t); /* what is on the desk is forgotten; it goes on at t->next */
+void task_handle_stop(struct task *t);  /* the call at work is told to come back */
+bool task_handle_works(const struct task *t);
+bool task_handle_is_empty(const struct task *t);
+uint32_t task_handle_fill(struct task *t, struct task_batch *b);
+void task_handle_watch(struct task *t, mono_time now);
 
 #endif

@@ -105,6 +105,7 @@ static bool open_logging(struct neap *neap)
 
 static void handle_free(struct neap *neap)
 {
+    lib_handlers_free(neap);
     log_close(&neap->log);
     logging_free(&neap->logging);
     io_real_close(&neap->io);
@@ -118,6 +119,9 @@ static enum neap_status handle_open(struct neap *neap, struct error *err)
     neap->path = strdup(neap->options.path);
     neap->io = io_real_open_guest(err);
     if (neap->path == NULL || neap->io == NULL || !open_logging(neap))
+        return error_set(err, NEAP_NOMEM, "out of memory");
+    neap->mutex = io_mutex_new(neap->io);
+    if (neap->mutex == NULL)
         return error_set(err, NEAP_NOMEM, "out of memory");
     neap->options.path = neap->path;
     struct log_options options = { .path = neap->path, .disk_size = neap->options.disk_size, .logging = neap->logging };

@@ -9,6 +9,7 @@
 
 #include "base/logging.h"
 #include "base/must.h"
+#include "flow/handler.h"
 #include "log/limits.h"
 #include "log/log.h"
 #include "neap/neap.h"
@@ -17,6 +18,14 @@
 #define LIB_TOPIC_MAGIC  0x4c494254u
 #define LIB_WRITER_MAGIC 0x4c494257u
 #define LIB_READER_MAGIC 0x4c494252u
+
+#define LIB_HANDLER_COUNT_MAX 64u
+
+struct lib_handler {
+    char *name;
+    neap_handler *function;
+    void *ctx;
+};
 
 struct neap {
     uint32_t magic;
@@ -28,6 +37,9 @@ struct neap {
     _Atomic uint32_t open_count; /* writers, readers, topics, runs */
     _Atomic uint32_t waiting_count; /* readers in log_watch() */
     _Atomic bool running;           /* there is a struct neap_run */
+    struct io_mutex *mutex;         /* over the handlers */
+    struct lib_handler *handlers;
+    uint32_t handler_count;
 };
 
 struct neap_topic {
@@ -44,6 +56,10 @@ mono_time lib_deadline(struct neap *neap, int64_t timeout_ms);
 enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *topic, struct neap_topic **ret_topic,
                                struct neap_error *err);
 bool lib_has_partition(const struct neap_topic *topic, uint32_t partition);
+
+/* Stands between the engine's handler and the program's; `ctx` is the struct lib_handler. */
+enum stage_outcome lib_handle(void *ctx, const struct handler_event *event, struct handler_call *call);
+void lib_handlers_free(struct neap *neap);
 
 /* Which thread is in an object. Two at a time are one too many, and are told so. */
 struct lib_guard {

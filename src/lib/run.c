@@ -26,6 +26,7 @@ struct neap_run {
     struct neap *neap;
     struct config *config;
     struct node_options options;
+    struct node_handler handlers[LIB_HANDLER_COUNT_MAX];
     struct node *node;
     struct io_agent agent;
     _Atomic bool close_asked;
@@ -188,6 +189,13 @@ static enum neap_status set_up(struct neap_run *run, const char *file, struct er
     run->options.config = run->config;
     run->options.log = run->neap->log;
     run->options.logging = run->neap->logging;
+    run->options.handlers = run->handlers;
+    io_mutex_take(run->neap->mutex);
+    for (uint32_t i = 0; i < run->neap->handler_count; i++) { /* nobody changes them while a run is open */
+        struct lib_handler *h = &run->neap->handlers[i];
+        run->handlers[run->options.handler_count++] = (struct node_handler){ h->name, lib_handle, h };
+    }
+    io_mutex_drop(run->neap->mutex);
     if (status == NEAP_OK)
         status = io_agent_start(run->neap->io, &run->agent, err);
     if (status != NEAP_OK)

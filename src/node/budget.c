@@ -101,27 +101,60 @@ static uint64_t databases_size(const struct config *config, const struct budget 
     return size;
 }
 
-size_t budget_batch_size(const struct budget *b, const struct config_sink *sink)
+const struct config_stage *budget_handler(const struct config_pipeline *p)
 {
+    for (uint32_t i = 0; i < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; i++)
+        if (p->stages[i].kind == CONFIG_STAGE_PLUGIN)
+            return &p->stages[i];
+    return NULL;
+}
+
+size_t budget_batch_size(const struct budget *b, const struct config_pipeline *p)
+{
+    const struct config_sink *sink = &p->sink;
     size_t fixed = pipeline_kit_size(0, b->reader_size);
     size_t rooms = sink->kind == CONFIG_SINK_TOPIC ? 4 : 2; /* a topic sink builds record batches beside the rows */
     size_t least =
         b->record_size != 0 ? b->record_size + TOPIC_BATCH_ROOM : BATCH_SIZE_MIN; /* the largest event fits */
     size_t most = sink->kind == CONFIG_SINK_TOPIC ? TOPIC_BATCH_SIZE : BATCH_SIZE_MAX;
     size_t left = b->share_size > fixed ? (b->share_size - fixed) / rooms : 0;
+    if (budget_handler(p) != NULL)
+        most = TOPIC_BATCH_SIZE; /* it is slow, and holds its partition: rather more partitions than larger batches */
     return between(left, least, most > least ? most : least);
 }
 
-static size_t kit_size(const struct budget *b, const struct config_sink *sink)
+static size_t kit_size(const struct budget *b, const struct config_pipeline *p)
 {
-    size_t batch_size = budget_batch_size(b, sink);
+    size_t batch_size = budget_batch_size(b, p);
     size_t size = pipeline_kit_size(batch_size, b->reader_size);
-    return sink->kind == CONFIG_SINK_TOPIC ? size + 2 * batch_size : size;
+    return p->sink.kind == CONFIG_SINK_TOPIC ? size + 2 * batch_size : size;
 }
 
-uint32_t budget_kit_count(const struct budget *b, const struct config_sink *sink, uint32_t partition_count)
+uint32_t budget_desk_count(const struct budget *b, const struct config *config, uint32_t partition_count)
 {
-    return (uint32_t)between(b->share_size / kit_size(b, sink), 1, partition_count);
+    uint64_t most = between(config->memory_size / 4 / b->desk_size, 1, HANDLER_THREAD_COUNT_MAX);
+    return (uint32_t)between(partition_count, 1, most);
+}
+
+uint32_t budget_kit_count(const struct budget *b, const struct config *config, const struct config_pipeline *p,
+                          uint32_t partition_count)
+{
+    uint64_t most = partition_count;
+    if (budget_handler(p) != NULL) /* one desk each */
+        most = budget_desk_count(b, config, partition_count);
+    return (uint32_t)between(b->share_size / kit_size(b, p), 1, most);
+}
+
+static uint64_t desks_size(const struct config *config, const struct budget *b)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        uint32_t partition_count = budget_partitions(config, p->source.topic);
+        if (budget_handler(p) != NULL)
+            size += (uint64_t)budget_desk_count(b, config, partition_count) * b->desk_size;
+    }
+    return size;
 }
 
 static uint64_t batches_size(const struct config *config, const struct budget *b)
@@ -131,7 +164,7 @@ static uint64_t batches_size(const struct config *config, const struct budget *b
         const struct config_pipeline *p = &config->pipelines[i];
         uint32_t partition_count = budget_partitions(config, p->source.topic);
         if (p->sink.kind != CONFIG_SINK_NONE)
-            size += (uint64_t)budget_kit_count(b, &p->sink, partition_count) * kit_size(b, &p->sink);
+            size += (uint64_t)budget_kit_count(b, config, p, partition_count) * kit_size(b, p);
     }
     return size;
 }
@@ -156,6 +189,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     b.unpack_size_max = between(spare / 12, MIB, BATCH_UNPACKED_SIZE_MAX);
     b.expr_size_max = between(spare / 24, MIB, 8 * MIB);
     b.gate_read_size = between(spare / 192, 64 << 10, 256 << 10);
+    b.desk_size = handler_desk_size(b.event_size_max);
     b.database_cache_size = between(spare / 12, MIB, 8 * MIB);
     add_term(&b, "tail of the journal", b.log.tail_size);
     add_term(&b, "index of the journal", (uint64_t)b.log.index_count_max * INDEX_ENTRY_SIZE);
@@ -166,6 +200,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     add_term(&b, "compressed batches", b.unpack_size_max + CODEC_DECODER_SIZE);
     add_term(&b, "expressions", b.expr_size_max);
     add_term(&b, "sources", gates_size(config, &b));
+    add_term(&b, "handlers", desks_size(config, &b));
     add_term(&b, "databases", databases_size(config, &b));
     add_term(&b, "control socket", CONTROL_CONNECTION_COUNT_MAX * 2 * CONTROL_ROOM_SIZE);
     uint32_t pipeline_count = 0;

@@ -21,6 +21,7 @@ struct budget {
     uint32_t gate_unit_count;
     size_t database_cache_size;
     size_t reader_size;
+    size_t desk_size;  /* of one handler at work */
     size_t share_size; /* for the batches of one pipeline */
     struct node_memory_term terms[16];
     uint32_t term_count;
@@ -33,8 +34,13 @@ void budget_of(const struct config *config, struct budget *ret_budget);
 /* Whether the terms add up to node.memory at most; `err` gets both numbers, and the terms. */
 bool budget_fits(const struct budget *budget, const struct config *config, struct error *err);
 /* Of one pipeline: how large its batches are, and how many of its partitions work at one time. */
-size_t budget_batch_size(const struct budget *budget, const struct config_sink *sink);
-uint32_t budget_kit_count(const struct budget *budget, const struct config_sink *sink, uint32_t partition_count);
+size_t budget_batch_size(const struct budget *budget, const struct config_pipeline *pipeline);
+uint32_t budget_kit_count(const struct budget *budget, const struct config *config,
+                          const struct config_pipeline *pipeline, uint32_t partition_count);
+/* How many handlers of one pipeline are at work at one time, for that many partitions. */
+uint32_t budget_desk_count(const struct budget *budget, const struct config *config, uint32_t partition_count);
+/* The stage that is a handler; NULL: none. */
+const struct config_stage *budget_handler(const struct config_pipeline *pipeline);
 /* Partitions of a topic as far as the file says. */
 uint32_t budget_partitions(const struct config *config, const char *topic);
 

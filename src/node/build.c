@@ -1,7 +1,6 @@
 /* build.c - from a checked pipeline file to chains, tasks and gates. */
 #include "io/vfs.h"
 #include "node/node_parts.h"
-#include "stage/stages.h"
 
 mono_time build_deadline(struct node *n)
 {
@@ -13,7 +12,7 @@ enum neap_status build_no_memory(const struct node_pipeline *np, struct error *e
     return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory", np->config->name);
 }
 
-/* ---- expressions and stages ---------------------------------------------------------------------------------------- */
+/* ---- expressions --------------------------------------------------------------------------------------------------- */
 
 enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
                             struct expr **ret_expr, struct error *err)
@@ -26,88 +25,6 @@ enum neap_status build_expr(struct node *n, const struct config_expr *expr, cons
     if (place->what == NULL)
         return error_set(err, NEAP_NOMEM, "out of memory");
     return expr_new(n->shard.machine, expr->text, place, ret_expr, err);
-}
-
-static struct stage *map_new(struct node *n, const struct config_stage *c, struct error *err)
-{
-    struct stage_map_field *fields = arena_zero(n->arena, (c->map_count + 1) * sizeof *fields);
-    uint32_t count = 0;
-    enum neap_status status = fields != NULL ? NEAP_OK : NEAP_NOMEM;
-    while (count < c->map_count && status == NEAP_OK) {
-        fields[count].name = c->map[count].name;
-        status = build_expr(n, &c->map[count].expr, c->name, c->map[count].name, &fields[count].expr, err);
-        count += status == NEAP_OK;
-    }
-    struct stage *stage = status == NEAP_OK ? stage_map_new(c->name, fields, c->map_count) : NULL;
-    for (uint32_t i = 0; stage == NULL && i < count; i++)
-        expr_free(&fields[i].expr);
-    return stage;
-}
-
-static struct stage *filter_new(struct node *n, const struct config_stage *c, struct error *err)
-{
-    struct expr *expr = NULL;
-    if (build_expr(n, &c->filter, c->name, NULL, &expr, err) != NEAP_OK)
-        return NULL;
-    struct stage *stage = stage_filter_new(c->name, expr);
-    if (stage == NULL)
-        expr_free(&expr);
-    return stage;
-}
-
-static struct stage *stage_new(struct node *n, const struct config_stage *c, struct error *err)
-{
-    error_set(err, NEAP_NOMEM, "out of memory"); /* unless something else is said below */
-    switch (c->kind) {
-    case CONFIG_STAGE_FILTER:
-        return filter_new(n, c, err);
-    case CONFIG_STAGE_MAP:
-        return map_new(n, c, err);
-    case CONFIG_STAGE_KEEP:
-        return stage_keep_new(c->name, c->fields, c->field_count);
-    case CONFIG_STAGE_REMOVE:
-        return stage_remove_new(c->name, c->fields, c->field_count);
-    }
-    return NULL;
-}
-
-static enum neap_status build_step(struct node *n, const struct config_stage *c, struct chain_step *ret_step,
-                                   struct error *err)
-{
-    struct chain_step step = { .continue_on_error = c->continue_on_error };
-    struct error why = { 0 };
-    enum neap_status status = NEAP_OK;
-    if (c->condition.text != NULL)
-        status = build_expr(n, &c->condition, c->name, "if", &step.condition, &why);
-    if (status == NEAP_OK)
-        step.stage = stage_new(n, c, &why);
-    if (step.stage == NULL) {
-        expr_free(&step.condition);
-        return error_set(err, why.status, "stage %s: %s", c->name, why.text);
-    }
-    *ret_step = step;
-    return NEAP_OK;
-}
-
-static enum neap_status build_chain(struct node_pipeline *np, struct error *err)
-{
-    struct node *n = np->node;
-    uint32_t count = 0, wanted = np->config->stage_count;
-    struct chain_step *steps = arena_zero(n->arena, (wanted + 1) * sizeof *steps);
-    enum neap_status status = steps != NULL ? NEAP_OK : build_no_memory(np, err);
-    while (count < wanted && status == NEAP_OK) {
-        status = build_step(n, &np->config->stages[count], &steps[count], err);
-        count += status == NEAP_OK;
-    }
-    if (status == NEAP_OK) {
-        np->chain = chain_new(steps, count, n->shard.parser);
-        status = np->chain != NULL ? NEAP_OK : build_no_memory(np, err);
-    }
-    for (uint32_t i = 0; status != NEAP_OK && i < count; i++) {
-        steps[i].stage->verbs->free(steps[i].stage);
-        expr_free(&steps[i].condition);
-    }
-    return status;
 }
 
 /* ---- pipelines and tasks -------------------------------------------------------------------------------------------- */
@@ -139,7 +56,10 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                         .was_sink = np->was_sink,
                                         .start = rules[np->config->start],
                                         .owner_epoch = owner_epoch,
-                                        .kit_count = budget_kit_count(&n->budget, &np->config->sink, count),
+                                        .handler = np->handler.function != NULL ? &np->handler : NULL,
+                                        .chain_after = np->chain_after,
+                                        .event_size_max = n->budget.event_size_max,
+                                        .kit_count = budget_kit_count(&n->budget, n->config, np->config, count),
                                         .read_size = n->budget.reader_size };
     np->tasks = arena_zero(n->arena, count * sizeof(struct task *));
     if (np->tasks == NULL)
@@ -168,7 +88,7 @@ static enum neap_status build_pipeline(struct node_pipeline *np, struct error *e
                                                           np->config->name, build_deadline(n), err);
     if (status != NEAP_OK || !has_sink)
         return status;
-    status = build_chain(np, err);
+    status = build_stages(np, err);
     if (status == NEAP_OK)
         status = build_sink_exprs(np, err);
     if (status == NEAP_OK)
@@ -273,6 +193,8 @@ static void free_pipeline(struct node_pipeline *np)
     for (uint32_t i = 0; i < np->expr_count; i++)
         expr_free(&np->exprs[i]);
     chain_free(&np->chain);
+    chain_free(&np->chain_after);
+    expr_free(&np->handler.condition);
 }
 
 void build_free(struct node *n)

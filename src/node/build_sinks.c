@@ -82,7 +82,7 @@ static enum neap_status open_sqlite(struct node_pipeline *np, const char *pipeli
                                            .key = c->key,
                                            .key_count = c->key_count,
                                            .mode = modes[c->mode],
-                                           .batch_size = budget_batch_size(&n->budget, c) };
+                                           .batch_size = budget_batch_size(&n->budget, np->config) };
     enum neap_status status = find_database(n, c->path, &options.database, err);
     return status == NEAP_OK ? sqlite_sink_open(&options, ret_sink, err) : status;
 }
@@ -96,7 +96,7 @@ static enum neap_status open_file(struct node_pipeline *np, struct sink **ret_si
                                          .name = c->name,
                                          .path = c->path,
                                          .source_partition_count = np->topic.partition_count,
-                                         .batch_size = budget_batch_size(&np->node->budget, c),
+                                         .batch_size = budget_batch_size(&np->node->budget, np->config),
                                          .logging = np->node->options.logging };
     return file_sink_open(&options, ret_sink, err);
 }
@@ -114,7 +114,7 @@ static enum neap_status open_topic(struct node_pipeline *np, struct sink **ret_s
                                           .key = np->exprs[0],
                                           .record_size_max = target.settings.record_size_max,
                                           .key_needed = target.settings.cleanup == LOG_CLEANUP_COMPACT,
-                                          .batch_size = budget_batch_size(&np->node->budget, c) };
+                                          .batch_size = budget_batch_size(&np->node->budget, np->config) };
     return topic_sink_open(&options, ret_sink, err);
 }
 
@@ -123,7 +123,7 @@ enum neap_status build_sink(struct node_pipeline *np, struct error *err)
     const struct config_sink *c = &np->config->sink;
     struct stdout_sink_options out = { .io = np->node->io,
                                        .name = c->name,
-                                       .batch_size = budget_batch_size(&np->node->budget, c) };
+                                       .batch_size = budget_batch_size(&np->node->budget, np->config) };
     switch (c->kind) {
     case CONFIG_SINK_SQLITE:
         return open_sqlite(np, np->config->name, &np->sink, err);

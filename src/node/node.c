@@ -91,6 +91,8 @@ enum neap_status node_open(struct io *io, const struct node_options *options, st
     struct node *n = NULL;
     enum neap_status status = node_new(io, options, &n, err);
     if (status == NEAP_OK)
+        status = build_check_handlers(n, err);
+    if (status == NEAP_OK)
         status = io_agent_attach(io, &n->main.agent, err);
     if (status == NEAP_OK)
         status = open_log(n, err);

@@ -14,10 +14,17 @@
 
 #include "base/logging.h"
 #include "config/config.h"
+#include "flow/handler.h"
 #include "flow/ledger.h"
 #include "log/log.h"
 
 struct node;
+
+struct node_handler { /* a function that pipeline files may name: plugin: {symbol: …} */
+    const char *symbol;
+    handler_function *function;
+    void *ctx;
+};
 
 struct node_options {
     const struct config *config;
@@ -26,6 +33,8 @@ struct node_options {
     int64_t drain_ns;                /* after SIGTERM; 0: 30 s */
     struct log *log;                 /* kept: somebody else's, in whose program this node is a guest: it watches no signals,
                                         leaves SQLite's settings alone, and never gives the log up. NULL: one of its own */
+    const struct node_handler *handlers; /* kept */
+    uint32_t handler_count;
 };
 
 struct node_pipeline_figures {

@@ -28,7 +28,8 @@ struct node_pipeline {
     struct node *node;
     const struct config_pipeline *config;
     struct log_topic topic, dead;
-    struct chain *chain;
+    struct chain *chain, *chain_after; /* after: behind the handler */
+    struct handler handler;            /* .function NULL: none */
     struct expr **exprs; /* of the sink */
     uint32_t expr_count;
     struct sink *sink, *was_sink;
@@ -106,6 +107,8 @@ enum neap_status build_no_memory(const struct node_pipeline *np, struct error *e
 enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err);
 enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
                             struct expr **ret_expr, struct error *err);
+enum neap_status build_check_handlers(const struct node *n, struct error *err); /* those that the file names are there */
+enum neap_status build_stages(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink(struct node_pipeline *np, struct error *err);
 enum neap_status build_was_sink(struct node_pipeline *np, struct error *err);

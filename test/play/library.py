@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 
 from lib import NEAP, SCRATCH, TOP, WAIT_S, done, neap, ok
 
@@ -69,6 +71,19 @@ for program in "embed", "embed-static":
     ok(first.stdout.splitlines() == want and second.stdout == "" and second.returncode == 0,
        f"{program}: a reader gets all of it, and its group goes on where it was", (first, second))
 
+ran = run("./embed", os.path.join(SCRATCH, "data-embed"), "run", "numbers.yaml", cwd=embed)
+with open(os.path.join(embed, "doubled.ndjson"), encoding="utf-8") as f:
+    rows = [json.loads(line) for line in f]
+ok(ran.stdout == "doubled: accepted 2000, filtered 200, delivered 1800, dead letters 0, in flight 0\n" and
+   rows == [{"number": n, "double": 2 * n, "odd": n % 2 == 1} for n in range(2000) if n % 10],
+   "embed runs a pipeline file, with a function of its own as a stage", ran)
+r = neap("run", "numbers.yaml", cwd=embed)
+ok(r.code == 1 and "numbers.yaml:7:26: error: no handler 'double' is registered in this process" in r.err,
+   "neap run has no such function: exit 1, with line and column", r)
+r = neap("check", "numbers.yaml", cwd=embed)
+ok(r.code == 0 and "numbers.yaml:7:26: warning: 'double' is registered by the program" in r.out,
+   "neap check says that it cannot know", r)
+
 # ---- killed at any moment, started again
 lost, killed = [], 0
 data = os.path.join(SCRATCH, "data-killed")
@@ -86,4 +101,95 @@ for turn in range(8):
     if len(numbers) <= answered or numbers != list(range(len(numbers))):
         lost.append((turn, answered, len(numbers)))
 ok(killed == 8 and not lost, "kill -9 at eight moments: everything that was answered is there after it, once and in order", (killed, lost))
+
+# ---- a libuv server around it: a line is answered once it is durable
+shutil.copytree(os.path.join(TOP, "examples/embed-libuv"), os.path.join(SCRATCH, "embed-libuv"))
+libuv = os.path.join(SCRATCH, "embed-libuv")
+r = run("make", cwd=libuv)
+ok(r.returncode == 0 and "warning" not in r.stderr, "examples/embed-libuv builds against the installed library", r)
+data = os.path.join(SCRATCH, "data-libuv")
+
+
+def serve():
+    p = subprocess.Popen(["./server", data, "0"], cwd=libuv, env=ENV, stdout=subprocess.PIPE, text=True)
+    return p, int(p.stdout.readline().rsplit(":", 1)[1])
+
+
+def client(port):
+    return socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+
+
+def offsets(lines):
+    return [int(line.split()[1]) for line in lines if line.startswith("ok ")]
+
+
+def in_topic():
+    said = neap("topic", "describe", "lines", "--data", data, "--json").lines()
+    return next(line["end"] for line in said if "end" in line)
+
+
+def send_all(s):
+    try:
+        while True:
+            s.sendall(b'{"more":true}\n' * 100)
+    except OSError:
+        pass
+
+
+server, port = serve()
+got = {}
+
+
+def talk(number):
+    with client(port) as s:
+        threading.Thread(target=lambda: (s.sendall(b"".join(b'{"c":%d,"n":%d}\n' % (number, n) for n in range(3000))),
+                                         s.shutdown(socket.SHUT_WR))).start()
+        got[number] = s.makefile().read().splitlines()
+
+
+threads = [threading.Thread(target=talk, args=(n,)) for n in range(4)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+sets = [offsets(got[n]) for n in range(4)]
+ok(all(len(s) == 3000 and s == sorted(s) for s in sets) and sorted(sum(sets, [])) == list(range(12000)),
+   "embed-libuv: four clients at once, each line answered with its offset, in order", [len(s) for s in sets])
+lazy = client(port)      # sends, and does not read its answers
+lazy.settimeout(0.5)
+sent = 0
+try:
+    while sent < 64 << 20:
+        sent += lazy.send(b'{"lazy":true}\n' * 4096)
+except socket.timeout:
+    pass
+with client(port) as s:
+    s.sendall(b'{"quick":1}\n')
+    answer = s.recv(64)
+with open(f"/proc/{server.pid}/status", encoding="utf-8") as f:
+    kib = int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+ok(sent < 64 << 20 and answer.startswith(b"ok ") and kib < 200 * 1024,
+   "a client that does not read its answers is not read from; the others are, and memory stays", (sent, answer, kib))
+lazy.close()
+server.terminate()
+ok(server.wait(WAIT_S) == 0, "SIGTERM, which is the server's own to handle: it ends, and closes what it opened")
+
+lost = []
+for turn in range(4):
+    server, port = serve()
+    s = client(port)
+    threading.Thread(target=lambda: send_all(s), daemon=True).start()
+    stream, answered = s.makefile(), -1
+    for _ in range(200 + 700 * turn):
+        answered = offsets([stream.readline()])[0]
+    server.kill()
+    try:
+        answered = max([answered] + offsets(line for line in stream.read().splitlines(True) if line.endswith("\n")))
+    except OSError:
+        pass
+    server.wait()
+    s.close()
+    if in_topic() <= answered:
+        lost.append((turn, answered, in_topic()))
+ok(not lost, "kill -9 of the server: every line that was answered is in the topic", lost)
 done()

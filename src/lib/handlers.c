@@ -1,0 +1,133 @@
+/* handlers.c - the program's own functions as stages: registered by name, and called with what neap.h says.
+ *
+ * The table is fixed while a run is open, so that what a run was given stays what it is. */
+#include "lib/lib.h"
+#include <stdlib.h>
+
+struct neap_call {
+    struct handler_call *call;
+};
+
+/* ---- registering --------------------------------------------------------------------------------------------------- */
+
+void lib_handlers_free(struct neap *neap)
+{
+    for (uint32_t i = 0; i < neap->handler_count; i++)
+        free(neap->handlers[i].name);
+    free(neap->handlers);
+    io_mutex_free(&neap->mutex);
+}
+
+static struct lib_handler *find(struct neap *neap, const char *name)
+{
+    for (uint32_t i = 0; i < neap->handler_count; i++)
+        if (strcmp(neap->handlers[i].name, name) == 0)
+            return &neap->handlers[i];
+    return NULL;
+}
+
+static enum neap_status add(struct neap *neap, const char *name, neap_handler *function, void *ctx)
+{
+    if (neap->handler_count == LIB_HANDLER_COUNT_MAX)
+        return NEAP_FULL;
+    if (neap->handlers == NULL)
+        neap->handlers = calloc(LIB_HANDLER_COUNT_MAX, sizeof *neap->handlers);
+    char *copy = neap->handlers != NULL ? strdup(name) : NULL;
+    if (copy == NULL)
+        return NEAP_NOMEM;
+    neap->handlers[neap->handler_count++] = (struct lib_handler){ copy, function, ctx };
+    return NEAP_OK;
+}
+
+static enum neap_status set(struct neap *neap, const char *name, neap_handler *function, void *ctx)
+{
+    struct lib_handler *there = find(neap, name);
+    if (there == NULL)
+        return function != NULL ? add(neap, name, function, ctx) : NEAP_OK;
+    if (function != NULL) {
+        there->function = function;
+        there->ctx = ctx;
+        return NEAP_OK;
+    }
+    free(there->name);
+    *there = neap->handlers[--neap->handler_count];
+    return NEAP_OK;
+}
+
+enum neap_status neap_handler_register(struct neap *neap, const char *name, neap_handler *function, void *ctx)
+{
+    if (neap == NULL || name == NULL || name[0] == '\0')
+        return NEAP_MISUSE;
+    CHECK_MAGIC(neap, LIB_MAGIC);
+    io_mutex_take(neap->mutex);
+    bool running = atomic_load(&neap->running); /* it has been given what there is, or waits for the mutex to take it */
+    enum neap_status status = running ? NEAP_MISUSE : set(neap, name, function, ctx);
+    io_mutex_drop(neap->mutex);
+    return status;
+}
+
+/* ---- being called -------------------------------------------------------------------------------------------------- */
+
+static struct neap_bytes outside(struct bytes b)
+{
+    return (struct neap_bytes){ b.at, b.size };
+}
+
+static uint32_t list_headers(const struct record *record, struct neap_header *room)
+{
+    struct reader left = reader_of(record->headers);
+    struct record_header header;
+    uint32_t count = 0;
+    while (count < record->header_count && record_header_next(&left, &header) == NEAP_OK)
+        room[count++] = (struct neap_header){ outside(header.name), outside(header.value) };
+    return count;
+}
+
+enum stage_outcome lib_handle(void *ctx, const struct handler_event *e, struct handler_call *inner)
+{
+    static const enum stage_outcome outcomes[] = {
+        [NEAP_KEEP] = STAGE_PASS, [NEAP_DROP] = STAGE_DROP, [NEAP_FAIL] = STAGE_FAIL
+    };
+    const struct lib_handler *h = ctx;
+    struct neap_header headers[NEAP_HEADER_COUNT_MAX];
+    struct neap_call call = { .call = inner };
+    struct neap_handled handled = { .event = { .key = outside(e->record.key),
+                                               .value = outside(e->json),
+                                               .id = outside(e->id),
+                                               .headers = headers,
+                                               .header_count = list_headers(&e->record, headers),
+                                               .time_ms = e->record.time_ms },
+                                    .pipeline = e->pipeline,
+                                    .stage = e->stage,
+                                    .topic = e->topic,
+                                    .partition = e->partition,
+                                    .offset = e->record.offset };
+    enum neap_verdict verdict = h->function(h->ctx, &handled, &call);
+    return (unsigned)verdict < COUNT_OF(outcomes) ? outcomes[verdict] : (enum stage_outcome)verdict;
+}
+
+bool neap_call_cancelled(const struct neap_call *call)
+{
+    return call == NULL || handler_call_cancelled(call->call);
+}
+
+int64_t neap_call_left_ms(const struct neap_call *call)
+{
+    if (call == NULL)
+        return 0;
+    int64_t left_ns = handler_call_deadline(call->call).ns - io_now(handler_call_io(call->call)).ns;
+    return left_ns > 0 ? left_ns / NS_PER_MS : 0;
+}
+
+enum neap_status neap_call_emit(struct neap_call *call, struct neap_bytes value)
+{
+    if (call == NULL || value.at == NULL)
+        return NEAP_MISUSE;
+    return handler_call_emit(call->call, (struct bytes){ value.at, value.size });
+}
+
+void neap_call_reason(struct neap_call *call, const char *text)
+{
+    if (call != NULL && text != NULL)
+        handler_call_reason(call->call, text);
+}

@@ -1,0 +1,152 @@
+/* build_stages.c - the stages of a pipeline file: chains of the inline ones, before and after a handler. */
+#include "config/messages.h"
+#include "node/node_parts.h"
+#include "stage/stages.h"
+
+static struct stage *map_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct stage_map_field *fields = arena_zero(n->arena, (c->map_count + 1) * sizeof *fields);
+    uint32_t count = 0;
+    enum neap_status status = fields != NULL ? NEAP_OK : NEAP_NOMEM;
+    while (count < c->map_count && status == NEAP_OK) {
+        fields[count].name = c->map[count].name;
+        status = build_expr(n, &c->map[count].expr, c->name, c->map[count].name, &fields[count].expr, err);
+        count += status == NEAP_OK;
+    }
+    struct stage *stage = status == NEAP_OK ? stage_map_new(c->name, fields, c->map_count) : NULL;
+    for (uint32_t i = 0; stage == NULL && i < count; i++)
+        expr_free(&fields[i].expr);
+    return stage;
+}
+
+static struct stage *filter_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct expr *expr = NULL;
+    if (build_expr(n, &c->filter, c->name, NULL, &expr, err) != NEAP_OK)
+        return NULL;
+    struct stage *stage = stage_filter_new(c->name, expr);
+    if (stage == NULL)
+        expr_free(&expr);
+    return stage;
+}
+
+static struct stage *stage_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    error_set(err, NEAP_NOMEM, "out of memory"); /* unless something else is said below */
+    switch (c->kind) {
+    case CONFIG_STAGE_FILTER:
+        return filter_new(n, c, err);
+    case CONFIG_STAGE_MAP:
+        return map_new(n, c, err);
+    case CONFIG_STAGE_KEEP:
+        return stage_keep_new(c->name, c->fields, c->field_count);
+    case CONFIG_STAGE_REMOVE:
+        return stage_remove_new(c->name, c->fields, c->field_count);
+    case CONFIG_STAGE_PLUGIN:
+        break; /* stands between two chains */
+    }
+    return NULL;
+}
+
+static enum neap_status build_step(struct node *n, const struct config_stage *c, struct chain_step *ret_step,
+                                   struct error *err)
+{
+    struct chain_step step = { .continue_on_error = c->continue_on_error };
+    struct error why = { 0 };
+    enum neap_status status = NEAP_OK;
+    if (c->condition.text != NULL)
+        status = build_expr(n, &c->condition, c->name, "if", &step.condition, &why);
+    if (status == NEAP_OK)
+        step.stage = stage_new(n, c, &why);
+    if (step.stage == NULL) {
+        expr_free(&step.condition);
+        return error_set(err, why.status, "stage %s: %s", c->name, why.text);
+    }
+    *ret_step = step;
+    return NEAP_OK;
+}
+
+/* Stages [from, to). */
+static enum neap_status build_chain(struct node_pipeline *np, uint32_t from, uint32_t to, struct chain **ret_chain,
+                                    struct error *err)
+{
+    struct node *n = np->node;
+    uint32_t count = 0, wanted = to - from;
+    struct chain_step *steps = arena_zero(n->arena, (wanted + 1) * sizeof *steps);
+    enum neap_status status = steps != NULL ? NEAP_OK : build_no_memory(np, err);
+    while (count < wanted && status == NEAP_OK) {
+        status = build_step(n, &np->config->stages[from + count], &steps[count], err);
+        count += status == NEAP_OK;
+    }
+    if (status == NEAP_OK) {
+        *ret_chain = chain_new(steps, count, n->shard.parser);
+        status = *ret_chain != NULL ? NEAP_OK : build_no_memory(np, err);
+    }
+    for (uint32_t i = 0; status != NEAP_OK && i < count; i++) {
+        steps[i].stage->verbs->free(steps[i].stage);
+        expr_free(&steps[i].condition);
+    }
+    return status;
+}
+
+/* ---- a function of the program that we are embedded in --------------------------------------------------------------- */
+
+static const struct node_handler *find_handler(const struct node *n, const char *symbol)
+{
+    for (uint32_t i = 0; i < n->options.handler_count; i++)
+        if (strcmp(n->options.handlers[i].symbol, symbol) == 0)
+            return &n->options.handlers[i];
+    return NULL;
+}
+
+static enum neap_status check_handler(const struct node *n, const struct config_stage *c, struct error *err)
+{
+    if (find_handler(n, c->symbol) != NULL)
+        return NEAP_OK;
+    struct nearest nearest = { .wanted = bytes_of_text(c->symbol) };
+    for (uint32_t i = 0; i < n->options.handler_count; i++)
+        nearest_offer(&nearest, n->options.handlers[i].symbol);
+    bool near = nearest.word != NULL;
+    return error_set(err, NEAP_MISUSE, "%s:%u:%u: error: no handler '%.200s' is registered in this process%s%s%s",
+                     n->config->file, c->symbol_place.line, c->symbol_place.column, c->symbol,
+                     near ? "; did you mean '" : "", near ? nearest.word : "", near ? "'?" : "");
+}
+
+enum neap_status build_check_handlers(const struct node *n, struct error *err)
+{
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < n->config->pipeline_count && status == NEAP_OK; i++) {
+        const struct config_stage *stage = budget_handler(&n->config->pipelines[i]);
+        if (stage != NULL)
+            status = check_handler(n, stage, err);
+    }
+    return status;
+}
+
+static enum neap_status build_handler(struct node_pipeline *np, const struct config_stage *c, struct error *err)
+{
+    const struct node_handler *found = find_handler(np->node, c->symbol);
+    must(found != NULL); /* build_check_handlers() */
+    np->handler = (struct handler){ .stage = c->name,
+                                    .symbol = c->symbol,
+                                    .function = found->function,
+                                    .ctx = found->ctx,
+                                    .timeout_ns = c->timeout_ms * NS_PER_MS,
+                                    .continue_on_error = c->continue_on_error };
+    if (c->condition.text == NULL)
+        return NEAP_OK;
+    return build_expr(np->node, &c->condition, c->name, "if", &np->handler.condition, err);
+}
+
+enum neap_status build_stages(struct node_pipeline *np, struct error *err)
+{
+    const struct config_stage *handler = budget_handler(np->config);
+    uint32_t count = np->config->stage_count;
+    if (handler == NULL)
+        return build_chain(np, 0, count, &np->chain, err);
+    uint32_t at = (uint32_t)(handler - np->config->stages);
+    enum neap_status status = build_chain(np, 0, at, &np->chain, err);
+    if (status == NEAP_OK)
+        status = build_handler(np, handler, err);
+    return status == NEAP_OK ? build_chain(np, at + 1, count, &np->chain_after, err) : status;
+}
