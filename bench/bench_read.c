@@ -1,11 +1,12 @@
 /* bench_read.c - what a reader gets: new events out of memory, old ones from a cold disk, and looking up where they lie.
  *
- *     bench-read DIR [tail | cold | small | lookup]...        left out: all of them
+ *     bench-read DIR [tail | cold | archive | small | lookup]...        left out: all of them
  *
  * tail     events of 100 B in batches of 1, 16, 128 and 1,024, still in memory, every record looked at: events a second on one
  *          core; and the bare walk of the same batches in memory, which is what Kafka's format costs by itself.
  * cold     batches of 64 KiB to 1 MiB, one partition alone or four in turn, the files dropped from the page cache before each
  *          round; against pread at the very same offsets in the same order, dropped as well. Both in turn, medians.
+ * archive  the same, of what was drained into archives when the topic that shared its files had gone.
  * small    one partition of 64, whose events of 100 B come in batches of their own: bytes read from files for each byte served.
  * lookup   a new place each time, at 10,000 partitions: looks a second, with the pages of index files in memory. */
 #include "base/must.h"
@@ -81,17 +82,19 @@ static void bench_new(struct bench *b, const char *folder, uint32_t tail_size)
     snprintf(b->path, sizeof b->path, "%s/read", folder);
     snprintf(command, sizeof command, "rm -rf '%s'", b->path);
     must(system(command) == 0);
-    b->options = (struct log_options){
-        .path = b->path, .disk_size = 4ull << 30, .tail_size = tail_size, .index_count_max = 512 << 10
-    };
+    b->options = (struct log_options){ .path = b->path,
+                                       .disk_size = 4ull << 30,
+                                       .tail_size = tail_size,
+                                       .index_count_max = 512 << 10,
+                                       .clean_ns = NS_PER_S };
     bench_open(b);
 }
 
-static uint32_t new_topic(struct bench *b, uint32_t partition_count)
+static uint32_t new_topic(struct bench *b, const char *name, uint32_t partition_count)
 {
     struct log_topic topic;
     mono_time deadline = mono_after(io_now(b->io), 60 * NS_PER_S);
-    must_work(b, log_topic_ensure(b->client, "t", partition_count, deadline, &topic, &b->err));
+    must_work(b, log_topic_ensure(b->client, name, partition_count, deadline, &topic, &b->err));
     return topic.id;
 }
 
@@ -144,7 +147,7 @@ static void tail(struct bench *b, const char *folder, uint32_t events)
     double rates[ROUND_COUNT], bares[ROUND_COUNT];
     uint64_t sum = 0, wanted = 200000 / events * events;
     bench_new(b, folder, 64 << 20);
-    uint32_t id = new_topic(b, 1);
+    uint32_t id = new_topic(b, "t", 1);
     struct bytes batch = make_batch(b, events, 100);
     append(b, id, 1, batch, events, wanted / events);
     for (uint32_t i = 0; i < ROUND_COUNT; i++) {
@@ -263,17 +266,11 @@ static double cold_run(struct bench *b, struct log_partition p, uint64_t *ret_si
     return seconds;
 }
 
-static void cold(struct bench *b, const char *folder, uint32_t batch_size, uint32_t partition_count)
+static void against_pread(struct bench *b, const char *what, struct log_partition p, uint32_t batch_size,
+                          uint32_t partition_count)
 {
     double rates[ROUND_COUNT], bares[ROUND_COUNT], ratios[ROUND_COUNT];
     static struct bare bare;
-    bench_new(b, folder, 4 << 20);
-    uint32_t id = new_topic(b, partition_count), events = batch_size / 1024;
-    struct bytes batch = make_batch(b, events, 1010);
-    append(b, id, partition_count, batch, events, (partition_count == 1 ? 512u << 20 : 1024u << 20) / batch_size);
-    bench_close(b);
-    bench_open(b); /* nothing of it is in memory now */
-    struct log_partition p = { id, 0 };
     bare_init(b, &bare, p);
     for (uint32_t i = 0; i < ROUND_COUNT; i++) {
         uint64_t size;
@@ -286,11 +283,56 @@ static void cold(struct bench *b, const char *folder, uint32_t batch_size, uint3
         bares[i] = (double)size / bare_seconds;
         ratios[i] = rates[i] / bares[i];
     }
-    printf("cold    %4u KiB x %u partitions  %5.0f MB/s   pread %5.0f MB/s  ratio %.2f\n", batch_size >> 10,
+    printf("%-7s %4u KiB x %u partitions  %5.0f MB/s   pread %5.0f MB/s  ratio %.2f\n", what, batch_size >> 10,
            partition_count, median(rates, ROUND_COUNT) / 1e6, median(bares, ROUND_COUNT) / 1e6,
            median(ratios, ROUND_COUNT));
     fflush(stdout);
     bare_fini(&bare);
+}
+
+static void cold(struct bench *b, const char *folder, uint32_t batch_size, uint32_t partition_count)
+{
+    bench_new(b, folder, 4 << 20);
+    uint32_t id = new_topic(b, "t", partition_count), events = batch_size / 1024;
+    append(b, id, partition_count, make_batch(b, events, 1010), events,
+           (partition_count == 1 ? 512u << 20 : 1024u << 20) / batch_size);
+    bench_close(b);
+    bench_open(b); /* nothing of it is in memory now */
+    against_pread(b, "cold", (struct log_partition){ id, 0 }, batch_size, partition_count);
+    bench_close(b);
+}
+
+/* Until the cleaner has come to rest. */
+static void wait_for_archives(struct bench *b)
+{
+    struct log_figures figures;
+    uint64_t last = 0;
+    for (int still = 0; still < 20;) {
+        usleep(100000);
+        log_figures(b->log, &figures);
+        uint64_t now = figures.archive_count + 1000 * figures.file_count;
+        still = figures.archive_count > 0 && now == last ? still + 1 : 0;
+        last = now;
+    }
+}
+
+static void archive(struct bench *b, const char *folder, uint32_t batch_size, uint32_t partition_count)
+{
+    bench_new(b, folder, 4 << 20);
+    uint32_t id = new_topic(b, "t", partition_count), gone = new_topic(b, "gone", 1), events = batch_size / 1024;
+    struct bytes batch = make_batch(b, events, 1010);
+    uint64_t count = (384u << 20) / batch_size;
+    for (uint64_t i = 0; i < count; i += 8) {
+        append(b, id, partition_count, batch, events, 8);
+        append(b, gone, 1, batch, events, 16);
+    }
+    struct log_op op = { .kind = LOG_TOPIC_DELETE, .target = { gone, 0 } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    must(log_submit_wait(b->client, &unit, MONO_NEVER) == NEAP_OK);
+    wait_for_archives(b);
+    bench_close(b);
+    bench_open(b);
+    against_pread(b, "archive", (struct log_partition){ id, 0 }, batch_size, partition_count);
     bench_close(b);
 }
 
@@ -314,7 +356,7 @@ static void small(struct bench *b, const char *folder, uint32_t partition_count,
     static struct bare bare;
     uint64_t size;
     bench_new(b, folder, 4 << 20);
-    uint32_t id = new_topic(b, partition_count);
+    uint32_t id = new_topic(b, "t", partition_count);
     append(b, id, partition_count, make_batch(b, events, 100), events, 640000 / events);
     bench_close(b);
     bench_open(b);
@@ -340,7 +382,7 @@ static void lookup(struct bench *b, const char *folder, uint32_t partition_count
     static struct places places;
     double rates[ROUND_COUNT];
     bench_new(b, folder, 4 << 20);
-    uint32_t id = new_topic(b, partition_count);
+    uint32_t id = new_topic(b, "t", partition_count);
     struct bytes batch = make_batch(b, 1, 100);
     uint64_t count = 1500000, per_partition = count / partition_count, seed = 1;
     append(b, id, partition_count, batch, 1, count);
@@ -376,7 +418,7 @@ int main(int argc, char **argv)
 {
     static struct bench b;
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-read DIR [tail | cold | small | lookup]...\n");
+        fprintf(stderr, "usage: bench-read DIR [tail | cold | archive | small | lookup]...\n");
         return 2;
     }
     b.io = io_real_open(&b.err);
@@ -389,6 +431,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; wanted(argc, argv, "cold") && i < COUNT_OF(sizes); i++)
         for (uint32_t partitions = 1; partitions <= 4; partitions += 3)
             cold(&b, argv[1], sizes[i], partitions);
+    for (uint32_t partitions = 1; wanted(argc, argv, "archive") && partitions <= 4; partitions += 3)
+        archive(&b, argv[1], 64 << 10, partitions);
     for (uint32_t batch = 1; wanted(argc, argv, "small") && batch <= 16; batch *= 16)
         small(&b, argv[1], 64, batch);
     for (uint32_t size = 8; wanted(argc, argv, "lookup") && size <= 8192; size *= 32)

@@ -52,7 +52,7 @@ struct log_options {
     uint32_t tail_size;           /* memory for the newest bytes of the journal; 0: 8 MiB */
     uint32_t index_count_max;     /* batches in one journal file; 0: 128 Ki; a full index seals the file early */
     uint32_t partition_count_max; /* 0: 10,000 */
-    uint32_t page_cache_size;     /* memory for pages of index files; 0: 1 MiB */
+    uint32_t page_cache_size;     /* memory for pages of index files; 0: 1 MiB; below 4 KiB: none */
     uint32_t fact_size_max;       /* bytes of facts and offsets in memory; 0: 16 MiB */
     uint32_t snapshot_size;       /* journal bytes between two snapshots; 0: 128 MiB */
     int64_t clean_ns;             /* how often it looks for what retention frees and what is dead; 0: 1 s */

@@ -84,6 +84,42 @@ static void as_a_reader_of_everything_would(void **state)
     }
 }
 
+/* Most of each file is of a topic that goes: what stays is drained into archives, and keeps its times. */
+static void archives_keep_the_times(void **state)
+{
+    (void)state;
+    uint64_t chances = 9;
+    struct bench b = sim_bench(9);
+    bench_close(&b);
+    b.options.snapshot_size = FILE_SIZE;
+    b.options.clean_ns = 10 * NS_PER_MS;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", PARTITION_COUNT), gone = topic(&b, "gone", 1);
+    int64_t from_s = io_wall(b.io).ms / 1000;
+    for (uint64_t i = 0; i < 900; i++) {
+        struct log_partition p = { id, (uint32_t)(i % PARTITION_COUNT) }, q = { gone, 0 };
+        assert_int_equal(append(&b, p, "v", i / PARTITION_COUNT, 1, 200, NULL), NEAP_OK);
+        assert_int_equal(append(&b, q, "g", i, 1, 1000, NULL), NEAP_OK);
+        if (i % 5 == 0)
+            sim_wall_jump(b.io, (int64_t)chance_below(&chances, 3000));
+    }
+    struct log_op op = { .kind = LOG_TOPIC_DELETE, .target = { gone, 0 } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+    struct log_figures figures = { 0 };
+    for (int i = 0; i < 100 && figures.archive_count < 3; i++) {
+        sim_run(b.io, 50 * NS_PER_MS);
+        log_figures(b.log, &figures);
+    }
+    assert_true(figures.archive_count > 0);
+    int64_t to_s = io_wall(b.io).ms / 1000;
+    compare(&b, id, from_s, to_s, &chances);
+    bench_reopen(&b);
+    compare(&b, id, from_s, to_s, &chances);
+    bench_close(&b);
+    sim_close(&b.io);
+}
+
 static void the_ends_are_answers_too(void **state)
 {
     (void)state;
@@ -108,6 +144,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_a_reader_of_everything_would),
+        cmocka_unit_test(archives_keep_the_times),
         cmocka_unit_test(the_ends_are_answers_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,7 @@ size_t log_memory_size(const struct log_options *given)
     struct log_options o = with_defaults(given);
     return o.tail_size + 2 * (size_t)o.index_count_max * sizeof(struct index_entry) + o.fact_size_max +
            (size_t)o.index_count_max * INDEX_ENTRY_SIZE + WRITER_BUFFER_SIZE + /* an archive in the making */
-           pages_memory_size(o.page_cache_size) + RECOVERY_STEP_SIZE;
+           (o.page_cache_size >= PAGES_SIZE_MIN ? pages_memory_size(o.page_cache_size) : 0) + RECOVERY_STEP_SIZE;
 }
 
 /* Under the mutex. */
@@ -212,10 +212,12 @@ static enum neap_status take_memory(struct log *log, struct error *err)
     if (status == NEAP_OK)
         status = tail_init(&log->tail, log->io, log->options.tail_size);
     if (status == NEAP_OK) {
-        log->pages = pages_new(log->io, log->options.page_cache_size);
+        if (log->options.page_cache_size >= PAGES_SIZE_MIN)
+            log->pages = pages_new(log->io, log->options.page_cache_size);
         log->keeper = keeper_new(log);
     }
-    return status == NEAP_OK && log->keeper != NULL && log->pages != NULL
+    return status == NEAP_OK && log->keeper != NULL &&
+                   (log->pages != NULL || log->options.page_cache_size < PAGES_SIZE_MIN)
                ? NEAP_OK
                : error_set(err, NEAP_NOMEM, "the log's memory");
 }

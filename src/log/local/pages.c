@@ -2,7 +2,7 @@
 #include "base/must.h"
 #include <stdlib.h>
 
-#define PAGE_SIZE 4096u
+#define PAGE_SIZE PAGES_SIZE_MIN
 #define NONE      UINT32_MAX
 
 struct page {

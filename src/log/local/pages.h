@@ -2,7 +2,7 @@
  *
  * owner    log_open(); any thread reads, under one mutex that is held for a copy and never for a disk
  * memory   pages_memory_size(size), all taken in pages_new()
- * limits   size / PAGE_SIZE pages; the next one takes the place of one that was not asked for since the hand of the clock last
+ * limits   size / 4 KiB pages; the next one takes the place of one that was not asked for since the hand of the clock last
  *          came by
  * errors   those of io_file_read(); BADINPUT: the file ends before
  * promise  what is answered was read from this opening of the file: files that do not change while they are open, as indexes and
@@ -11,6 +11,8 @@
 #define LOG_LOCAL_PAGES_H
 
 #include "io/io.h"
+
+#define PAGES_SIZE_MIN 4096u /* a page; who has less is better off without */
 
 struct pages;
 
