@@ -138,9 +138,6 @@ bool           job_unit_ended(struct job *job);
 enum job_state job_unit_failed(struct job *job, const char *what, const char *name);
 /* False: a pipeline of the group's name is at work in this node; the job has failed with that. */
 bool           job_group_is_free(struct job *job);
-/* The first offset of what was appended at `time` or after it; the end, where there is nothing. */
-enum neap_status job_offset_at(struct job *job, struct log_partition partition, log_offset *ret_offset,
-                               struct error *err);
 /* The name of a topic id, or "?" when it is gone. */
 const char    *job_topic_name(struct job *job, uint32_t topic_id);
 uint64_t       job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition);

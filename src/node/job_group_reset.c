@@ -79,7 +79,7 @@ static bool find_place(struct job *job, uint32_t partition, log_offset *ret_plac
         break;
     case JOB_PLACE_TIME:
         if (status == NEAP_OK)
-            status = job_offset_at(job, at, ret_place, &error);
+            status = log_offset_at(job->context.log, at, job->time, ret_place, &error);
         break;
     }
     if (status != NEAP_OK)

@@ -278,7 +278,7 @@ static enum neap_status find_range(struct job *job, struct job_records *r, struc
     log_offset start = { 0 }, end = { 0 }, from = { job->from };
     enum neap_status status = log_partition_range(job->context.log, at, &start, &end);
     if (status == NEAP_OK && job->place == JOB_PLACE_TIME)
-        status = job_offset_at(job, at, &from, err);
+        status = log_offset_at(job->context.log, at, job->time, &from, err);
     else if (job->place == JOB_PLACE_LATEST)
         from = end;
     if (job->last > 0)
