@@ -101,6 +101,17 @@ ALWAYS uint32_t run(uint32_t crc, const uint8_t *from, uint8_t *to, size_t size)
             to += 8;
         }
     }
+    if (size >= 4) {
+        uint32_t v;
+        memcpy(&v, from, sizeof v);
+        state = _mm_crc32_u32((uint32_t)state, v);
+        if (to != NULL) {
+            memcpy(to, &v, sizeof v);
+            to += 4;
+        }
+        size -= 4;
+        from += 4;
+    }
     for (; size > 0; size--, from++) {
         state = _mm_crc32_u8((uint32_t)state, *from);
         if (to != NULL)

@@ -5,6 +5,8 @@
 #include "log/local/views.h"
 #include <stdlib.h>
 
+#define CHAIN_COUNT      16u
+
 #define FIND_ENTRY_COUNT 16u /* fewer are looked at one after the other */
 
 enum neap_status indexes_init(struct shared *s, uint32_t count_max)
@@ -50,10 +52,12 @@ void index_link(struct shared *s, struct partition *p, uint64_t file_sequence, c
     if (p->open[which].sequence != file_sequence) {
         p->open[which].sequence = file_sequence;
         p->open[which].first = slot;
+        p->open[which].count = 0;
     } else {
         index->entries[p->open[which].last].next = slot;
     }
     p->open[which].last = slot;
+    p->open[which].count++;
 }
 
 void index_add(struct shared *s, struct partition *p, uint64_t file_sequence, const struct index_entry *entry)
@@ -219,6 +223,7 @@ struct row_list {
     uint8_t *bytes;
     uint32_t count;
     uint32_t *starts; /* in memory: the partition's first entry */
+    uint32_t entry_count;
 };
 
 /* Under the mutex: the rows of all partitions, in topic id and partition order. */
@@ -236,8 +241,7 @@ static void collect_rows(struct shared *s, uint64_t sequence, const struct index
             uint32_t count = 0, start = INDEX_NONE;
             if (p->open[sequence & 1].sequence == sequence) {
                 start = p->open[sequence & 1].first;
-                for (uint32_t at = start; at != INDEX_NONE; at = index->entries[at].next)
-                    count++;
+                count = p->open[sequence & 1].count;
             }
             uint64_t next;
             if (start != INDEX_NONE)
@@ -252,17 +256,38 @@ static void collect_rows(struct shared *s, uint64_t sequence, const struct index
             first += count;
         }
     }
+    rows->entry_count = first;
 }
 
-static uint32_t write_entries(const struct open_index *index, const struct row_list *rows, uint8_t *entries)
+struct chain {
+    uint32_t at;
+    uint8_t *to;
+};
+
+/* A partition's entries lie far apart where there are many partitions: some partitions are followed side by side, so that
+ * one's next entry comes from memory while the others' are written. */
+static void write_entries(const struct open_index *index, const struct row_list *rows, uint8_t *entries)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < rows->count; i++) {
-        for (uint32_t at = rows->starts[i]; at != INDEX_NONE; at = index->entries[at].next) {
-            index_entry_write(&index->entries[at], entries + (size_t)count++ * INDEX_ENTRY_SIZE);
+    struct chain chains[CHAIN_COUNT];
+    uint32_t open = 0;
+    for (uint32_t next = 0; open > 0 || next < rows->count;) {
+        for (; open < CHAIN_COUNT && next < rows->count; next++) {
+            struct index_row row;
+            index_row_read(rows->bytes + (size_t)next * INDEX_ROW_SIZE, &row);
+            if (row.count > 0)
+                chains[open++] = (struct chain){ rows->starts[next], entries + (size_t)row.first * INDEX_ENTRY_SIZE };
+        }
+        for (uint32_t i = 0; i < open;) {
+            const struct index_entry *entry = &index->entries[chains[i].at];
+            index_entry_write(entry, chains[i].to);
+            chains[i].to += INDEX_ENTRY_SIZE;
+            chains[i].at = entry->next;
+            if (entry->next == INDEX_NONE)
+                chains[i] = chains[--open];
+            else
+                __builtin_prefetch(&index->entries[chains[i++].at]);
         }
     }
-    return count;
 }
 
 static enum neap_status write_file(struct log *log, uint64_t sequence, struct bytes bytes, struct error *err)
@@ -316,7 +341,8 @@ enum neap_status index_write(struct log *log, uint64_t sequence, const struct in
     size_t rows_size = (size_t)rows.count * INDEX_ROW_SIZE;
     uint8_t *entries = rows.bytes + rows_size;
     h.row_count = rows.count;
-    h.entry_count = write_entries(index, &rows, entries); /* sealed: nobody changes it but us, by giving it back */
+    h.entry_count = rows.entry_count;
+    write_entries(index, &rows, entries); /* sealed: nobody changes it but us, by giving it back */
     h.rows_crc = crc32c(0, rows.bytes, rows_size);
     h.entries_crc = crc32c(0, entries, (size_t)h.entry_count * INDEX_ENTRY_SIZE);
     index_header_write(&h, room);

@@ -7,7 +7,7 @@
 
 #define FULL_RETRY_NS (100 * NS_PER_MS)
 #define VERSION_TEXT  "neap 0.1.0"
-#define FETCH_AHEAD   4u
+#define FETCH_AHEAD   3u
 
 /* ---- the next file ------------------------------------------------------------------------------------------------------ */
 
@@ -99,10 +99,19 @@ static bool take_some(struct journal *j)
     return false;
 }
 
-static void fetch_ahead(const struct log_op *op)
+static void fetch_op(const struct log_op *op)
 {
     __builtin_prefetch(op);
     __builtin_prefetch((const uint8_t *)op + 64);
+}
+
+/* Of the topic looked up last, or none: looking up another one would cost more than it spares. */
+static void fetch_partition(const struct journal *j, const struct log_op *op)
+{
+    const struct topic *topic = j->seen.topic;
+    if (op->kind == LOG_APPEND && op->target.topic_id == j->seen.id && topic != NULL &&
+        j->seen.delete_count == j->log->shared.views.topic_delete_count && op->target.partition < topic->growing)
+        __builtin_prefetch(topic_partition(topic, op->target.partition), 1);
 }
 
 static struct log_unit *next_unit(struct journal *j)
@@ -111,8 +120,10 @@ static struct log_unit *next_unit(struct journal *j)
     *held = NULL;
     if (unit != NULL || (j->taken.at == j->taken.count && !take_some(j)))
         return unit;
+    if (j->taken.at + 2 * FETCH_AHEAD < j->taken.count)
+        fetch_op(j->taken.units[j->taken.at + 2 * FETCH_AHEAD]->ops);
     if (j->taken.at + FETCH_AHEAD < j->taken.count)
-        fetch_ahead(j->taken.units[j->taken.at + FETCH_AHEAD]->ops);
+        fetch_partition(j, j->taken.units[j->taken.at + FETCH_AHEAD]->ops);
     return j->taken.units[j->taken.at++];
 }
 

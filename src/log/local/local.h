@@ -42,7 +42,7 @@ struct partition {
     } keeper;
     struct {
         uint64_t sequence;
-        uint32_t first, last;
+        uint32_t first, last, count;
     } open[2]; /* its batches in the two indexes in memory */
 };
 
