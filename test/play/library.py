@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 
@@ -40,6 +41,13 @@ with open(os.path.join(SCRATCH, "stage/opt/neap/lib/pkgconfig/neap.pc"), encodin
     ok("prefix=/opt/neap\n" in f.read(), "under DESTDIR neap.pc names the place it will have", staged)
 version = neap("version").out.split()[1]
 ok(run("pkg-config", "--modversion", "neap").stdout.strip() == version, "pkg-config, header and command say one version")
+
+header = '#include <neap/neap.h>\nint main(void) { return neap_version()[0] == 0; }\n'
+for compiler, suffix, flags in ("cc", "c", ["-std=c11"]), ("c++", "cc", ["-std=c++11"]):
+    with open(os.path.join(SCRATCH, f"header.{suffix}"), "w", encoding="utf-8") as f:
+        f.write(header)
+    r = run(compiler, *flags, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{PREFIX}/include", f"header.{suffix}")
+    ok(r.returncode == 0, f"neap.h is plain {flags[0][5:]}, without a warning", r)
 
 # ---- what it shows
 with open(os.path.join(TOP, "include/neap/neap.h"), encoding="utf-8") as f:
@@ -101,6 +109,27 @@ for turn in range(8):
     if len(numbers) <= answered or numbers != list(range(len(numbers))):
         lost.append((turn, answered, len(numbers)))
 ok(killed == 8 and not lost, "kill -9 at eight moments: everything that was answered is there after it, once and in order", (killed, lost))
+
+# ---- a run with a function of its own, killed on the way: each row once
+data = os.path.join(SCRATCH, "data-rows")
+with open(os.path.join(embed, "rows.yaml"), "w", encoding="utf-8") as f:
+    f.write("pipelines:\n  rows:\n    source: {topic: numbers}\n    stages: [plugin: {symbol: double}]\n"
+            "    sink: {sqlite: {path: rows.db, table: t, columns: [number, double]}}\n    guarantee: exactly_once\n")
+run("./embed", data, "append", "30000", cwd=embed)
+kills = 0
+for turn in range(10):
+    p = subprocess.Popen(["./embed", data, "run", "rows.yaml"], cwd=embed, env=ENV, stdout=subprocess.DEVNULL)
+    try:
+        p.wait(0.03 + 0.03 * turn)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        p.wait()
+        kills += 1
+r = run("./embed", data, "run", "rows.yaml", cwd=embed)
+with sqlite3.connect(os.path.join(embed, "rows.db")) as db:
+    rows = db.execute("SELECT count(*), count(DISTINCT number), sum(double) FROM t").fetchone()
+ok(rows == (30000, 30000, 30000 * 29999) and kills > 0 and "delivered 30000, dead letters 0, in flight 0" in r.stdout,
+   "kill -9 of a run with a function of its own: each row once", (kills, rows, r))
 
 # ---- a libuv server around it: a line is answered once it is durable
 shutil.copytree(os.path.join(TOP, "examples/embed-libuv"), os.path.join(SCRATCH, "embed-libuv"))
