@@ -132,7 +132,7 @@ static size_t kit_size(const struct budget *b, const struct config_pipeline *p)
 
 uint32_t budget_desk_count(const struct budget *b, const struct config *config, uint32_t partition_count)
 {
-    uint64_t most = between(config->memory_size / 4 / b->desk_size, 1, HANDLER_THREAD_COUNT_MAX);
+    uint64_t most = between(config->memory_size / 16 / b->desk_size, 1, HANDLER_THREAD_COUNT_MAX);
     return (uint32_t)between(partition_count, 1, most);
 }
 
@@ -177,19 +177,27 @@ void budget_log(uint64_t all, struct log_options *ret_sizes)
     ret_sizes->fact_size_max = (uint32_t)between(all / 16, MIB, 64 * MIB);
 }
 
+static void set_event_size(struct budget *b, uint64_t spare)
+{
+    b->event_size_max = between(spare / 48, 256 << 10, RECORD_SIZE_MAX);
+    b->event_size_max = b->event_size_max > b->record_size ? b->event_size_max : b->record_size;
+    b->desk_size = handler_desk_size(b->event_size_max);
+}
+
 void budget_of(const struct config *config, struct budget *ret_budget)
 {
     uint64_t all = config->memory_size, spare = all > SPARE_FROM ? all - SPARE_FROM : 0;
     struct budget b = { .gate_unit_count = all >= 48 * MIB ? 8 : 3, .reader_size = READER_SIZE };
     b.record_size = record_size_written(config);
     budget_log(all, &b.log);
-    b.event_size_max = between(spare / 48, 256 << 10, RECORD_SIZE_MAX);
-    b.event_size_max = b.event_size_max > b.record_size ? b.event_size_max : b.record_size;
+    set_event_size(&b, spare);
+    uint64_t desks = desks_size(config, &b); /* they come out of everybody's share, the largest event's too */
+    spare = spare > desks ? spare - desks : 0;
+    set_event_size(&b, spare);
     b.arena_size_max = between(spare / 12, MIB, 8 * MIB);
     b.unpack_size_max = between(spare / 12, MIB, BATCH_UNPACKED_SIZE_MAX);
     b.expr_size_max = between(spare / 24, MIB, 8 * MIB);
     b.gate_read_size = between(spare / 192, 64 << 10, 256 << 10);
-    b.desk_size = handler_desk_size(b.event_size_max);
     b.database_cache_size = between(spare / 12, MIB, 8 * MIB);
     add_term(&b, "tail of the journal", b.log.tail_size);
     add_term(&b, "index of the journal", (uint64_t)b.log.index_count_max * INDEX_ENTRY_SIZE);
