@@ -308,3 +308,34 @@ enum neap_status batch_next(struct batch_walk *walk, struct record *ret_record)
     *ret_record = record;
     return NEAP_OK;
 }
+
+enum neap_status batch_filter(struct bytes batch, struct batch_walk *walk, bool (*keep)(void *ctx, uint64_t offset),
+                              void *ctx, void *room, size_t size, struct bytes *ret_batch)
+{
+    struct writer w = writer_of(room, size);
+    struct record record;
+    uint32_t count = 0;
+    write_bytes(&w, (struct bytes){ batch.at, BATCH_HEADER_SIZE });
+    for (;;) {
+        const uint8_t *start = walk->left.at;
+        enum neap_status status = batch_next(walk, &record);
+        if (status == NEAP_NOTFOUND)
+            break;
+        if (status != NEAP_OK)
+            return status;
+        if (!keep(ctx, record.offset))
+            continue;
+        write_bytes(&w, (struct bytes){ start, (size_t)(walk->left.at - start) }); /* its deltas stay what they are */
+        count++;
+    }
+    must(count > 0);
+    if (w.full)
+        return NEAP_AGAIN;
+    uint8_t *to = room;
+    *ret_batch = writer_bytes(&w);
+    put_be32(to + AT_LENGTH, (uint32_t)(ret_batch->size - AFTER_LENGTH));
+    to[AT_ATTRIBUTES + 1] = (uint8_t)(to[AT_ATTRIBUTES + 1] & ~ATTRIBUTE_CODEC);
+    put_be32(to + BATCH_HEADER_SIZE - 4, count);
+    put_be32(to + AT_CRC, crc32c(0, to + AT_ATTRIBUTES, ret_batch->size - AT_ATTRIBUTES));
+    return NEAP_OK;
+}

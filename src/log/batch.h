@@ -86,6 +86,10 @@ enum neap_status record_header_next(struct reader *left,
                                     struct record_header *ret_header); /* left: reader_of(headers) */
 /* The same records in a compressed batch: `plain` is one that batch_open() takes, uncompressed. AGAIN: no room. */
 enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, size_t size, struct bytes *ret_batch);
+/* The batch without the records that `keep` does not want, as they lie in `walk`, which stands at their beginning: uncompressed,
+ * at the same offsets. At least one is kept. AGAIN: no room; BADINPUT. */
+enum neap_status batch_filter(struct bytes batch, struct batch_walk *walk, bool (*keep)(void *ctx, uint64_t offset),
+                              void *ctx, void *room, size_t size, struct bytes *ret_batch);
 void batch_stamp(uint8_t *batch, uint64_t base_offset);
 
 #endif

@@ -15,6 +15,7 @@ from scenario import kill, must, scenarios, tail, wait_until
 
 FILE = """\
 node: {{data: ./data, memory: 64MiB}}
+topics: {{orders: {{retention: forever}}}}
 pipelines:
   {name}:
     source:

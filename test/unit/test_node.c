@@ -93,7 +93,7 @@ static void shell(struct world *w, const char *command)
 
 static const char commits_yaml[] =
     "node: {data: ./data, memory: 64MiB}\n"
-    "topics: {commits: {partitions: 4}}\n"
+    "topics: {commits: {partitions: 4, retention: forever}}\n"
     "pipelines:\n"
     "  commits:\n"
     "    source:\n"
@@ -321,7 +321,7 @@ static void a_wiped_directory_under_a_live_database(void **state)
     struct world *w = *state;
     struct node_pipeline_figures f;
     write_lines(w, "lines.ndjson", 0, LINE_COUNT);
-    const char *yaml = with(w, commits_yaml, "commits: {partitions: 4}", "commits: {partitions: 1}");
+    const char *yaml = with(w, commits_yaml, "partitions: 4", "partitions: 1");
     run_well(w, yaml, &f);
     shell(w, "rm -r data");
     check_conflict(w, yaml, "990", "start: sink");

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 #define ENTRY_ROOM    64u
-#define JOIN_COUNT    8u         /* so many neighbours become one */
+#define JOIN_COUNT    8u /* so many neighbours become one */
+#define TOMBSTONE_MS  (24 * 3600 * 1000ll)
 #define JOIN_SIZE_MAX (1u << 30) /* of what comes out */
 
 struct cleaner {
@@ -218,11 +219,15 @@ static void choose(struct cleaner *c, struct archive *const *list, uint32_t coun
     pin_sources(c, 1);
 }
 
+/* tombstone_s: of a compaction; 0: they are only joined. */
 static bool begin_archives(struct cleaner *c, const struct rewrite_source *sources, const struct archive_facts *facts,
-                           struct error *err)
+                           uint32_t tombstone_s, struct error *err)
 {
-    c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, NULL);
+    struct compaction *compaction = tombstone_s != 0 ? compaction_new(tombstone_s) : NULL;
+    if (tombstone_s == 0 || compaction != NULL)
+        c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, compaction);
     if (c->rewrite == NULL) {
+        compaction_free(&compaction);
         put_down(c);
         error_set(err, NEAP_NOMEM, "rewrite");
     }
@@ -413,11 +418,11 @@ static bool are_neighbours(struct shared *s, const struct archive *a, const stru
     return true;
 }
 
-/* Under the mutex: how many from `list[0]` on can become one, and are worth it; 0: none. */
-static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, uint32_t count)
+/* Under the mutex: how many from `list[0]` on can become one. */
+static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_t count)
 {
     struct shared *s = &c->log->shared;
-    uint64_t size = 0, batches = 0, largest = 0;
+    uint64_t size = 0, batches = 0;
     uint32_t n = 0;
     for (; n < count && n < REWRITE_SOURCE_MAX; n++) {
         const struct archive *a = list[n];
@@ -426,7 +431,35 @@ static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, ui
             break;
         size += a->facts.size;
         batches += a->facts.batch_count;
-        largest = a->facts.size > largest ? a->facts.size : largest;
+    }
+    return n;
+}
+
+/* Under the mutex: whether the archives of a compacted topic from `list[0]` on are to be compacted: when at least half of them is
+ * new since the last time, as in Kafka. Gives since when tombstones have been there long enough to go; 0: not now. */
+static uint32_t worth_compacting(struct cleaner *c, struct archive *const *list, uint32_t count)
+{
+    const struct topic *t = views_topic(&c->log->shared.views, list[0]->topic_id);
+    uint64_t size = 0, dirty = 0;
+    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || joinable(c, list, count) < count)
+        return 0; /* not to their end: from a later one on it may be */
+    for (uint32_t i = 0; i < count; i++) {
+        size += list[i]->facts.size;
+        dirty += list[i]->facts.flags & ARCHIVE_COMPACTED ? 0 : list[i]->facts.size;
+    }
+    int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
+    int64_t since_s = (io_wall(c->log->io).ms - kept_ms) / 1000;
+    return dirty * 2 < size || dirty == 0 ? 0 : since_s > 1 ? (uint32_t)since_s : 1;
+}
+
+/* Under the mutex: how many from `list[0]` on can become one, and are worth it; 0: none. */
+static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, uint32_t count)
+{
+    uint64_t size = 0, largest = 0;
+    uint32_t n = joinable(c, list, count);
+    for (uint32_t i = 0; i < n; i++) {
+        size += list[i]->facts.size;
+        largest = list[i]->facts.size > largest ? list[i]->facts.size : largest;
     }
     return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
 }
@@ -435,20 +468,27 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
 {
     struct shared *s = &c->log->shared;
     struct rewrite_source sources[REWRITE_SOURCE_MAX];
-    struct archive_facts facts;
-    uint32_t first = 0, at, count;
+    struct archive_facts facts = { 0 };
+    uint32_t first = 0, at, count = 0, tombstone_s = 0;
     io_mutex_take(s->mutex);
     uint32_t of_topic = archives_of(&s->views.archives, a->topic_id, &first);
     struct archive **list = s->views.archives.list + first;
     for (at = 0; at < of_topic && list[at] != a;)
         at++;
-    count = at == of_topic || a->bad || a->file == NULL ? 0 : worth_joining(c, list + at, of_topic - at);
+    if (at < of_topic && !a->bad && a->file != NULL)
+        tombstone_s = worth_compacting(c, list + at, of_topic - at);
+    if (tombstone_s != 0)
+        count = of_topic - at;
+    else if (at < of_topic && !a->bad && a->file != NULL)
+        count = worth_joining(c, list + at, of_topic - at);
     if (count == 0 && at < of_topic && !a->bad && a->file != NULL && live_size <= a->facts.size / 2)
         count = 1;
     if (count > 0)
         choose(c, list + at, count, sources, &facts);
+    if (tombstone_s != 0)
+        facts.flags |= ARCHIVE_COMPACTED;
     io_mutex_drop(s->mutex);
-    return count > 0 ? begin_archives(c, sources, &facts, err) : true;
+    return count > 0 ? begin_archives(c, sources, &facts, tombstone_s, err) : true;
 }
 
 static bool look_at_archive(struct cleaner *c, struct error *err)

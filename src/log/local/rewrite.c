@@ -21,6 +21,9 @@ struct rewrite {
     bool begun;                  /* the sources' first rows are known */
     struct log_partition at;     /* the partition in work */
     uint64_t start;              /* of it */
+    uint64_t first;              /* where the sources' batches of it begin, taken or not */
+    bool noting;                 /* the compaction walks over it first */
+    bool put;                    /* a batch of it has been */
     uint32_t source;             /* of which */
     uint32_t entry, entry_count; /* the next entry of its row there; how many the row has; 0: not looked at yet */
     uint32_t loaded_at, loaded;
@@ -56,6 +59,7 @@ void rewrite_free(struct rewrite **rewrite)
     if (r == NULL)
         return;
     archive_writer_fini(&r->writer);
+    compaction_free(&r->compaction);
     for (uint32_t i = 0; i < r->result_count && !r->taken; i++)
         archive_unlink(r->log, r->results[i].facts.number);
     free(r->room);
@@ -232,22 +236,43 @@ static enum neap_status read_op(struct rewrite *r, const struct cursor *c, const
     return NEAP_OK;
 }
 
-static enum neap_status copy(struct rewrite *r, const struct cursor *c, struct error *err)
+static enum neap_status copy(struct rewrite *r, const struct op *op, struct error *err)
+{
+    enum neap_status status = NEAP_OK;
+    if (r->writer.file != NULL && r->writer.header.topic_id != r->at.topic_id)
+        status = end_archive(r, err);
+    if (status == NEAP_OK && r->writer.file == NULL)
+        status = begin_archive(r, err);
+    if (status == NEAP_OK) {
+        if (!r->put)
+            r->writer.row_next =
+                r->first; /* so that what compaction took from its beginning is known to have been there */
+        r->put = true;
+        status = archive_put(&r->writer, op, err);
+    }
+    return status;
+}
+
+static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, struct error *err)
 {
     struct index_entry e = { 0 };
     struct op op;
     enum neap_status status = load_entry(r, c, &e, err);
     if (status == NEAP_OK)
         status = read_op(r, c, &e, &op, err);
-    if (status == NEAP_OK && r->writer.file != NULL && r->writer.header.topic_id != r->at.topic_id)
-        status = end_archive(r, err);
-    if (status == NEAP_OK && r->writer.file == NULL)
-        status = begin_archive(r, err);
-    if (status == NEAP_OK)
-        status = archive_put(&r->writer, &op, err);
+    if (status != NEAP_OK)
+        return status;
     r->copied += e.size;
     r->entry++;
-    return status;
+    if (r->compaction == NULL)
+        return copy(r, &op, err);
+    status = r->noting ? compaction_note(r->compaction, &op) : compaction_keep(r->compaction, &op, &op);
+    if (status == NEAP_NOTFOUND || (status == NEAP_OK && r->noting))
+        return NEAP_OK;
+    return status == NEAP_OK ? copy(r, &op, err)
+                             : error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT,
+                                         "topic %u partition %u offset %llu: its records do not come apart",
+                                         r->at.topic_id, r->at.partition, (unsigned long long)e.base);
 }
 
 static enum neap_status next_source(struct rewrite *r, struct error *err)
@@ -261,14 +286,42 @@ static enum neap_status next_source(struct rewrite *r, struct error *err)
 }
 
 /* Where the partition in work begins; beyond all that can be where its topic is gone. */
-static uint64_t start_of(struct rewrite *r)
+static uint64_t start_of(struct rewrite *r, uint64_t *ret_hold)
 {
     struct shared *s = &r->log->shared;
     io_mutex_take(s->mutex);
     const struct partition *p = views_partition(&s->views, r->at);
     uint64_t start = p != NULL ? p->start : UINT64_MAX;
+    *ret_hold = p != NULL ? views_hold(&s->views, r->at) : 0;
     io_mutex_drop(s->mutex);
     return start;
+}
+
+static enum neap_status first_source(struct rewrite *r, struct error *err)
+{
+    r->source = 0;
+    r->entry = r->entry_count = 0;
+    return next_source(r, err);
+}
+
+/* From where to where the sources' batches of the partition go. */
+static enum neap_status measure(struct rewrite *r, uint64_t *ret_end, struct error *err)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct cursor *c = &r->cursors[i];
+        struct index_entry last;
+        if (c->row_number == c->row_count || !same(c->row.partition, r->at) || c->row.count == 0)
+            continue;
+        enum neap_status status =
+            index_load_entries(c->source.index, &c->row, c->row_count, c->row.count - 1, &last, 1);
+        if (status != NEAP_OK)
+            return bad_index(c, status, err);
+        r->first = found ? r->first : c->row.next;
+        *ret_end = last.base + last.count;
+        found = true;
+    }
+    return NEAP_OK;
 }
 
 /* OK: there is another partition, opened at its first source. NOTFOUND: that was the last. */
@@ -276,10 +329,18 @@ static enum neap_status next_partition(struct rewrite *r, struct error *err)
 {
     if (!least(r, &r->at))
         return NEAP_NOTFOUND;
-    r->start = start_of(r);
-    r->source = 0;
-    r->entry = r->entry_count = 0;
-    return next_source(r, err);
+    uint64_t hold = UINT64_MAX, end = 0;
+    r->start = start_of(r, &hold);
+    r->put = false;
+    enum neap_status status = measure(r, &end, err);
+    r->noting = r->compaction != NULL && status == NEAP_OK && end > r->start && r->start != UINT64_MAX;
+    if (r->noting) {
+        uint64_t first = r->first > r->start ? r->first : r->start;
+        status = compaction_begin(r->compaction, first, end, hold < end ? hold : end);
+        if (status != NEAP_OK)
+            return error_set(err, status, "compaction of %llu offsets", (unsigned long long)(end - first));
+    }
+    return status == NEAP_OK ? first_source(r, err) : status;
 }
 
 static enum neap_status work(struct rewrite *r, struct error *err)
@@ -290,11 +351,15 @@ static enum neap_status work(struct rewrite *r, struct error *err)
         return status == NEAP_OK ? next_partition(r, err) : status;
     }
     if (r->entry < r->entry_count)
-        return copy(r, &r->cursors[r->source], err);
+        return one_batch(r, &r->cursors[r->source], err);
     if (r->source < r->count) {
         r->source++;
         r->entry = r->entry_count = 0;
         return next_source(r, err);
+    }
+    if (r->noting) {
+        r->noting = compaction_again(r->compaction);
+        return first_source(r, err);
     }
     status = pass(r, err);
     return status == NEAP_OK ? next_partition(r, err) : status;

@@ -10,6 +10,7 @@
 #define LOG_LOCAL_REWRITE_H
 
 #include "log/local/archive.h"
+#include "log/local/compaction.h"
 
 #define REWRITE_SOURCE_MAX 64u
 #define REWRITE_STEP_SIZE  (1u << 20)
@@ -22,9 +23,9 @@ struct rewrite_source {
 };
 
 struct rewrite;
-struct compaction;
 
-/* `facts`: sequences and flags of what comes out; numbers and salts are given here. compaction: NULL, or whose keys decide. */
+/* compaction: NULL, or what decides of the one topic of all sources; the rewrite takes it.
+ * `facts`: sequences and flags of what comes out; numbers and salts are given here. */
 struct rewrite *rewrite_new(struct log *log, const struct rewrite_source *sources, uint32_t count,
                             const struct archive_facts *facts, uint32_t entry_count_max, struct compaction *compaction);
 void rewrite_free(struct rewrite **rewrite); /* archives that were not taken are unlinked */

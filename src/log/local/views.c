@@ -205,6 +205,19 @@ struct bytes fact_key(uint8_t *room, uint8_t view, struct log_partition p, struc
     return (struct bytes){ room, 9 + key.size };
 }
 
+uint64_t views_hold(const struct views *v, struct log_partition p)
+{
+    uint64_t hold = UINT64_MAX;
+    struct bytes key;
+    void *value;
+    for (size_t i = 0; map_next(v->offsets, &i, &key, &value);) {
+        const struct fact *fact = value;
+        if (fact->hold && get_be32(key.at) == p.topic_id && get_be32(key.at + 4) == p.partition && fact->offset < hold)
+            hold = fact->offset;
+    }
+    return hold;
+}
+
 uint64_t fact_cost(size_t key_size, size_t value_size)
 {
     return FACT_OVERHEAD + key_size + round_up(value_size, 32);

@@ -23,6 +23,9 @@ enum neap_status views_topic_grow(struct views *v, struct topic *topic, uint32_t
 void views_topic_shrink(struct views *v, struct topic *topic, uint32_t partition_count); /* takes the last growth back */
 void views_topic_remove(struct views *v, uint32_t topic_id); /* with its offsets and facts */
 
+/* The lowest commit point of the groups that hold a partition; UINT64_MAX: none does. It looks at all offsets. */
+uint64_t views_hold(const struct views *v, struct log_partition p);
+
 #define VIEW_KEY_SIZE_MAX (16u + LOG_KEY_SIZE_MAX)
 struct bytes offset_key(uint8_t *room, struct log_partition p, struct bytes group);
 struct bytes fact_key(uint8_t *room, uint8_t view, struct log_partition p, struct bytes key);

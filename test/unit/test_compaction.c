@@ -1,0 +1,225 @@
+/* test_compaction.c - a compacted topic keeps the newest record of every key, at its offset, and lets the older ones go */
+#include "log_bench.h"
+
+#include "log/local/compaction.h"
+
+#define FILE_SIZE (64u << 10)
+#define KEY_COUNT 40u
+
+struct newest { /* the slow, obvious model */
+    int64_t offset[KEY_COUNT];
+    uint32_t round[KEY_COUNT];
+    uint64_t end;
+};
+
+static struct bench begin(struct log_topic_settings settings, struct log_partition *ret)
+{
+    struct log_topic t;
+    struct bench b = bench_new(FILE_SIZE);
+    b.options.disk_size = 1024 * FILE_SIZE;
+    b.options.snapshot_size = FILE_SIZE;
+    b.options.clean_ns = 10 * NS_PER_MS;
+    bench_open(&b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    assert_int_equal(log_topic_ensure_with(b.client, "t", 1, &settings, soon(&b), &t, &b.err), NEAP_OK);
+    *ret = (struct log_partition){ t.id, 0 };
+    return b;
+}
+
+/* Eight records of eight keys in one batch, packed by one codec after the other. */
+static void put(struct bench *b, struct log_partition p, struct newest *n, uint32_t round)
+{
+    static uint8_t room[65536], packed_room[65536];
+    struct batch_builder builder;
+    batch_begin(&builder, room, sizeof room);
+    for (uint32_t i = 0; i < 8; i++) {
+        uint32_t key = (round * 5 + i * 3) % KEY_COUNT;
+        char name[16], value[600];
+        memset(value, '.', sizeof value);
+        snprintf(name, sizeof name, "key-%u", key);
+        snprintf(value, sizeof value, "%u %u ", key, round);
+        struct record record = { .key = bytes_of_text(name),
+                                 .value = { (uint8_t *)value, sizeof value },
+                                 .time_ms = 5 };
+        must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+        n->offset[key] = (int64_t)(n->end + i);
+        n->round[key] = round;
+    }
+    struct bytes batch = batch_end(&builder);
+    if (round % CODEC_COUNT != CODEC_NONE)
+        must(batch_pack(batch, round % CODEC_COUNT, packed_room, sizeof packed_room, &batch) == NEAP_OK);
+    struct log_op op = { .kind = LOG_APPEND, .target = p, .count = 8, .payload = batch };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+    n->end += 8;
+}
+
+/* Reads it all: every key's newest record is there, at its offset; answers how many records there are. */
+static uint32_t check(struct bench *b, struct log_partition p, const struct newest *n)
+{
+    struct log_reader *reader;
+    struct log_batch batch;
+    struct codec_room room;
+    uint32_t count = 0, found = 0;
+    uint64_t least = 0;
+    enum neap_status status;
+    codec_room_init(&room, 1 << 20);
+    assert_int_equal(log_reader_open(b->log, p, (log_offset){ 0 }, 4096, &reader, &b->err), NEAP_OK);
+    while ((status = log_reader_next(reader, &batch, &b->err)) == NEAP_OK) {
+        struct batch opened;
+        struct batch_walk walk;
+        struct record record;
+        assert_int_equal(batch_open(batch.bytes, true, &opened), NEAP_OK);
+        assert_int_equal(batch_unpack(&opened, &room, &walk), NEAP_OK);
+        while ((status = batch_next(&walk, &record)) == NEAP_OK) {
+            uint32_t key = 0, round = 0;
+            assert_true(record.offset >= least);
+            least = record.offset + 1;
+            must(sscanf((const char *)record.value.at, "%u %u", &key, &round) == 2);
+            assert_true(round <= n->round[key]);
+            found += (int64_t)record.offset == n->offset[key] && round == n->round[key];
+            count++;
+        }
+        assert_int_equal(status, NEAP_NOTFOUND);
+    }
+    if (status != NEAP_AGAIN)
+        print_error("%s\n", b->err.text);
+    assert_int_equal(status, NEAP_AGAIN);
+    assert_int_equal(least, n->end);
+    assert_int_equal(found, KEY_COUNT);
+    log_reader_close(&reader);
+    codec_room_fini(&room);
+    return count;
+}
+
+static uint32_t count_comes(struct bench *b, struct log_partition p, const struct newest *n, uint32_t below)
+{
+    uint32_t count = check(b, p, n);
+    for (int i = 0; i < 300 && count >= below; i++) {
+        usleep(20000);
+        count = check(b, p, n);
+    }
+    return count;
+}
+
+static void the_newest_of_each_key_stays(void **state)
+{
+    struct log_partition p;
+    struct bench b = begin(LOG_SETTINGS_DEFAULT, &p);
+    struct newest n = { .end = 0 };
+    (void)state;
+    for (uint32_t round = 0; round < 300; round++)
+        put(&b, p, &n, round);
+    uint32_t count = count_comes(&b, p, &n, 700); /* of 2,400; what is not yet in archives is there whole */
+    assert_true(count < 700);
+    bench_reopen(&b);
+    check(&b, p, &n);
+    for (uint32_t round = 300; round < 600; round++)
+        put(&b, p, &n, round);
+    assert_true(count_comes(&b, p, &n, 700) < 700);
+    bench_reopen(&b);
+    check(&b, p, &n);
+    bench_end(&b);
+}
+
+static void nothing_that_a_group_has_to_process_goes(void **state)
+{
+    struct log_partition p;
+    struct bench b = begin(LOG_SETTINGS_DEFAULT, &p);
+    struct newest n = { .end = 0 };
+    (void)state;
+    struct log_op op = { .kind = LOG_OFFSET, .view = LOG_OFFSET_HOLD, .target = p, .name = BYTES("pipe") };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+    for (uint32_t round = 0; round < 200; round++)
+        put(&b, p, &n, round);
+    usleep(500000);
+    assert_int_equal(check(&b, p, &n), n.end);
+    bench_end(&b);
+}
+
+/* A small batch with records of these keys (0: no key) and values ("": none), from this offset on. */
+static struct op make(uint8_t *room, size_t size, uint64_t offset, const char *keys, const char *values)
+{
+    struct batch_builder builder;
+    batch_begin(&builder, room, size);
+    for (size_t i = 0; i < strlen(keys); i++) {
+        struct record record = { .time_ms = 1 };
+        if (keys[i] != '0')
+            record.key = (struct bytes){ (const uint8_t *)keys + i, 1 };
+        if (values[i] != '-')
+            record.value = (struct bytes){ (const uint8_t *)values + i, 1 };
+        must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+    }
+    struct op op = { .offset = offset, .count = (uint32_t)strlen(keys), .time_s = 100, .payload = batch_end(&builder) };
+    batch_stamp((uint8_t *)op.payload.at, offset);
+    return op;
+}
+
+static void tombstones_go_in_the_end(void **state)
+{
+    static uint8_t rooms[2][4096];
+    (void)state;
+    for (uint32_t cut = 50; cut <= 150; cut += 100) { /* before and after the time of their append */
+        struct op ops[2] = {
+            make(rooms[0], 4096, 10, "aab0", "12-x"),
+            make(rooms[1], 4096, 14, "abca", "-4-5"),
+        };
+        struct compaction *c = compaction_new(cut);
+        struct op kept;
+        struct batch batch;
+        assert_int_equal(compaction_begin(c, 10, 18, UINT64_MAX), NEAP_OK);
+        do {
+            for (int i = 0; i < 2; i++)
+                assert_int_equal(compaction_note(c, &ops[i]), NEAP_OK);
+        } while (compaction_again(c));
+        assert_int_equal(compaction_keep(c, &ops[0], &kept), NEAP_OK);
+        assert_int_equal(batch_open(kept.payload, true, &batch), NEAP_OK);
+        assert_int_equal(batch.count, 1); /* the one without a key */
+        assert_int_equal(batch.span, 4);
+        assert_int_equal(compaction_keep(c, &ops[1], &kept), NEAP_OK);
+        assert_int_equal(batch_open(kept.payload, true, &batch), NEAP_OK);
+        assert_int_equal(batch.count, cut == 50 ? 3 : 2); /* b, c's tombstone or not, a */
+        compaction_free(&c);
+    }
+}
+
+/* More keys than the table holds: walked several times, with the same outcome. */
+static void many_keys_take_more_walks(void **state)
+{
+    enum { RECORDS = 3 * COMPACTION_KEY_COUNT };
+    static uint8_t room[RECORDS * 20];
+    struct batch_builder builder;
+    (void)state;
+    batch_begin(&builder, room, sizeof room);
+    for (uint32_t i = 0; i < RECORDS; i++) { /* the first third once more at the end */
+        uint32_t key = i % (2 * COMPACTION_KEY_COUNT);
+        struct record record = { .key = { (uint8_t *)&key, 4 }, .value = { (uint8_t *)&i, 4 }, .time_ms = 1 };
+        must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+    }
+    struct op op = { .count = RECORDS, .time_s = 1, .payload = batch_end(&builder) }, kept;
+    struct compaction *c = compaction_new(0);
+    struct batch batch;
+    uint32_t walks = 0;
+    assert_int_equal(compaction_begin(c, 0, RECORDS, UINT64_MAX), NEAP_OK);
+    do {
+        assert_int_equal(compaction_note(c, &op), NEAP_OK);
+        walks++;
+    } while (compaction_again(c));
+    assert_true(walks > 2);
+    assert_int_equal(compaction_keep(c, &op, &kept), NEAP_OK);
+    assert_int_equal(batch_open(kept.payload, true, &batch), NEAP_OK);
+    assert_int_equal(batch.count, 2 * COMPACTION_KEY_COUNT);
+    compaction_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tombstones_go_in_the_end),
+        cmocka_unit_test(many_keys_take_more_walks),
+        cmocka_unit_test(nothing_that_a_group_has_to_process_goes),
+        cmocka_unit_test(the_newest_of_each_key_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
