@@ -202,11 +202,10 @@ static int run_rot(void)
         printf("%s%s %llu", k == 0 ? "" : ", ", damage_names[k], (unsigned long long)f.kinds[k]);
     printf("; %llu while it was open), %.0f per CPU second\n", (unsigned long long)f.live,
            cpu > 0 ? (double)f.cuts.points / cpu : 0);
-    printf("rot: detected %llu (start refused %llu, partition stopped %llu; not named by doctor %llu), "
+    printf("rot: detected %llu (start refused %llu, partition stopped %llu), "
            "harmless %llu (named by doctor %llu), taken for a torn tail %llu, silently wrong %u\n",
            (unsigned long long)(f.refused + f.stopped), (unsigned long long)f.refused, (unsigned long long)f.stopped,
-           (unsigned long long)f.unnamed, (unsigned long long)f.harmless, (unsigned long long)f.doctored,
-           (unsigned long long)f.torn, !good);
+           (unsigned long long)f.harmless, (unsigned long long)f.doctored, (unsigned long long)f.torn, !good);
     if (good)
         return 0;
     printf("%s: %s\n", verdict_name(f.cuts.finding.verdict), f.cuts.finding.text);

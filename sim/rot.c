@@ -68,11 +68,11 @@ struct heard {
     char text[2048];
 };
 
-static void hear(void *ctx, bool damage, const char *line)
+static void hear(void *ctx, const struct log_finding *finding)
 {
     struct heard *heard = ctx;
-    if (damage && heard->damage_count++ == 0)
-        snprintf(heard->text, sizeof(heard->text), "%s", line);
+    if (finding->damage && heard->damage_count++ == 0)
+        snprintf(heard->text, sizeof(heard->text), "%s", finding->line);
 }
 
 static uint32_t ask_doctor(struct io *io, struct heard *heard)
@@ -81,7 +81,7 @@ static uint32_t ask_doctor(struct io *io, struct heard *heard)
     struct error err;
     enum neap_status status = log_doctor(io, DATA, &doctor, &err);
     if (status != NEAP_OK && heard->damage_count == 0)
-        hear(heard, true, err.text);
+        hear(heard, &(struct log_finding){ .damage = true, .line = err.text });
     return heard->damage_count;
 }
 
@@ -137,7 +137,8 @@ static bool refused_well(struct rotting *r, struct io *io, const struct damage *
     else if (!left_alone(r, io, d))
         finding_set(&r->finding, VERDICT_WRONG, "%s: the start was refused, and has changed the journal: %s", d->text,
                     err->text);
-    r->figures->unnamed += doctored == 0;
+    else if (doctored == 0)
+        finding_set(&r->finding, VERDICT_WRONG, "%s: doctor names nothing, the start says: %s", d->text, err->text);
     return r->finding.verdict == VERDICT_GOOD;
 }
 
@@ -165,8 +166,9 @@ static bool served_well(struct rotting *r, struct log *log, const struct damage 
         return true;
     }
     r->figures->stopped++;
-    r->figures->unnamed += !live && doctored == 0;
-    return true;
+    if (!live && doctored == 0)
+        finding_set(&r->finding, VERDICT_WRONG, "%s: doctor names nothing, a reader says: %s", d->text, found.text);
+    return r->finding.verdict == VERDICT_GOOD;
 }
 
 static bool one_damage(struct rotting *r, uint32_t number)

@@ -1,6 +1,7 @@
 /* doctor.c - neap doctor: every entry, index and snapshot of a data directory, verified. */
 #include "cli/cli.h"
 #include "log/log.h"
+#include <stdio.h>
 
 struct visit {
     struct cli *cli;
@@ -16,19 +17,42 @@ static void wipe(struct visit *visit)
     visit->drawn = false;
 }
 
-static void finding(void *ctx, bool damage, const char *line)
+/* As one JSON object, with what of it has a name. */
+static void finding_json(struct cli *cli, const struct log_finding *f)
 {
+    uint8_t room[16384];
+    char text[160];
+    struct writer w = writer_of(room, sizeof room);
+    write_bytes(&w, f->damage ? BYTES("{\"damage\":true,\"finding\":") : BYTES("{\"damage\":false,\"finding\":"));
+    json_write_text(&w, bytes_of_text(f->line));
+    if (f->file != NULL) {
+        write_bytes(&w, BYTES(",\"file\":"));
+        json_write_text(&w, bytes_of_text(f->file));
+        snprintf(text, sizeof text, ",\"byte\":%llu", (unsigned long long)f->byte);
+        write_bytes(&w, bytes_of_text(text));
+    }
+    if (f->topic != NULL) {
+        write_bytes(&w, BYTES(",\"topic\":"));
+        json_write_text(&w, bytes_of_text(f->topic));
+        snprintf(text, sizeof text, ",\"partition\":%u,\"first\":%llu,\"last\":%llu", f->partition.partition,
+                 (unsigned long long)f->first.n, (unsigned long long)f->end.n - 1);
+        write_bytes(&w, bytes_of_text(text));
+    }
+    write_bytes(&w, BYTES("}\n"));
+    out_write(cli, writer_bytes(&w));
+}
+
+static void finding(void *ctx, const struct log_finding *f)
+{
+    bool damage = f->damage;
+    const char *line = f->line;
     struct visit *visit = ctx;
     struct cli *cli = visit->cli;
     wipe(visit);
     visit->finding_count++;
     visit->damage_count += damage;
     if (visit->json) {
-        uint8_t room[8192];
-        struct writer w = writer_of(room, sizeof room);
-        json_write_text(&w, bytes_of_text(line));
-        out_print(cli, "{\"damage\":%s,\"finding\":%.*s}\n", damage ? "true" : "false", (int)writer_size(&w),
-                  (const char *)room);
+        finding_json(cli, f);
         return;
     }
     const char *red = damage && cli->colour_out ? "\033[1;31m" : "", *plain = *red != '\0' ? "\033[0m" : "";
@@ -47,7 +71,9 @@ static void progress(void *ctx, uint64_t done_size, uint64_t total_size)
         return;
     visit->drawn_at = now;
     visit->drawn = true;
-    say_raw(visit->cli, "\r\033[Kverified %s of %s", cli_size_text(done, done_size), cli_size_text(total, total_size));
+    say_raw(visit->cli, "\r\033[Kverified %s of %s, %llu %%", cli_size_text(done, done_size),
+            cli_size_text(total, total_size),
+            (unsigned long long)(total_size > 0 ? done_size * 100 / total_size : 100));
 }
 
 int cli_doctor(struct cli *cli)

@@ -310,11 +310,21 @@ bool log_damage_at(struct log *log, uint32_t index, struct log_damage *ret_damag
 bool log_lost_next(struct log *log, struct log_partition partition, log_offset from, log_offset *ret_first,
                    log_offset *ret_end);
 
-/* Verifies every entry, index and snapshot of a directory, held by nobody or by this process. `say` gets one line per
- * finding; progress runs from 0 to 1. NEAP_OK: clean; NEAP_CORRUPT: damage was named. */
+/* Verifies every entry, index, archive and snapshot of a directory, whoever holds it; changes nothing. `finding` gets one call
+ * for each: its text may span what the other members say. progress runs from 0 to total_size. NEAP_OK: clean; NEAP_CORRUPT:
+ * damage was named. */
+struct log_finding {
+    bool damage;                    /* else a note */
+    const char *line;               /* for a person */
+    const char *file;               /* in the data directory; NULL: of none */
+    uint64_t byte, size;            /* of the file; size 0: not known */
+    struct log_partition partition; /* topic_id 0: no offsets are named */
+    const char *topic;              /* NULL: its name is not known */
+    log_offset first, end;          /* [first, end) cannot be read */
+};
 struct log_doctor {
-    void (*finding)(void *ctx, bool damage, const char *line);
-    void (*progress)(void *ctx, uint64_t done_size, uint64_t total_size);
+    void (*finding)(void *ctx, const struct log_finding *finding);
+    void (*progress)(void *ctx, uint64_t done_size, uint64_t total_size); /* may be NULL */
     void *ctx;
 };
 enum neap_status log_doctor(struct io *io, const char *path, const struct log_doctor *doctor, struct error *err);

@@ -198,12 +198,12 @@ struct findings {
     int damage, lines;
 };
 
-static void count_finding(void *ctx, bool damage, const char *line)
+static void count_finding(void *ctx, const struct log_finding *finding)
 {
     struct findings *f = ctx;
-    f->damage += damage;
+    f->damage += finding->damage;
     f->lines++;
-    assert_true(strlen(line) > 0);
+    assert_true(strlen(finding->line) > 0);
 }
 
 static enum neap_status examine(struct bench *b, struct findings *f)

@@ -1,46 +1,86 @@
 /* doctor.c - looks at everything a data directory holds, and changes nothing.
  *
- * Every entry's checksums, every index against its journal file, every snapshot. Where entries stop, the same question as at
- * a start is asked: does a durable mark say that what stops here was once synced? Then it is damage, else a crash's end. */
-#include "log/local/index.h"
-#include "log/local/recovery.h"
-#include "log/local/snapshot.h"
-#include "log/local/views.h"
+ * Every entry's checksums, every index against its journal file, every archive, every snapshot. Where entries stop, the same
+ * question as at a start is asked: does a durable mark say that what stops here was once synced? Then it is damage, else a
+ * crash's end. Then every offset that is kept must have been found somewhere: what was not is named.
+ *
+ * A running node may be looked at, too. What it is writing in this moment is read again before it is called damage, and
+ * holes are only looked for where no file came or went meanwhile. */
+#include "log/local/archive.h"
+#include "log/local/doctor_parts.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct patient {
-    struct io *io;
-    const struct log_doctor *doctor;
-    struct log log; /* its path and options, for names; nothing is opened in it */
-    uint64_t numbers[JOURNAL_FILE_MAX];
-    uint32_t count;
-    const char *suffix;
-    uint64_t done_size, total_size;
-    struct scan scan;
-    struct file_header before;
-    bool has_before, damage;
-};
+#define LOCK_NAME "neap.lock"
 
-static void say(struct patient *p, bool damage, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void say(struct patient *p, bool damage, const char *format, ...)
+/* ---- saying ------------------------------------------------------------------------------------------------------------ */
+
+struct log_finding doctor_place(const struct patient *p, const char *path, uint64_t byte, uint64_t size)
 {
-    char line[PATH_SIZE_MAX + 256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    p->damage |= damage;
-    p->doctor->finding(p->doctor->ctx, damage, line);
+    size_t folder = strlen(p->log.path);
+    const char *file = strncmp(path, p->log.path, folder) == 0 && path[folder] == '/' ? path + folder + 1 : path;
+    return (struct log_finding){ .damage = true, .file = file, .byte = byte, .size = size };
 }
 
-static void progress(struct patient *p, uint64_t size)
+static void say(struct patient *p, struct log_finding finding, const char *format, va_list args)
+{
+    char line[PATH_SIZE_MAX + 1024];
+    vsnprintf(line, sizeof(line), format, args);
+    finding.line = line;
+    p->damage |= finding.damage;
+    p->doctor->finding(p->doctor->ctx, &finding);
+}
+
+void doctor_say(struct patient *p, const struct log_finding *finding, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(p, *finding, format, args);
+    va_end(args);
+}
+
+void doctor_note(struct patient *p, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(p, (struct log_finding){ .damage = false }, format, args);
+    va_end(args);
+}
+
+void doctor_say_range(struct patient *p, struct log_finding place, struct log_partition partition, uint64_t first,
+                      uint64_t end)
+{
+    const struct topic *topic = views_topic(&p->views, partition.topic_id);
+    if (topic == NULL && p->has_views)
+        return; /* of a topic that is no more */
+    const struct partition *kept = views_partition(&p->views, partition);
+    if (kept != NULL && first < kept->start)
+        first = kept->start;
+    first = lost_pass(&p->views.lost, partition, first);
+    if (first >= end)
+        return; /* no longer kept, or declared lost already */
+    char name[LOG_NAME_SIZE_MAX + 16];
+    if (topic != NULL)
+        snprintf(name, sizeof(name), "%s", topic->name);
+    else
+        snprintf(name, sizeof(name), "topic %u", partition.topic_id);
+    place.partition = partition;
+    place.topic = topic != NULL ? topic->name : NULL;
+    place.first.n = first;
+    place.end.n = end;
+    doctor_say(p, &place, "%s/%u: offsets %llu to %llu cannot be read (%s, byte %llu)", name, partition.partition,
+               (unsigned long long)first, (unsigned long long)end - 1, place.file, (unsigned long long)place.byte);
+}
+
+void doctor_progress(struct patient *p, uint64_t size)
 {
     p->done_size += size;
     if (p->doctor->progress != NULL)
         p->doctor->progress(p->doctor->ctx, p->done_size < p->total_size ? p->done_size : p->total_size, p->total_size);
 }
+
+/* ---- what is there ------------------------------------------------------------------------------------------------------ */
 
 static bool collect(void *ctx, const char *name)
 {
@@ -59,146 +99,49 @@ static enum neap_status list(struct patient *p, const char *folder, const char *
     return io_dir_list(p->io, log_path(&p->log, path, folder, "%s", ""), collect, p, err);
 }
 
-/* ---- index ---------------------------------------------------------------------------------------------------------------- */
-
-static bool place_is_right(struct io_file *journal, const struct file_header *h, const struct index_row *row,
-                           const struct index_entry *e)
-{
-    uint8_t bytes[OP_HEADER_SIZE];
-    size_t got = 0;
-    struct op op;
-    return io_file_read(journal, bytes, sizeof(bytes), e->at, &got) == NEAP_OK && got == sizeof(bytes) &&
-           op_header_read((struct bytes){ bytes, got }, h->salt, h->base + e->at, &op) == NEAP_OK &&
-           op.kind == OP_APPEND && op.target.topic_id == row->partition.topic_id &&
-           op.target.partition == row->partition.partition && op.offset == e->base && op.count == e->count &&
-           op.payload.size == e->size;
-}
-
-static void check_places(struct patient *p, const char *path, struct io_file *journal, const struct file_header *h,
-                         struct bytes bytes, const struct index_header *index)
-{
-    const uint8_t *rows = bytes.at + INDEX_HEADER_SIZE, *entries = rows + (size_t)index->row_count * INDEX_ROW_SIZE;
-    for (uint32_t i = 0; i < index->row_count; i++) {
-        struct index_row row;
-        index_row_read(rows + (size_t)i * INDEX_ROW_SIZE, &row);
-        for (uint32_t n = 0; n < row.count; n++) {
-            struct index_entry e;
-            index_entry_read(entries + (size_t)(row.first + n) * INDEX_ENTRY_SIZE, &e);
-            if (place_is_right(journal, h, &row, &e))
-                continue;
-            say(p, true, "%s: topic %u partition %u offset %llu is not at byte %u of its journal file", path,
-                row.partition.topic_id, row.partition.partition, (unsigned long long)e.base, e.at);
-            return;
-        }
-    }
-}
-
-static void check_index(struct patient *p, struct io_file *journal, const struct file_header *h)
+static void measure(struct patient *p, const char *folder, const char *suffix)
 {
     char path[PATH_SIZE_MAX];
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    struct index_header index;
-    struct error err = { 0 };
-    log_path(&p->log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
-    if (snapshot_read_file(p->io, path, &bytes, &size, &err) != NEAP_OK)
-        return; /* none: it is made anew when it is wanted */
-    enum neap_status status = index_check((struct bytes){ bytes, size }, true, &index, &err);
-    if (status != NEAP_OK)
-        say(p, true, "%s: %s (a bad index is made anew at the next start)", path, err.text);
-    else if (index.salt == h->salt) /* else it belongs to a former life of the file, and is made anew */
-        check_places(p, path, journal, h, (struct bytes){ bytes, size }, &index);
-    free(bytes);
-}
-
-/* ---- journal --------------------------------------------------------------------------------------------------------------- */
-
-static uint64_t mark_of_next(struct patient *p, uint32_t index)
-{
-    char path[PATH_SIZE_MAX];
-    uint8_t page[FILE_HEADER_SIZE];
-    struct file_header h;
-    struct io_file *file = NULL;
-    struct scan scan = { 0 };
-    size_t got = 0;
-    uint64_t mark = 0;
-    if (index + 1 >= p->count)
-        return 0;
-    log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)p->numbers[index + 1]);
-    if (io_file_open(p->io, path, IO_READ, &file, NULL) != NEAP_OK)
-        return 0;
-    if (io_file_read(file, page, sizeof(page), 0, &got) == NEAP_OK && got == sizeof(page) &&
-        file_header_read(page, &h) == NEAP_OK && scan_begin(&scan, file, h.base, h.size, h.salt) == NEAP_OK)
-        scan_marks(&scan, scan.position, &mark);
-    scan_end(&scan);
-    io_file_close(&file);
-    return mark;
-}
-
-static void check_stop(struct patient *p, uint32_t index, const char *path, const struct file_header *h)
-{
-    uint64_t stop = p->scan.position, mark = 0, next = mark_of_next(p, index);
-    scan_marks(&p->scan, stop, &mark);
-    if (next > mark)
-        mark = next;
-    if (p->scan.mark > mark)
-        mark = p->scan.mark;
-    if (mark > stop)
-        say(p, true, "%s: damage at byte %llu (position %llu), inside what was acknowledged (durable mark %llu)", path,
-            (unsigned long long)(stop - h->base), (unsigned long long)stop, (unsigned long long)mark);
-}
-
-static void check_entries(struct patient *p, uint32_t index, const char *path, struct io_file *file,
-                          const struct file_header *h)
-{
-    struct entry_header entry;
-    struct bytes body;
-    uint64_t count = 0;
-    enum neap_status status = scan_begin(&p->scan, file, h->base, h->size, h->salt);
-    while (status == NEAP_OK && (status = scan_next(&p->scan, &entry, &body)) == NEAP_OK)
-        count++;
-    if (status == NEAP_BADINPUT)
-        check_stop(p, index, path, h);
-    else if (status != NEAP_NOTFOUND)
-        say(p, true, "%s: byte %llu cannot be read: %s", path, (unsigned long long)(p->scan.position - h->base),
-            status_text(status));
-    say(p, false, "%s: %llu entries%s", path, (unsigned long long)count, status == NEAP_NOTFOUND ? ", sealed" : "");
-}
-
-static void check_journal(struct patient *p, uint32_t index)
-{
-    char path[PATH_SIZE_MAX];
-    uint8_t page[FILE_HEADER_SIZE];
-    struct file_header h;
-    struct io_file *file = NULL;
-    struct error err = { 0 };
-    size_t got = 0;
-    log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)p->numbers[index]);
-    if (io_file_open(p->io, path, IO_READ, &file, &err) != NEAP_OK) {
-        say(p, true, "%s", err.text);
+    if (list(p, folder, suffix, NULL) != NEAP_OK)
         return;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct io_file_info info;
+        log_path(&p->log, path, folder, "%016llx%s", (unsigned long long)p->numbers[i], suffix);
+        if (io_path_info(p->io, path, &info) == NEAP_OK)
+            p->total_size += info.size;
     }
-    enum neap_status status = io_file_read(file, page, sizeof(page), 0, &got);
-    if (status == NEAP_OK)
-        status = got == sizeof(page) ? file_header_read(page, &h) : NEAP_BADINPUT;
-    if (status != NEAP_OK || h.sequence != p->numbers[index]) {
-        say(p, true, "%s: its header: %s", path, status != NEAP_OK ? status_text(status) : "it is another file's");
-    } else {
-        if (p->has_before && (memcmp(h.log_id.bytes, p->before.log_id.bytes, 16) != 0 ||
-                              (h.sequence == p->before.sequence + 1 && h.base != p->before.base + p->before.size)))
-            say(p, true, "%s: does not follow the file before it", path);
-        check_entries(p, index, path, file, &h);
-        check_index(p, file, &h);
-        p->before = h;
-        p->has_before = true;
-        progress(p, h.size);
-    }
-    io_file_close(&file);
 }
 
-/* ---- snapshots -------------------------------------------------------------------------------------------------------------- */
+/* Names of all journal files and archives, mixed: another number where one came or went. */
+static uint64_t names_mixed(struct patient *p)
+{
+    static const char *const folders[][2] = { { JOURNAL_FOLDER, ".npj" }, { ARCHIVE_FOLDER, ".npa" } };
+    uint64_t mix = 0;
+    for (size_t f = 0; f < COUNT_OF(folders); f++) {
+        (void)list(p, folders[f][0], folders[f][1], NULL);
+        for (uint32_t i = 0; i < p->count; i++)
+            mix = (mix ^ (p->numbers[i] + f)) * 0x9e3779b97f4a7c15ull;
+    }
+    return mix;
+}
 
-static void check_snapshot(struct patient *p, uint64_t number)
+static bool is_held(struct patient *p)
+{
+    char path[PATH_SIZE_MAX];
+    struct io_file *lock = NULL;
+    enum io_lock_kind kind = IO_UNLOCK;
+    int64_t pid;
+    log_path(&p->log, path, NULL, LOCK_NAME);
+    if (io_file_open(p->io, path, IO_READ, &lock, NULL) != NEAP_OK)
+        return false;
+    (void)io_file_lock_test(lock, 0, 1, &kind, &pid);
+    io_file_close(&lock);
+    return kind != IO_UNLOCK;
+}
+
+/* ---- snapshots ---------------------------------------------------------------------------------------------------------- */
+
+static bool look_at_snapshot(struct patient *p, uint64_t number, bool keep)
 {
     char path[PATH_SIZE_MAX];
     uint8_t *bytes = NULL;
@@ -210,28 +153,92 @@ static void check_snapshot(struct patient *p, uint64_t number)
     enum neap_status status = views_init(&views, &p->log.options);
     if (status == NEAP_OK)
         status = snapshot_read_file(p->io, path, &bytes, &size, &err);
+    bool gone = status == NEAP_NOTFOUND && p->changing;
     if (status == NEAP_OK)
         status = snapshot_decode((struct bytes){ bytes, size }, &views, &snapshot, &err);
-    if (status != NEAP_OK)
-        say(p, true, "%s: %s", path, err.status != NEAP_OK ? err.text : status_text(status));
-    else
-        say(p, false, "%s: %u topics, position %llu", path, views.topic_count, (unsigned long long)snapshot.position);
-    views_fini(&views);
+    struct log_finding place = doctor_place(p, path, 0, 0);
+    if (status != NEAP_OK && !gone)
+        doctor_say(p, &place, "%s: %s", path, err.status != NEAP_OK ? err.text : status_text(status));
+    else if (status == NEAP_OK)
+        doctor_note(p, "%s: %u topics, position %llu", path, views.topic_count, (unsigned long long)snapshot.position);
+    bool kept = keep && status == NEAP_OK;
+    if (kept) {
+        views_fini(&p->views);
+        p->views = views;
+        p->snapshot = snapshot;
+    } else {
+        views_fini(&views);
+    }
     free(bytes);
-    progress(p, size);
+    doctor_progress(p, size);
+    return kept;
 }
 
-/* ---- all of it ----------------------------------------------------------------------------------------------------------------- */
-
-static void measure(struct patient *p)
+/* The newest good one says which topics there are; what the journal holds beyond it follows. */
+static enum neap_status look_at_snapshots(struct patient *p, struct error *err)
 {
-    for (uint32_t i = 0; i < p->count; i++) {
-        char path[PATH_SIZE_MAX];
-        struct io_file_info info;
-        log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)p->numbers[i]);
-        if (io_path_info(p->io, path, &info) == NEAP_OK)
-            p->total_size += info.size;
+    enum neap_status status = list(p, SNAPSHOT_FOLDER, ".nps", err);
+    bool kept = false;
+    for (uint32_t i = p->count; status == NEAP_OK && i > 0; i--)
+        kept |= look_at_snapshot(p, p->numbers[i - 1], !kept);
+    p->has_views = kept || p->count == 0;
+    return status;
+}
+
+/* ---- holes -------------------------------------------------------------------------------------------------------------- */
+
+static void look_for_holes(struct patient *p, const struct topic *topic, uint32_t number)
+{
+    const struct partition *partition = topic_partition(topic, number);
+    struct log_partition where = { topic->id, number };
+    for (uint64_t next = partition->start; next < partition->end;) {
+        uint64_t found = lost_pass(&p->views.lost, where, lost_pass(&p->covered, where, next));
+        if (found != next) {
+            next = found;
+            continue;
+        }
+        const struct lost_range *after = lost_next(&p->covered, where, next),
+                                *lost = lost_next(&p->views.lost, where, next);
+        uint64_t end = after != NULL ? after->first : partition->end;
+        end = lost != NULL && lost->first < end ? lost->first : end;
+        struct log_finding place = {
+            .damage = true, .partition = where, .topic = topic->name, .first = { next }, .end = { end }
+        };
+        doctor_say(p, &place, "%s/%u: offsets %llu to %llu are in no file", topic->name, number,
+                   (unsigned long long)next, (unsigned long long)end - 1);
+        next = end;
     }
+}
+
+static void look_at_topics(struct patient *p)
+{
+    for (uint32_t i = 0; i < p->views.topic_count; i++) {
+        const struct topic *topic = p->views.by_name[i];
+        for (uint32_t n = 0; topic->settings.cleanup != LOG_CLEANUP_COMPACT && n < topic->partition_count; n++)
+            look_for_holes(p, topic, n);
+    }
+    if (lost_sum(&p->views.lost) > 0)
+        doctor_note(p, "%llu events were declared lost", (unsigned long long)lost_sum(&p->views.lost));
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------------------ */
+
+static void look_at_archives(struct patient *p)
+{
+    const struct archives *known = &p->views.archives;
+    (void)list(p, ARCHIVE_FOLDER, ".npa", NULL);
+    for (uint32_t i = 0; i < known->count; i++) {
+        bool there = false;
+        for (uint32_t n = 0; n < p->count; n++)
+            there |= p->numbers[n] == known->list[i]->facts.number;
+        if (there || p->changing)
+            continue;
+        struct log_finding missing = { .damage = true };
+        doctor_say(p, &missing, "%s/" ARCHIVE_FOLDER "/" ARCHIVE_NAME ": missing", p->log.path,
+                   (unsigned long long)known->list[i]->facts.number);
+    }
+    for (uint32_t i = 0; i < p->count; i++)
+        doctor_look_at_archive(p, p->numbers[i]);
 }
 
 static enum neap_status examine(struct patient *p, struct error *err)
@@ -241,14 +248,23 @@ static enum neap_status examine(struct patient *p, struct error *err)
         return error_while(err, "%s holds no log", p->log.path);
     if (p->count == 0)
         return error_set(err, NEAP_NOTFOUND, "%s holds no log", p->log.path);
-    measure(p);
-    for (uint32_t i = 0; i < p->count; i++)
-        check_journal(p, i);
-    status = list(p, SNAPSHOT_FOLDER, ".nps", err);
+    measure(p, JOURNAL_FOLDER, ".npj");
+    measure(p, SNAPSHOT_FOLDER, ".nps");
+    measure(p, ARCHIVE_FOLDER, ".npa");
+    p->changing = is_held(p);
+    uint64_t names = names_mixed(p);
+    status = look_at_snapshots(p, err);
+    if (status == NEAP_OK)
+        status = list(p, JOURNAL_FOLDER, ".npj", err);
     for (uint32_t i = 0; status == NEAP_OK && i < p->count; i++)
-        check_snapshot(p, p->numbers[i]);
+        doctor_look_at_journal(p, i);
     if (status != NEAP_OK)
         return status;
+    look_at_archives(p);
+    if (p->has_views && names == names_mixed(p))
+        look_at_topics(p);
+    else
+        doctor_note(p, "files came and went meanwhile: whether all offsets are there was not looked at");
     return p->damage ? error_set(err, NEAP_CORRUPT, "%s is damaged", p->log.path) : NEAP_OK;
 }
 
@@ -256,7 +272,7 @@ enum neap_status log_doctor(struct io *io, const char *path, const struct log_do
 {
     if (strlen(path) >= PATH_SIZE_MAX - 64)
         return error_set(err, NEAP_MISUSE, "the path of the data directory is too long");
-    struct patient *p = calloc(1, sizeof(*p));
+    struct patient *p = calloc(1, sizeof *p);
     if (p == NULL)
         return error_set(err, NEAP_NOMEM, "doctor");
     p->io = io;
@@ -264,9 +280,13 @@ enum neap_status log_doctor(struct io *io, const char *path, const struct log_do
     p->log.io = io;
     p->log.options.partition_count_max = 1u << 20;
     p->log.options.fact_size_max = SNAPSHOT_SIZE_MAX;
+    p->covered.room_max = 1u << 20;
     memcpy(p->log.path, path, strlen(path) + 1);
-    enum neap_status status = examine(p, err);
+    enum neap_status status = views_init(&p->views, &p->log.options);
+    status = status == NEAP_OK ? examine(p, err) : error_set(err, status, "doctor");
     scan_end(&p->scan);
+    lost_fini(&p->covered);
+    views_fini(&p->views);
     free(p);
     return status;
 }

@@ -41,7 +41,7 @@ static enum neap_status make_room(struct lost *l)
 {
     if (l->count < l->room)
         return NEAP_OK;
-    if (l->count == LOST_RANGE_COUNT_MAX)
+    if (l->count == (l->room_max != 0 ? l->room_max : LOST_RANGE_COUNT_MAX))
         return NEAP_FULL;
     uint32_t room = l->room == 0 ? 16 : 2 * l->room;
     struct lost_range *grown = realloc(l->list, room * sizeof(l->list[0]));

@@ -21,7 +21,7 @@ struct lost_range {
 
 struct lost {
     struct lost_range *list; /* by topic id, partition and offset */
-    uint32_t room;
+    uint32_t room, room_max; /* room_max 0: LOST_RANGE_COUNT_MAX */
     _Atomic uint32_t count;
 };
 

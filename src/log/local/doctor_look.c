@@ -1,0 +1,310 @@
+/* doctor_look.c - one journal file or archive: every checksum, whose offsets are damaged, and which were found. */
+#include "log/local/archive.h"
+#include "log/local/doctor_parts.h"
+#include "log/local/salvage.h"
+#include <stdio.h>
+
+/* ---- what is found ---------------------------------------------------------------------------------------------------- */
+
+static void cover(struct patient *p, struct log_partition partition, uint64_t first, uint64_t end)
+{
+    if (lost_add(&p->covered, partition, first, end) != NEAP_OK)
+        p->changing = true; /* too much in too many pieces: holes are not looked for */
+}
+
+static void take_op(struct patient *p, const struct op *op)
+{
+    if (op->kind == OP_APPEND)
+        cover(p, op->target, op->offset, op->offset + op->count);
+    if (op->position < p->snapshot.position)
+        return;
+    struct partition *partition = op->kind == OP_APPEND ? views_partition(&p->views, op->target) : NULL;
+    if (partition != NULL && op->offset + op->count > partition->end)
+        partition->end = op->offset + op->count;
+    if (op->kind == OP_TOPIC_CREATE || op->kind == OP_TOPIC_DELETE || op->kind == OP_TOPIC_ALTER ||
+        op->kind == OP_TRIM || op->kind == OP_REPLACE || op->kind == OP_LOST)
+        (void)views_apply(&p->views, op); /* what makes no sense any more is damaged elsewhere, and named there */
+}
+
+static void take_entry(struct patient *p, const struct entry_header *h, struct bytes body)
+{
+    struct entry_walk walk;
+    struct op op;
+    entry_walk_begin(&walk, h, body);
+    while (entry_walk_next(&walk, &op) == NEAP_OK)
+        take_op(p, &op);
+}
+
+/* ---- around damage ---------------------------------------------------------------------------------------------------- */
+
+struct wound {
+    struct patient *p;
+    struct log_finding place;
+    uint32_t named, facts; /* ranges of offsets; other operations */
+};
+
+static void salvaged(void *ctx, const struct op *op, bool intact)
+{
+    struct wound *w = ctx;
+    if (intact) {
+        take_op(w->p, op);
+    } else if (op->kind == OP_APPEND) {
+        w->place.byte = op->position - w->p->scan.base;
+        doctor_say_range(w->p, w->place, op->target, op->offset, op->offset + op->count);
+        take_op(w->p, op);
+        w->named++;
+    } else {
+        w->facts++;
+    }
+}
+
+static void indexed(void *ctx, const struct damage_batches *b)
+{
+    struct wound *w = ctx;
+    uint64_t uncovered = lost_pass(&w->p->covered, b->partition, b->first);
+    if (uncovered >= b->end)
+        return; /* its operation's header stood, and has named it */
+    w->place.byte = b->at;
+    doctor_say_range(w->p, w->place, b->partition, uncovered, b->end);
+    cover(w->p, b->partition, uncovered, b->end);
+    w->named++;
+}
+
+/* Bytes [from, to) of a journal file are damaged; the scan stands behind them. */
+static void name_wound(struct patient *p, const char *path, const struct damage_place *place, uint64_t from,
+                       const struct entry_header *h, struct bytes body)
+{
+    uint64_t to = p->scan.position - p->scan.base;
+    struct wound w = { .p = p, .place = doctor_place(p, path, from, to - from) };
+    struct salvage salvage = { .op = salvaged, .ctx = &w };
+    if (h == NULL)
+        doctor_say(p, &w.place, "%s: bytes %llu to %llu are damaged", path, (unsigned long long)from,
+                   (unsigned long long)to - 1);
+    else
+        doctor_say(p, &w.place, "%s: the entry at byte %llu is damaged (%u operations, to byte %llu)", path,
+                   (unsigned long long)from, h->op_count, (unsigned long long)to - 1);
+    if (h != NULL && body.size > 0)
+        salvage_entry(h, body, &salvage);
+    (void)damage_batches(place, from, to, indexed, &w);
+    if (w.facts > 0)
+        doctor_say(p, &w.place, "%s: %u facts, commit points or changes of topics in it are damaged", path, w.facts);
+}
+
+/* ---- where entries stop --------------------------------------------------------------------------------------------------- */
+
+static bool open_journal(struct patient *p, uint64_t number, char *path, struct io_file **ret_file,
+                         struct file_header *ret_header, enum neap_status *ret_status)
+{
+    uint8_t page[FILE_HEADER_SIZE];
+    size_t got = 0;
+    struct error err = { 0 };
+    log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)number);
+    *ret_status = io_file_open(p->io, path, IO_READ, ret_file, &err);
+    if (*ret_status == NEAP_OK)
+        *ret_status = io_file_read(*ret_file, page, sizeof(page), 0, &got);
+    if (*ret_status == NEAP_OK)
+        *ret_status = got == sizeof(page) ? file_header_read(page, ret_header) : NEAP_BADINPUT;
+    return *ret_status == NEAP_OK;
+}
+
+static uint64_t mark_of_next(struct patient *p, uint32_t index)
+{
+    char path[PATH_SIZE_MAX];
+    struct file_header h;
+    struct io_file *file = NULL;
+    struct scan scan = { 0 };
+    uint64_t mark = 0;
+    enum neap_status status;
+    if (index + 1 < p->count && open_journal(p, p->numbers[index + 1], path, &file, &h, &status) &&
+        scan_begin(&scan, file, h.base, h.size, h.salt) == NEAP_OK)
+        scan_marks(&scan, scan.position, &mark);
+    scan_end(&scan);
+    io_file_close(&file);
+    return mark;
+}
+
+/* Nothing valid stands at the scan's position. Does anything say that it was once synced? */
+static bool is_damage(struct patient *p, uint32_t index)
+{
+    uint64_t mark = 0, next = mark_of_next(p, index);
+    p->scan.filled = 0;
+    scan_marks(&p->scan, p->scan.position, &mark);
+    mark = next > mark ? next : mark;
+    return (p->scan.mark > mark ? p->scan.mark : mark) > p->scan.position;
+}
+
+static uint64_t look_at_entries(struct patient *p, uint32_t index, const char *path, const struct damage_place *place)
+{
+    struct entry_header h;
+    struct bytes body;
+    uint64_t count = 0, told = p->scan.base, bad_at = 0;
+    uint32_t tries = 0;
+    for (;;) {
+        enum neap_status status = scan_next(&p->scan, &h, &body);
+        if (p->scan.position - told >= RECOVERY_STEP_SIZE) {
+            doctor_progress(p, p->scan.position - told);
+            told = p->scan.position;
+        }
+        if (status == NEAP_OK) {
+            take_entry(p, &h, body);
+            count++;
+            continue;
+        }
+        if (status == NEAP_BADINPUT && is_damage(p, index)) {
+            tries = p->scan.position == bad_at ? tries + 1 : 1;
+            bad_at = p->scan.position;
+            p->scan.filled = 0;
+            if (p->changing && tries < DOCTOR_RETRY_COUNT)
+                continue; /* it was being written while we looked */
+            uint64_t from = bad_at - p->scan.base;
+            bool stands = salvage_next(&p->scan, &h, &body) == NEAP_OK;
+            name_wound(p, path, place, from, stands ? &h : NULL, body);
+            if (p->scan.position < p->scan.base + p->scan.size && p->scan.status == NEAP_OK)
+                continue;
+        } else if (status != NEAP_BADINPUT && status != NEAP_NOTFOUND) {
+            struct log_finding at = doctor_place(p, path, p->scan.position - p->scan.base, 0);
+            doctor_say(p, &at, "%s: byte %llu cannot be read: %s", path,
+                       (unsigned long long)(p->scan.position - p->scan.base), status_text(status));
+        }
+        doctor_note(p, "%s: %llu entries%s", path, (unsigned long long)count,
+                    status == NEAP_NOTFOUND ? ", sealed" : "");
+        return told;
+    }
+}
+
+/* ---- indexes ------------------------------------------------------------------------------------------------------------ */
+
+struct index_look {
+    struct patient *p;
+    const char *path;
+    struct log_finding place;
+};
+
+static void misplaced(void *ctx, const struct damage_batches *b)
+{
+    struct index_look *l = ctx;
+    uint64_t uncovered = lost_pass(&l->p->covered, b->partition, b->first);
+    if (uncovered < b->end)
+        doctor_say(l->p, &l->place, "%s: topic %u partition %u offset %llu is not at byte %u of its journal file",
+                   l->path, b->partition.topic_id, b->partition.partition, (unsigned long long)uncovered, b->at);
+}
+
+static void look_at_index(struct patient *p, const char *path, const struct damage_place *place)
+{
+    uint8_t page[INDEX_HEADER_SIZE];
+    struct index_header h;
+    size_t got = 0;
+    struct index_look look = { p, path, doctor_place(p, path, 0, 0) };
+    if (place->index.file == NULL)
+        return; /* none: it is made anew when it is wanted */
+    bool former = io_file_read(place->index.file, page, sizeof(page), 0, &got) == NEAP_OK && got == sizeof(page) &&
+                  index_header_read((struct bytes){ page, got }, &h) == NEAP_OK &&
+                  (h.salt != place->salt || h.sequence != place->sequence);
+    if (former || p->changing)
+        return; /* of a former life of the file, and made anew; or just being written */
+    if (!damage_index_is_whole(place))
+        doctor_say(p, &look.place, "%s: a bad index (it is made anew at the next start)", path);
+    else
+        (void)damage_batches(place, 0, UINT64_MAX, misplaced, &look);
+}
+
+/* ---- files -------------------------------------------------------------------------------------------------------------- */
+
+static void look_at_body(struct patient *p, uint32_t index, const char *path, struct io_file *file,
+                         const struct file_header *h)
+{
+    char index_path[PATH_SIZE_MAX];
+    struct damage_place place = { .file = file, .sequence = h->sequence, .base = h->base, .salt = h->salt };
+    uint64_t told = h->base;
+    log_path(&p->log, index_path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
+    (void)io_file_open(p->io, index_path, IO_READ, &place.index.file, NULL);
+    if (scan_begin(&p->scan, file, h->base, h->size, h->salt) == NEAP_OK)
+        told = look_at_entries(p, index, path, &place);
+    look_at_index(p, index_path, &place);
+    io_file_close(&place.index.file);
+    doctor_progress(p, h->base + h->size - told);
+}
+
+void doctor_look_at_journal(struct patient *p, uint32_t index)
+{
+    char path[PATH_SIZE_MAX];
+    struct file_header h;
+    struct io_file *file = NULL;
+    struct io_file_info info;
+    enum neap_status status;
+    bool opened = open_journal(p, p->numbers[index], path, &file, &h, &status);
+    struct log_finding place = doctor_place(p, path, 0, 0);
+    if (!opened && status == NEAP_NOTFOUND && p->changing) {
+        doctor_note(p, "%s: gone since, for another use", path);
+    } else if (!opened || h.sequence != p->numbers[index]) {
+        doctor_say(p, &place, "%s: its header: %s", path, opened ? "it is another file's" : status_text(status));
+    } else if (io_file_info(file, &info) != NEAP_OK || info.size < h.size) {
+        doctor_say(p, &place, "%s: shorter than its header says", path);
+    } else {
+        if (p->has_before && (memcmp(h.log_id.bytes, p->before.log_id.bytes, 16) != 0 ||
+                              (h.sequence == p->before.sequence + 1 && h.base != p->before.base + p->before.size)))
+            doctor_say(p, &place, "%s: does not follow the file before it", path);
+        if (p->has_before && h.sequence > p->before.sequence + 1 && h.base > p->snapshot.position &&
+            h.base > p->before.base + p->before.size)
+            doctor_say(p, &place, "%s: the file before it is missing", path);
+        look_at_body(p, index, path, file, &h);
+        p->before = h;
+        p->has_before = true;
+    }
+    io_file_close(&file);
+}
+
+/* ---- archives ----------------------------------------------------------------------------------------------------------- */
+
+static void look_at_batches(struct patient *p, const char *path, const struct damage_place *place)
+{
+    struct wound w = { .p = p, .place = doctor_place(p, path, 0, 0) };
+    uint32_t count = 0;
+    struct index_row row;
+    if (!damage_index_is_whole(place)) {
+        doctor_say(p, &w.place, "%s: its index is damaged", path);
+        return;
+    }
+    (void)damage_batches(place, 0, UINT64_MAX, indexed, &w);
+    (void)index_row_count(place->index, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct index_entry last;
+        if (index_load_row(place->index, i, &row) == NEAP_OK && row.count > 0 &&
+            index_load_entries(place->index, &row, count, row.count - 1, &last, 1) == NEAP_OK)
+            cover(p, row.partition, row.next, last.base + last.count);
+    }
+}
+
+void doctor_look_at_archive(struct patient *p, uint64_t number)
+{
+    char path[PATH_SIZE_MAX];
+    uint8_t room[ARCHIVE_HEADER_SIZE];
+    struct archive_header h;
+    struct io_file *file = NULL;
+    struct io_file_info info;
+    size_t got = 0;
+    log_path(&p->log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)number);
+    struct log_finding place = doctor_place(p, path, 0, 0);
+    const struct archive *known = archives_find(&p->views.archives, number);
+    enum neap_status status = io_file_open(p->io, path, IO_READ, &file, NULL);
+    if (status == NEAP_OK)
+        status = io_file_read(file, room, sizeof(room), 0, &got);
+    if (status == NEAP_OK)
+        status = archive_header_read((struct bytes){ room, got }, &h);
+    if (known == NULL) {
+        doctor_note(p, "%s: the journal does not speak of it; it goes at the next start", path);
+    } else if (status != NEAP_OK) {
+        if (!p->changing)
+            doctor_say(p, &place, "%s: its header: %s", path, status_text(status));
+    } else if (io_file_info(file, &info) != NEAP_OK || info.size != h.facts.size || h.facts.salt != known->facts.salt) {
+        doctor_say(p, &place, "%s: it is not the file that the journal speaks of", path);
+    } else {
+        look_at_batches(p, path,
+                        &(struct damage_place){
+                            .index = { file, h.index_at }, .file = file, .sequence = number, .salt = h.facts.salt });
+        doctor_note(p, "%s: %llu batches of topic %u", path, (unsigned long long)h.facts.batch_count, h.topic_id);
+    }
+    if (status == NEAP_OK)
+        doctor_progress(p, h.facts.size);
+    io_file_close(&file);
+}
