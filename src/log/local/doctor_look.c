@@ -126,6 +126,8 @@ static uint64_t mark_of_next(struct patient *p, uint32_t index)
 /* Nothing valid stands at the scan's position. Does anything say that it was once synced? */
 static bool is_damage(struct patient *p, uint32_t index)
 {
+    if (p->scan.position < p->snapshot.position)
+        return true;
     uint64_t mark = 0, next = mark_of_next(p, index);
     p->scan.filled = 0;
     scan_marks(&p->scan, p->scan.position, &mark);
