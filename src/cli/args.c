@@ -45,6 +45,7 @@ const struct cli_flag_help cli_flag_helps[FLAG_COUNT] = {
                           .choices = "fsync" },
     [FLAG_CLEANUP] = { "cleanup", "HOW", "delete what is too old, or compact: keep the newest of each key",
                        .choices = "delete compact" },
+    [FLAG_REPAIR] = { "repair", NULL, "show what would be declared lost; with --yes, declare it" },
     [FLAG_HELP] = { "help", NULL, "this help", .letter = 'h' },
 };
 
@@ -108,8 +109,9 @@ const struct cli_verb cli_verbs[] = {
     { "dlq show", "TOPIC [FILE]", "dead letters: reason, place and value", "neap dlq show commits.dead --limit 10",
       FIND_AND(FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_OFFSET) | FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_JSON)), 1, 2,
       cli_dlq_show },
-    { "doctor", "DIR", "verify every entry, index, archive and snapshot of a data directory, running or not",
-      "neap doctor ./data", FLAG_BIT(FLAG_JSON), 1, 1, cli_doctor },
+    { "doctor", "DIR [LOSS...]", "verify every entry, index, archive and snapshot of a data directory, running or not",
+      "neap doctor ./data", FLAG_BIT(FLAG_JSON) | FLAG_BIT(FLAG_REPAIR) | FLAG_BIT(FLAG_YES), 1,
+      1 + DOCTOR_LOSS_COUNT_MAX, cli_doctor },
     { "bench", "[DIR]", "durable appends against a bare write and sync of the same bytes, in DIR",
       "neap bench --seconds 2", FLAG_BIT(FLAG_SECONDS) | FLAG_BIT(FLAG_JSON), 0, 1, cli_bench },
     { "completion", "bash|zsh|fish", "a script that lets the shell complete this command's words",

@@ -7,6 +7,8 @@ struct visit {
     struct cli *cli;
     bool json, draw, drawn;
     uint64_t damage_count, finding_count, size;
+    char words[16][LOG_LOSS_TEXT_SIZE];
+    uint32_t word_count; /* more than there is room for: none are shown */
     mono_time drawn_at;
 };
 
@@ -31,6 +33,13 @@ static void finding_json(struct cli *cli, const struct log_finding *f)
         snprintf(text, sizeof text, ",\"byte\":%llu", (unsigned long long)f->byte);
         write_bytes(&w, bytes_of_text(text));
     }
+    struct log_loss loss;
+    if (log_loss_of(f, &loss)) {
+        char word[LOG_LOSS_TEXT_SIZE];
+        log_loss_text(&loss, word);
+        write_bytes(&w, BYTES(",\"loss\":"));
+        json_write_text(&w, bytes_of_text(word));
+    }
     if (f->topic != NULL) {
         write_bytes(&w, BYTES(",\"topic\":"));
         json_write_text(&w, bytes_of_text(f->topic));
@@ -42,6 +51,22 @@ static void finding_json(struct cli *cli, const struct log_finding *f)
     out_write(cli, writer_bytes(&w));
 }
 
+/* What could be declared lost, to be shown as the command that does it. */
+static void keep_word(struct visit *visit, const struct log_finding *f)
+{
+    struct log_loss loss;
+    if (!log_loss_of(f, &loss))
+        return;
+    char text[LOG_LOSS_TEXT_SIZE];
+    log_loss_text(&loss, text);
+    for (uint32_t i = 0; i < visit->word_count && i < COUNT_OF(visit->words); i++)
+        if (strcmp(visit->words[i], text) == 0)
+            return;
+    if (visit->word_count < COUNT_OF(visit->words))
+        memcpy(visit->words[visit->word_count], text, sizeof text);
+    visit->word_count++;
+}
+
 static void finding(void *ctx, const struct log_finding *f)
 {
     bool damage = f->damage;
@@ -51,6 +76,7 @@ static void finding(void *ctx, const struct log_finding *f)
     wipe(visit);
     visit->finding_count++;
     visit->damage_count += damage;
+    keep_word(visit, f);
     if (visit->json) {
         finding_json(cli, f);
         return;
@@ -76,6 +102,53 @@ static void progress(void *ctx, uint64_t done_size, uint64_t total_size)
             (unsigned long long)(total_size > 0 ? done_size * 100 / total_size : 100));
 }
 
+static void say_damage(struct visit *visit)
+{
+    struct cli *cli = visit->cli;
+    out_print(cli, "%llu damaged; nothing was changed\n", (unsigned long long)visit->damage_count);
+    if (visit->word_count == 0 || visit->word_count > COUNT_OF(visit->words))
+        return;
+    out_print(cli, "to give up what cannot be read, for ever: neap doctor ");
+    out_stranger(cli, bytes_of_text(cli->words[0]));
+    out_print(cli, " --repair --yes");
+    for (uint32_t i = 0; i < visit->word_count; i++) {
+        out_print(cli, " ");
+        out_stranger(cli, bytes_of_text(visit->words[i]));
+    }
+    out_print(cli, "\n");
+}
+
+static int repair(struct cli *cli)
+{
+    struct log_loss losses[DOCTOR_LOSS_COUNT_MAX];
+    struct log_options options = { .path = cli->words[0] };
+    struct error error = { 0 };
+    uint32_t count = 0;
+    bool yes = cli->flags[FLAG_YES] != NULL, json = cli->flags[FLAG_JSON] != NULL;
+    for (uint32_t i = 1; i < cli->word_count; i++) {
+        if (log_loss_parse(cli->words[i], &losses[count++]) == NEAP_OK)
+            continue;
+        say(cli, "'%s' names no offsets as TOPIC/PARTITION@FIRST..LAST, nor bytes as doctor names them", cli->words[i]);
+        return CLI_USAGE;
+    }
+    enum neap_status status = log_repair(cli->io, &options, losses, count, !yes, &error);
+    if (status != NEAP_OK) {
+        error.status = status;
+        return say_error(cli, &error);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        char text[LOG_LOSS_TEXT_SIZE];
+        log_loss_text(&losses[i], text);
+        if (json)
+            out_print(cli, "{\"loss\":\"%s\",\"declared\":%s}\n", text, yes ? "true" : "false");
+        else
+            out_print(cli, "%s %s\n", yes ? "declared lost" : "would be declared lost", text);
+    }
+    if (!yes && !json)
+        out_print(cli, "nothing was changed; --yes does it, and nothing brings them back\n");
+    return CLI_OK;
+}
+
 int cli_doctor(struct cli *cli)
 {
     struct visit visit = { .cli = cli, .json = cli->flags[FLAG_JSON] != NULL };
@@ -89,11 +162,17 @@ int cli_doctor(struct cli *cli)
         say(cli, "%s: %s", cli->words[0], found == NEAP_OK ? "not a directory" : status_text(found));
         return found == NEAP_OK ? CLI_NO : cli_exit_of(found);
     }
+    if (cli->flags[FLAG_REPAIR] != NULL && cli->word_count > 1)
+        return repair(cli);
+    if (cli->word_count > 1) {
+        say(cli, "'%s': to declare something lost, --repair is needed", cli->words[1]);
+        return CLI_USAGE;
+    }
     enum neap_status status = log_doctor(cli->io, cli->words[0], &doctor, &error);
     wipe(&visit);
     if (status == NEAP_CORRUPT && visit.damage_count > 0) {
         if (!visit.json)
-            out_print(cli, "%llu damaged; nothing was changed\n", (unsigned long long)visit.damage_count);
+            say_damage(&visit);
         return CLI_DAMAGE;
     }
     if (status != NEAP_OK) {

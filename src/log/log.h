@@ -327,6 +327,24 @@ struct log_doctor {
     void (*progress)(void *ctx, uint64_t done_size, uint64_t total_size); /* may be NULL */
     void *ctx;
 };
+/* What somebody declares lost: offsets of a partition, or damaged bytes of a journal file that keep the log from opening. */
+struct log_loss {
+    char topic[LOG_NAME_SIZE_MAX + 1];
+    uint32_t partition;
+    log_offset first, end;         /* [first, end) */
+    uint64_t file;                 /* 0: offsets */
+    uint64_t byte_first, byte_end; /* of the file: [first, end) */
+};
+#define LOG_LOSS_TEXT_SIZE (LOG_NAME_SIZE_MAX + 64)
+/* "orders/0@17..19", "orders/0@17", "journal/0000000000000003.npj@4096..8191"; BADINPUT. */
+enum neap_status log_loss_parse(const char *word, struct log_loss *ret_loss);
+void log_loss_text(const struct log_loss *loss, char room[LOG_LOSS_TEXT_SIZE]);
+bool log_loss_of(const struct log_finding *finding, struct log_loss *ret_loss); /* false: nothing that could be named */
+/* Declares them lost, durably: readers pass over them from now on, and nothing else changes. Nobody else holds the directory.
+ * MISUSE: not all that is named is damaged, or a log that does not open needs more to be named; HELD; as log_open(). */
+enum neap_status log_repair(struct io *io, const struct log_options *options, const struct log_loss *losses, uint32_t count,
+                            bool only_look, struct error *err);
+
 enum neap_status log_doctor(struct io *io, const char *path, const struct log_doctor *doctor, struct error *err);
 
 #endif

@@ -110,4 +110,46 @@ p = summary["pipelines"]["p"]
 ok([(d["topic"], d["partition"], d["offset"]) for d in summary["damage"]] == [("orders", 1, 150)], "the summary names the damage", summary)
 ok(p["delivered"] == 350 and p["in_flight"] == 50 and p["accepted"] == 400, "and what could not be read is in flight", p)
 
+# The next start: refused, looked at, settled
+r = neap("run", "--until-idle", cwd=h)
+ok(r.code == 5 and "nothing was changed" in r.err, "a start whose journal is damaged is refused with 5", r)
+r = neap("doctor", "data", "--json", cwd=h)
+losses = sorted({f["loss"] for f in r.lines() if "loss" in f})
+ranges = [(f["topic"], f["partition"], f["first"], f["last"]) for f in r.lines() if "topic" in f]
+ok(r.code == 5 and ranges == [("orders", 1, 150, 154)], "doctor names the offsets that are concerned, and ends with 5", r)
+r = neap("doctor", "data", cwd=h)
+ok(r.code == 5 and "neap doctor data --repair --yes " in r.out and all(l in r.out for l in losses), "and the command that gives them up", r)
+r = neap("doctor", "data", "--repair", "--yes", "orders/1@149..154", cwd=h)
+ok(r.code == 1 and "orders/1@149..154" in r.err, "offsets that read fine are not declared lost", r)
+r = neap("doctor", "data", "--repair", "--yes", "orders/1@150..154", cwd=h)
+ok(r.code == 1 and "named as well" in r.err, "nor half of what keeps the log from opening", r)
+r = neap("doctor", "data", "--repair", *losses, cwd=h)
+ok(r.code == 0 and "would be declared lost orders/1@150..154" in r.out, "without --yes it only says what it would do", r)
+ok(neap("run", "--until-idle", cwd=h).code == 5, "and has changed nothing")
+r = neap("doctor", "data", "--repair", "--yes", *losses, cwd=h)
+ok(r.code == 0 and "declared lost orders/1@150..154" in r.out, "with --yes it is done", r)
+r = neap("doctor", "data", cwd=h)
+ok(r.code == 0 and "declared lost" in r.out, "and doctor finds nothing more", r)
+r = neap("run", "--until-idle", "--summary", "json", cwd=h)
+p = json.loads(r.out.splitlines()[-1])["pipelines"]["p"]
+ok(r.code == 0 and numbers_in(h) == list(range(200)) + list(range(1000, 1150)) + list(range(1155, 1200)), "all else lands", (r, numbers_in(h)))
+ok((p["accepted"], p["delivered"], p["dead_lettered"], p["in_flight"]) == (400, 395, 5, 0), "each lost event counts as a dead letter", p)
+r = neap("dlq", "show", "p.dead", "--data", "data", "--json", cwd=h)
+letters = r.lines()
+ok(len(letters) == 5 and all(x["reason"] == "lost" for x in letters), "with the reason 'lost', its partition and its offset", letters)
+r = neap("status", "--data", "data", "--json", cwd=h)
+ok(r.lines()[0]["lost"] == 5, "status counts what was declared lost", r)
+
+# A held directory
+with Running(cwd=h) as run:
+    run.until(lambda: run.status(), "the node answers")
+    r = neap("doctor", "data", cwd=h)
+    ok(r.code == 0, "doctor looks at a running node", r)
+    spoil(h, 1190)
+    r = neap("doctor", "data", "--json", cwd=h)
+    losses = sorted({f["loss"] for f in r.lines() if "loss" in f})
+    r = neap("doctor", "data", "--repair", "--yes", *losses, cwd=h)
+    ok(r.code == 4 and str(run.process.pid) in r.err, "nothing is declared lost under a running node", r)
+    run.stop()
+
 done()

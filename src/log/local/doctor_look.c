@@ -19,6 +19,8 @@ static void take_op(struct patient *p, const struct op *op)
     if (op->position < p->snapshot.position)
         return;
     struct partition *partition = op->kind == OP_APPEND ? views_partition(&p->views, op->target) : NULL;
+    if (partition != NULL && p->scarred && op->offset > partition->end)
+        (void)lost_add(&p->views.lost, op->target, partition->end, op->offset); /* as replay will */
     if (partition != NULL && op->offset + op->count > partition->end)
         partition->end = op->offset + op->count;
     if (op->kind == OP_TOPIC_CREATE || op->kind == OP_TOPIC_DELETE || op->kind == OP_TOPIC_ALTER ||
@@ -41,12 +43,16 @@ struct wound {
     struct patient *p;
     struct log_finding place;
     uint32_t named, facts; /* ranges of offsets; other operations */
+    bool declared;         /* lost, already */
 };
 
 static void salvaged(void *ctx, const struct op *op, bool intact)
 {
     struct wound *w = ctx;
     if (intact) {
+        take_op(w->p, op);
+    } else if (w->declared && op->kind == OP_APPEND) {
+        (void)lost_add(&w->p->views.lost, op->target, op->offset, op->offset + op->count);
         take_op(w->p, op);
     } else if (op->kind == OP_APPEND) {
         w->place.byte = op->position - w->p->scan.base;
@@ -68,6 +74,18 @@ static void indexed(void *ctx, const struct damage_batches *b)
     doctor_say_range(w->p, w->place, b->partition, uncovered, b->end);
     cover(w->p, b->partition, uncovered, b->end);
     w->named++;
+}
+
+static void pass_wound(struct patient *p, const char *path, uint64_t from, const struct entry_header *h,
+                       struct bytes body)
+{
+    struct wound w = { .p = p, .declared = true };
+    struct salvage salvage = { .op = salvaged, .ctx = &w };
+    p->scarred = true;
+    if (h != NULL && body.size > 0)
+        salvage_entry(h, body, &salvage);
+    doctor_note(p, "%s: bytes %llu to %llu were declared lost", path, (unsigned long long)from,
+                (unsigned long long)(p->scan.position - p->scan.base - 1));
 }
 
 /* Bytes [from, to) of a journal file are damaged; the scan stands behind them. */
@@ -152,15 +170,19 @@ static uint64_t look_at_entries(struct patient *p, uint32_t index, const char *p
             count++;
             continue;
         }
-        if (status == NEAP_BADINPUT && is_damage(p, index)) {
+        if (status == NEAP_BADINPUT && (scars_pass(&p->scars, p->scan.position) != 0 || is_damage(p, index))) {
             tries = p->scan.position == bad_at ? tries + 1 : 1;
             bad_at = p->scan.position;
             p->scan.filled = 0;
             if (p->changing && tries < DOCTOR_RETRY_COUNT)
                 continue; /* it was being written while we looked */
             uint64_t from = bad_at - p->scan.base;
+            uint64_t to = scars_pass(&p->scars, bad_at);
             bool stands = salvage_next(&p->scan, &h, &body) == NEAP_OK;
-            name_wound(p, path, place, from, stands ? &h : NULL, body);
+            if (to != 0 && to == p->scan.position)
+                pass_wound(p, path, from, stands ? &h : NULL, body);
+            else
+                name_wound(p, path, place, from, stands ? &h : NULL, body);
             if (p->scan.position < p->scan.base + p->scan.size && p->scan.status == NEAP_OK)
                 continue;
         } else if (status != NEAP_BADINPUT && status != NEAP_NOTFOUND) {
@@ -220,6 +242,8 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
     uint64_t told = h->base;
     log_path(&p->log, index_path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
     (void)io_file_open(p->io, index_path, IO_READ, &place.index.file, NULL);
+    if (scars_load(&p->log, h->sequence, h->salt, &p->scars) != NEAP_OK)
+        p->scars.count = 0;
     if (scan_begin(&p->scan, file, h->base, h->size, h->salt) == NEAP_OK)
         told = look_at_entries(p, index, path, &place);
     look_at_index(p, index_path, &place);

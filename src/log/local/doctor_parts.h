@@ -4,6 +4,7 @@
 
 #include "log/local/damage.h"
 #include "log/local/recovery.h"
+#include "log/local/scars.h"
 #include "log/local/snapshot.h"
 #include "log/local/views.h"
 
@@ -23,6 +24,8 @@ struct patient {
     uint64_t done_size, total_size;
     struct scan scan;
     struct file_header before;
+    struct scars scars; /* of the file in work */
+    bool scarred;       /* some were passed */
     bool has_before, damage, changing; /* changing: somebody works in the directory, or did a moment ago */
 };
 

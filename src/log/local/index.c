@@ -365,7 +365,7 @@ bool index_look(struct log *log, struct journal_file *file)
     size_t size = 0;
     log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)file->sequence);
     bool right = snapshot_read_file(log->io, path, &bytes, &size, NULL) == NEAP_OK && /* a few MiB: index_count_max */
-                 index_check((struct bytes){ bytes, size }, true, &h, NULL) == NEAP_OK &&
+                 index_check((struct bytes){ bytes, size }, !file->scarred, &h, NULL) == NEAP_OK &&
                  h.sequence == file->sequence && h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
     free(bytes);
     if (!right || io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)

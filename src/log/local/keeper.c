@@ -3,6 +3,7 @@
 #include "log/local/index.h"
 #include "log/local/journal.h"
 #include "log/local/retention.h"
+#include "log/local/scars.h"
 #include "log/local/scrub.h"
 #include "log/local/snapshot.h"
 #include "log/local/space.h"
@@ -319,6 +320,8 @@ static enum neap_status recycle_step(struct keeper *k, struct journal_file *dead
         return status;
     log_path(log, from, INDEX_FOLDER, INDEX_NAME, (unsigned long long)dead->sequence);
     io_unlink(log->io, from, NULL); /* one left behind names a file that is gone: recovery drops it */
+    if (dead->scarred)
+        scars_unlink(log, dead->sequence);
     k->spare.filled = k->spare.header.size;
     return name_spare(k, err);
 }
@@ -331,6 +334,8 @@ static enum neap_status unlink_dead(struct keeper *k, struct journal_file *dead,
     io_file_close(&dead->file);
     log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)dead->sequence);
     io_unlink(log->io, path, NULL);
+    if (dead->scarred)
+        scars_unlink(log, dead->sequence);
     return io_unlink(log->io, log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)dead->sequence),
                      err);
 }

@@ -2,6 +2,8 @@
 #include "log/local/archive.h"
 #include "log/local/index.h"
 #include "log/local/keeper.h"
+#include "log/local/salvage.h"
+#include "log/local/scars.h"
 #include "log/local/snapshot.h"
 #include "log/local/views.h"
 #include <stdlib.h>
@@ -13,6 +15,7 @@ struct recovery {
     uint64_t sequences[JOURNAL_FILE_MAX];
     uint32_t sequence_count;
     bool too_many;
+    bool scarred; /* bytes were passed over: what they held is missing from here on */
     int64_t time_ms;
 };
 
@@ -70,6 +73,8 @@ static enum neap_status add_file(struct recovery *r, uint64_t sequence, struct e
     f->base = h.base;
     f->size = h.size;
     f->salt = h.salt;
+    struct scars scars;
+    f->scarred = scars_load(log, sequence, f->salt, &scars) == NEAP_OK;
     return NEAP_OK;
 }
 
@@ -112,14 +117,26 @@ static enum neap_status damaged(struct recovery *r, uint64_t position, const cha
                      (unsigned long long)(position - r->scan.base), r->log->path);
 }
 
+/* Offsets from the partition's end up to `to` were given once, and their records are lost. */
+static enum neap_status lose(struct recovery *r, struct partition *p, uint64_t to, struct error *err)
+{
+    struct log_partition where = { p->topic_id, p->number };
+    enum neap_status status = lost_add(&r->log->shared.views.lost, where, p->end, to);
+    if (status != NEAP_OK)
+        return error_set(err, status, "lost offsets: %s", status_text(status));
+    p->end = to;
+    return NEAP_OK;
+}
+
 static enum neap_status replay_append(struct recovery *r, const struct journal_file *f, const struct op *op,
                                       struct error *err)
 {
     struct shared *s = &r->log->shared;
     struct partition *p = views_partition(&s->views, op->target);
     bool told = op->position < r->snapshot.position; /* the snapshot holds it: only where it lies is news */
+    enum neap_status status = NEAP_OK;
     if (p == NULL)
-        return told ? NEAP_OK : damaged(r, op->position, "records of a topic that is not there", err);
+        return told || r->scarred ? NEAP_OK : damaged(r, op->position, "records of a topic that is not there", err);
     struct index_entry entry = { .base = op->offset,
                                  .at = (uint32_t)(op->position - f->base),
                                  .size = (uint32_t)op->payload.size,
@@ -131,6 +148,10 @@ static enum neap_status replay_append(struct recovery *r, const struct journal_f
         index_link(s, p, f->sequence, &entry);
         return NEAP_OK;
     }
+    if (r->scarred && op->offset > p->end)
+        status = lose(r, p, op->offset, err); /* what stood between lies in the bytes that were passed over */
+    if (status != NEAP_OK)
+        return status;
     if (op->offset != p->end)
         return damaged(r, op->position, "an offset that does not follow", err);
     index_add(s, p, f->sequence, &entry);
@@ -149,6 +170,8 @@ static enum neap_status replay_entry(struct recovery *r, const struct journal_fi
             status = replay_append(r, f, &op, err);
         else if (h->position >= r->snapshot.position) {
             status = views_apply(&r->log->shared.views, &op);
+            if (status == NEAP_CORRUPT && r->scarred)
+                status = NEAP_OK; /* it speaks of what is lost */
             if (status != NEAP_OK)
                 status = status == NEAP_CORRUPT ? damaged(r, op.position, "an operation that makes no sense", err)
                                                 : error_set(err, status, "views: %s", status_text(status));
@@ -161,6 +184,72 @@ static enum neap_status replay_entry(struct recovery *r, const struct journal_fi
     return NEAP_OK;
 }
 
+/* ---- bytes that were declared lost ---------------------------------------------------------------------------------------- */
+
+struct passing {
+    struct recovery *r;
+    const struct journal_file *file;
+    struct error *err;
+    enum neap_status status;
+};
+
+static void salvaged(void *ctx, const struct op *op, bool intact)
+{
+    struct passing *passing = ctx;
+    struct recovery *r = passing->r;
+    bool told = op->position < r->snapshot.position;
+    if (passing->status != NEAP_OK)
+        return;
+    struct partition *p = op->kind == OP_APPEND ? views_partition(&r->log->shared.views, op->target) : NULL;
+    if (op->kind == OP_APPEND && intact)
+        passing->status = replay_append(r, passing->file, op, passing->err);
+    else if (p != NULL && !told && op->offset + op->count > p->end)
+        passing->status = lose(r, p, op->offset + op->count, passing->err);
+    else if (intact && !told)
+        (void)views_apply(&r->log->shared.views, op); /* one that speaks of what is lost says nothing any more */
+}
+
+/* Nothing valid stands at the scan's position. OK: it was declared lost, and the scan stands behind it. BADINPUT: it was not. */
+static enum neap_status pass_over(struct recovery *r, const struct journal_file *f, struct error *err)
+{
+    struct scars scars;
+    struct entry_header h;
+    struct bytes body;
+    uint64_t from = r->scan.position;
+    if (!f->scarred || scars_load(r->log, f->sequence, f->salt, &scars) != NEAP_OK)
+        return NEAP_BADINPUT;
+    uint64_t to = scars_pass(&scars, from);
+    if (to == 0)
+        return NEAP_BADINPUT;
+    r->scarred = true;
+    enum neap_status stands = salvage_next(&r->scan, &h, &body);
+    if (r->scan.position != to)
+        return damaged(r, from, "more is damaged than was declared lost,", err);
+    struct passing passing = { .r = r, .file = f, .err = err };
+    if (stands == NEAP_OK)
+        salvage_entry(&h, body, &(struct salvage){ .op = salvaged, .ctx = &passing });
+    logging_warn(r->log->logging, "damaged bytes are passed over, as they were declared lost",
+                 LOGGING_TEXT("file", io_file_path(f->file)), LOGGING_UINT("from", from - f->base),
+                 LOGGING_UINT("to", to - f->base));
+    return passing.status;
+}
+
+/* What a group has committed was there once: its offsets are not given again. */
+static enum neap_status raise_ends(struct recovery *r, struct error *err)
+{
+    struct views *v = &r->log->shared.views;
+    enum neap_status status = NEAP_OK;
+    struct bytes key;
+    void *value;
+    for (size_t i = 0; status == NEAP_OK && map_next(v->offsets, &i, &key, &value);) {
+        const struct fact *fact = value;
+        struct partition *p = views_partition(v, (struct log_partition){ get_be32(key.at), get_be32(key.at + 4) });
+        if (p != NULL && fact->offset > p->end)
+            status = lose(r, p, fact->offset, err);
+    }
+    return status;
+}
+
 /* Reads one file through. OK: it is sealed; AGAIN: it stops at scan.position, where the next entry may go. */
 static enum neap_status replay_file(struct recovery *r, const struct journal_file *f, struct error *err)
 {
@@ -170,8 +259,11 @@ static enum neap_status replay_file(struct recovery *r, const struct journal_fil
         return error_set(err, NEAP_NOMEM, "recovery");
     index_begin(&r->log->shared, f->sequence);
     enum neap_status status;
-    while ((status = scan_next(&r->scan, &h, &body)) == NEAP_OK) {
-        status = replay_entry(r, f, &h, body, err);
+    while ((status = scan_next(&r->scan, &h, &body)) == NEAP_OK || status == NEAP_BADINPUT) {
+        bool bad = status == NEAP_BADINPUT;
+        status = bad ? pass_over(r, f, err) : replay_entry(r, f, &h, body, err);
+        if (bad && status == NEAP_BADINPUT)
+            break;
         if (status != NEAP_OK)
             return status;
     }
@@ -385,6 +477,8 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
     status = replay_all(r, err);
     if (status == NEAP_OK && r->scan.position < r->snapshot.position)
         status = damaged(r, r->scan.position, "the journal ends before what the snapshot holds,", err);
+    if (status == NEAP_OK && r->scarred)
+        status = raise_ends(r, err);
     if (status == NEAP_OK)
         status = write_again(r, err);
     if (status == NEAP_OK)

@@ -1,0 +1,358 @@
+/* repair.c - declares lost what somebody has named, and what doctor finds damaged: never more.
+ *
+ * Where the log opens, offsets are declared in the journal: one durable operation each. Where it does not, because what a
+ * start has to read is damaged, the damaged bytes of each file are written down beside it (scars.h), and replay passes over
+ * them; which offsets are lost follows from what is left.
+ *
+ * Doctor decides what can be named: whoever names more is refused, before anything is changed. */
+#include "log/local/doctor_parts.h"
+#include "log/local/scars.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WOUND_COUNT_MAX  1024u
+#define REPAIR_WAIT_NS   (60 * NS_PER_S)
+#define LOSS_COUNT_LIMIT 1024u
+
+/* ---- words --------------------------------------------------------------------------------------------------------------- */
+
+static bool take_number(const char **at, int base, uint64_t *ret)
+{
+    char *end;
+    if (**at == '-' || **at == '+' || **at == ' ')
+        return false;
+    *ret = strtoull(*at, &end, base);
+    bool some = end != *at;
+    *at = end;
+    return some;
+}
+
+static bool take_range(const char *at, uint64_t *ret_first, uint64_t *ret_end)
+{
+    if (!take_number(&at, 10, ret_first))
+        return false;
+    *ret_end = *ret_first;
+    if (at[0] == '.' && at[1] == '.') {
+        at += 2;
+        if (!take_number(&at, 10, ret_end))
+            return false;
+    }
+    if (*at != 0 || *ret_end < *ret_first || *ret_end >= UINT64_MAX / 2)
+        return false;
+    ++*ret_end;
+    return true;
+}
+
+enum neap_status log_loss_parse(const char *word, struct log_loss *ret_loss)
+{
+    static const char folder[] = JOURNAL_FOLDER "/";
+    struct log_loss loss = { .file = 0 };
+    const char *at = strrchr(word, '@'), *slash = strrchr(word, '/');
+    uint64_t first, end, partition = 0;
+    if (at == NULL || slash == NULL || slash > at || !take_range(at + 1, &first, &end))
+        return NEAP_BADINPUT;
+    const char *number = slash + 1;
+    if (strncmp(word, folder, sizeof(folder) - 1) == 0 && strncmp(at - 4, ".npj", 4) == 0) {
+        if (!take_number(&number, 16, &loss.file) || number != at - 4 || loss.file == 0)
+            return NEAP_BADINPUT;
+        loss.byte_first = first;
+        loss.byte_end = end;
+    } else {
+        size_t size = (size_t)(slash - word);
+        if (size == 0 || size > LOG_NAME_SIZE_MAX || !take_number(&number, 10, &partition) || number != at ||
+            partition > UINT32_MAX)
+            return NEAP_BADINPUT;
+        memcpy(loss.topic, word, size);
+        loss.partition = (uint32_t)partition;
+        loss.first.n = first;
+        loss.end.n = end;
+        if (log_name_check(loss.topic, NULL) != NEAP_OK)
+            return NEAP_BADINPUT;
+    }
+    *ret_loss = loss;
+    return NEAP_OK;
+}
+
+void log_loss_text(const struct log_loss *loss, char room[LOG_LOSS_TEXT_SIZE])
+{
+    if (loss->file != 0)
+        snprintf(room, LOG_LOSS_TEXT_SIZE, JOURNAL_FOLDER "/" JOURNAL_NAME "@%llu..%llu",
+                 (unsigned long long)loss->file, (unsigned long long)loss->byte_first,
+                 (unsigned long long)loss->byte_end - 1);
+    else
+        snprintf(room, LOG_LOSS_TEXT_SIZE, "%s/%u@%llu..%llu", loss->topic, loss->partition,
+                 (unsigned long long)loss->first.n, (unsigned long long)loss->end.n - 1);
+}
+
+bool log_loss_of(const struct log_finding *f, struct log_loss *ret_loss)
+{
+    struct log_loss loss = { .file = 0 };
+    if (!f->damage)
+        return false;
+    if (f->topic != NULL && f->end.n > f->first.n) {
+        snprintf(loss.topic, sizeof(loss.topic), "%s", f->topic);
+        loss.partition = f->partition.partition;
+        loss.first = f->first;
+        loss.end = f->end;
+    } else if (f->topic == NULL && f->partition.topic_id == 0 && f->file != NULL && f->size > 0 &&
+               strncmp(f->file, JOURNAL_FOLDER "/", sizeof(JOURNAL_FOLDER)) == 0 &&
+               name_number(f->file + sizeof(JOURNAL_FOLDER), ".npj", &loss.file)) {
+        loss.byte_first = f->byte;
+        loss.byte_end = f->byte + f->size;
+    } else {
+        return false;
+    }
+    *ret_loss = loss;
+    return true;
+}
+
+/* ---- what doctor says can be named --------------------------------------------------------------------------------------- */
+
+struct repair {
+    struct io *io;
+    struct log place; /* its path, for names */
+    const struct log_loss *losses;
+    uint32_t count;
+    struct log_loss *found; /* by doctor */
+    uint32_t found_count;
+    bool too_many;
+};
+
+static bool same(const struct log_loss *a, const struct log_loss *b)
+{
+    if (a->file != 0 || b->file != 0)
+        return a->file == b->file && a->byte_first == b->byte_first && a->byte_end == b->byte_end;
+    return a->partition == b->partition && strcmp(a->topic, b->topic) == 0 && a->first.n == b->first.n &&
+           a->end.n == b->end.n;
+}
+
+static void keep_finding(void *ctx, const struct log_finding *finding)
+{
+    struct repair *r = ctx;
+    struct log_loss loss;
+    if (!log_loss_of(finding, &loss))
+        return;
+    for (uint32_t i = 0; i < r->found_count; i++)
+        if (same(&r->found[i], &loss))
+            return;
+    if (r->found_count == WOUND_COUNT_MAX)
+        r->too_many = true;
+    else
+        r->found[r->found_count++] = loss;
+}
+
+/* Whether all of `loss` is in the list, in one piece or in several. */
+static bool is_in(const struct log_loss *loss, const struct log_loss *list, uint32_t count)
+{
+    uint64_t next = loss->first.n;
+    bool moved = true;
+    for (uint32_t i = 0; loss->file != 0 && i < count; i++)
+        if (same(loss, &list[i]))
+            return true;
+    while (loss->file == 0 && moved && next < loss->end.n) {
+        moved = false;
+        for (uint32_t i = 0; i < count; i++) {
+            const struct log_loss *l = &list[i];
+            if (l->file != 0 || l->partition != loss->partition || strcmp(l->topic, loss->topic) != 0 ||
+                l->first.n > next || l->end.n <= next)
+                continue;
+            next = l->end.n;
+            moved = true;
+        }
+    }
+    return loss->file == 0 && next >= loss->end.n;
+}
+
+static enum neap_status check_named(struct repair *r, struct error *err)
+{
+    struct log_doctor doctor = { .finding = keep_finding, .ctx = r };
+    char text[LOG_LOSS_TEXT_SIZE];
+    enum neap_status status = log_doctor(r->io, r->place.path, &doctor, err);
+    if (status != NEAP_OK && status != NEAP_CORRUPT)
+        return status;
+    if (r->too_many)
+        return error_set(err, NEAP_TOOLARGE, "more than %u places are damaged", WOUND_COUNT_MAX);
+    for (uint32_t i = 0; i < r->count; i++) {
+        if (is_in(&r->losses[i], r->found, r->found_count))
+            continue;
+        log_loss_text(&r->losses[i], text);
+        return error_set(err, NEAP_MISUSE, "%s: not all of it is damaged: nothing is declared lost", text);
+    }
+    return NEAP_OK;
+}
+
+/* ---- in the journal ------------------------------------------------------------------------------------------------------- */
+
+static enum neap_status declare(struct log *log, struct log_client *client, const struct log_loss *loss,
+                                struct error *err)
+{
+    struct log_topic topic;
+    char text[LOG_LOSS_TEXT_SIZE];
+    log_loss_text(loss, text);
+    enum neap_status status = log_topic_find(log, loss->topic, &topic);
+    struct log_partition partition = { topic.id, loss->partition };
+    for (uint64_t next = loss->first.n; status == NEAP_OK && next < loss->end.n;) {
+        log_offset first = { 0 }, end = { 0 };
+        if (log_lost_next(log, partition, (log_offset){ next }, &first, &end) && first.n <= next) {
+            next = end.n; /* replay has declared it */
+            continue;
+        }
+        uint64_t count = loss->end.n - next;
+        struct log_op op = { .kind = LOG_LOST, .target = partition, .offset = { next } };
+        op.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
+        struct log_unit unit = { .ops = &op, .count = 1 };
+        status = log_submit_wait(client, &unit, mono_after(io_now(log->io), REPAIR_WAIT_NS));
+        next += op.count;
+    }
+    return status == NEAP_OK ? NEAP_OK : error_set(err, status, "declare %s lost: %s", text, status_text(status));
+}
+
+static enum neap_status declare_all(struct repair *r, struct log *log, struct error *err)
+{
+    struct log_client *client = NULL;
+    enum neap_status status =
+        log_client_open(log, &(struct log_client_options){ .rank = LOG_RANK_HOUSE }, &client, err);
+    for (uint32_t i = 0; i < r->count && status == NEAP_OK; i++)
+        if (r->losses[i].file == 0)
+            status = declare(log, client, &r->losses[i], err);
+    log_client_close(&client);
+    return status;
+}
+
+/* ---- beside the journal ---------------------------------------------------------------------------------------------------- */
+
+/* A start that is refused needs all of it: half of the damage would refuse it again. */
+static enum neap_status check_complete(struct repair *r, struct error *err)
+{
+    char text[LOG_LOSS_TEXT_SIZE];
+    for (uint32_t i = 0; i < r->found_count; i++) {
+        if (is_in(&r->found[i], r->losses, r->count))
+            continue;
+        log_loss_text(&r->found[i], text);
+        return error_set(err, NEAP_MISUSE, "the log does not open before %s is named as well: nothing is declared lost",
+                         text);
+    }
+    return NEAP_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct log_loss *x = a, *y = b;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return x->byte_first < y->byte_first ? -1 : x->byte_first > y->byte_first;
+}
+
+static enum neap_status begin_scars(struct repair *r, uint64_t file, struct scars *ret_scars, uint64_t *ret_base,
+                                    struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    uint8_t page[FILE_HEADER_SIZE];
+    struct file_header h;
+    struct io_file *opened = NULL;
+    size_t got = 0;
+    log_path(&r->place, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)file);
+    enum neap_status status = io_file_open(r->io, path, IO_READ, &opened, err);
+    if (status != NEAP_OK)
+        return status;
+    status = io_file_read(opened, page, sizeof(page), 0, &got);
+    io_file_close(&opened);
+    if (status == NEAP_OK)
+        status = got == sizeof(page) ? file_header_read(page, &h) : NEAP_CORRUPT;
+    if (status != NEAP_OK)
+        return error_set(err, status, "%s: its header: %s", path, status_text(status));
+    if (scars_load(&r->place, file, h.salt, ret_scars) != NEAP_OK)
+        *ret_scars = (struct scars){ .log_id = h.log_id, .sequence = file, .salt = h.salt };
+    *ret_base = h.base;
+    return NEAP_OK;
+}
+
+static int by_position(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return x[0] < y[0] ? -1 : x[0] > y[0];
+}
+
+/* `found` is sorted: those of one file lie together. Answers how many were taken. */
+static enum neap_status write_file(struct repair *r, uint32_t at, uint32_t *ret_next, struct error *err)
+{
+    struct scars scars;
+    uint64_t base = 0, file = r->found[at].file;
+    enum neap_status status = begin_scars(r, file, &scars, &base, err);
+    for (; status == NEAP_OK && at < r->found_count && r->found[at].file == file; at++) {
+        if (scars.count == SCAR_COUNT_MAX)
+            return error_set(err, NEAP_TOOLARGE, "more than %u places of one file are damaged", SCAR_COUNT_MAX);
+        scars.list[scars.count].from = base + r->found[at].byte_first;
+        scars.list[scars.count++].to = base + r->found[at].byte_end;
+    }
+    if (status != NEAP_OK)
+        return status;
+    static_assert(sizeof(scars.list[0]) == 2 * sizeof(uint64_t), "sorted as pairs");
+    qsort(scars.list, scars.count, sizeof(scars.list[0]), by_position);
+    *ret_next = at;
+    return scars_write(&r->place, &scars, err);
+}
+
+static enum neap_status write_scars(struct repair *r, struct error *err)
+{
+    enum neap_status status = check_complete(r, err);
+    uint32_t at = 0;
+    qsort(r->found, r->found_count, sizeof(r->found[0]), by_place);
+    while (at < r->found_count && r->found[at].file == 0)
+        at++;
+    if (status == NEAP_OK && at == r->found_count)
+        return error_set(err, NEAP_CORRUPT, "what keeps the log from opening is no damage that can be passed over");
+    while (status == NEAP_OK && at < r->found_count)
+        status = write_file(r, at, &at, err);
+    return status;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------------------------------- */
+
+static enum neap_status open_and_declare(struct repair *r, const struct log_options *options, struct error *err)
+{
+    struct log *log = NULL;
+    struct error why = { 0 };
+    enum neap_status status = log_open(r->io, options, &log, &why);
+    if (status == NEAP_CORRUPT) {
+        status = write_scars(r, err);
+        if (status != NEAP_OK)
+            return status;
+        why = (struct error){ 0 };
+        status = log_open(r->io, options, &log, &why);
+    }
+    if (status != NEAP_OK) {
+        *err = why;
+        return status;
+    }
+    status = declare_all(r, log, err);
+    log_close(&log);
+    return status;
+}
+
+enum neap_status log_repair(struct io *io, const struct log_options *options, const struct log_loss *losses,
+                            uint32_t count, bool only_look, struct error *err)
+{
+    if (count == 0 || count > LOSS_COUNT_LIMIT || strlen(options->path) >= PATH_SIZE_MAX - 64)
+        return error_set(err, NEAP_MISUSE, "name what is lost: 1 to %u places", LOSS_COUNT_LIMIT);
+    struct repair *r = calloc(1, sizeof *r);
+    if (r != NULL)
+        r->found = calloc(WOUND_COUNT_MAX, sizeof(r->found[0]));
+    enum neap_status status = NEAP_NOMEM;
+    if (r == NULL || r->found == NULL) {
+        error_set(err, NEAP_NOMEM, "repair");
+        goto free_repair;
+    }
+    r->io = io;
+    r->place.io = io;
+    memcpy(r->place.path, options->path, strlen(options->path) + 1);
+    r->losses = losses;
+    r->count = count;
+    status = check_named(r, err);
+    if (status == NEAP_OK && !only_look)
+        status = open_and_declare(r, options, err);
+    free(r->found);
+free_repair:
+    free(r);
+    return status;
+}
