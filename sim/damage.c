@@ -221,6 +221,8 @@ static void write_at(struct io *io, const char *path, const uint8_t *bytes, uint
     struct io_file *file = NULL;
     struct bytes part = { bytes, size };
     enum neap_status status = io_file_open(io, path, IO_READ | IO_WRITE, &file, NULL);
+    if (status == NEAP_NOTFOUND)
+        return; /* the log that is open has had no more use for it */
     must(status == NEAP_OK);
     if (alone)
         status = io_file_truncate(file, at + size);

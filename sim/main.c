@@ -206,6 +206,8 @@ static int run_rot(void)
            "harmless %llu (named by doctor %llu), taken for a torn tail %llu, silently wrong %u\n",
            (unsigned long long)(f.refused + f.stopped), (unsigned long long)f.refused, (unsigned long long)f.stopped,
            (unsigned long long)f.harmless, (unsigned long long)f.doctored, (unsigned long long)f.torn, !good);
+    printf("rot: given up by name %llu, with %llu records; beyond repair %llu\n", (unsigned long long)f.repaired,
+           (unsigned long long)f.lost, (unsigned long long)f.unrepaired);
     if (good)
         return 0;
     printf("%s: %s\n", verdict_name(f.cuts.finding.verdict), f.cuts.finding.text);

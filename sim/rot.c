@@ -7,6 +7,7 @@
 
 #define LIVE_ONE_IN 4u /* damages done to an open log */
 #define ENTRY_MAX   (1u << 16)
+#define LOSS_MAX    256u
 
 struct placed { /* an entry of the journal, as it was written */
     const struct shelf_file *file;
@@ -66,6 +67,8 @@ static uint64_t torn_at(const struct rotting *r, const struct damage *d)
 struct heard {
     uint32_t damage_count;
     char text[2048];
+    struct log_loss losses[LOSS_MAX];
+    uint32_t loss_count;
 };
 
 static void hear(void *ctx, const struct log_finding *finding)
@@ -73,6 +76,8 @@ static void hear(void *ctx, const struct log_finding *finding)
     struct heard *heard = ctx;
     if (finding->damage && heard->damage_count++ == 0)
         snprintf(heard->text, sizeof(heard->text), "%s", finding->line);
+    if (heard->loss_count < LOSS_MAX && log_loss_of(finding, &heard->losses[heard->loss_count]))
+        heard->loss_count++;
 }
 
 static uint32_t ask_doctor(struct io *io, struct heard *heard)
@@ -142,6 +147,50 @@ static bool refused_well(struct rotting *r, struct io *io, const struct damage *
     return r->finding.verdict == VERDICT_GOOD;
 }
 
+enum repaired { REPAIRED, AGAIN, BEYOND, WRONG };
+
+/* One round of what a person would do: what doctor names is given up, the log is opened, all of it is read. */
+static enum repaired repair_once(struct rotting *r, struct io *io, const struct damage *d, const struct heard *heard)
+{
+    struct log *log = NULL;
+    struct error err = { .text = "" };
+    struct finding finding;
+    uint64_t lost = 0;
+    if (heard->loss_count == 0 || heard->loss_count == LOSS_MAX)
+        return BEYOND;
+    enum neap_status status = log_repair(io, &r->log_options, heard->losses, heard->loss_count, false, &err);
+    if (status == NEAP_CORRUPT)
+        return BEYOND;
+    if (status == NEAP_OK)
+        status = log_open(io, &r->log_options, &log, &err);
+    enum repaired result = WRONG;
+    if (status != NEAP_OK) {
+        finding_set(&r->finding, VERDICT_CLOSED, "%s: repair: %s", d->text, err.text);
+    } else {
+        enum verdict verdict = truth_compare_repaired(r->truth, log, &lost, &finding);
+        result = verdict == VERDICT_GOOD ? REPAIRED : verdict == VERDICT_CLOSED ? AGAIN : WRONG;
+        if (result == WRONG)
+            finding_set(&r->finding, verdict, "%s: %s", d->text, finding.text);
+    }
+    r->figures->lost += result == REPAIRED ? lost : 0;
+    log_close(&log);
+    return result;
+}
+
+/* Rule R5. What stands in the header of a file, or a file that is gone, no repair brings back: the start stays refused. */
+static bool repaired_well(struct rotting *r, struct io *io, const struct damage *d, struct heard *heard)
+{
+    enum repaired result = repair_once(r, io, d, heard);
+    for (uint32_t round = 0; result == AGAIN && round < 2; round++) {
+        heard->damage_count = heard->loss_count = 0;
+        ask_doctor(io, heard);
+        result = repair_once(r, io, d, heard);
+    }
+    r->figures->repaired += result == REPAIRED;
+    r->figures->unrepaired += result == BEYOND || result == AGAIN;
+    return result != WRONG;
+}
+
 static bool served_well(struct rotting *r, struct log *log, const struct damage *d, bool live, uint32_t doctored)
 {
     struct truth_found found;
@@ -183,7 +232,9 @@ static bool one_damage(struct rotting *r, uint32_t number)
     struct place_to_look end = look_at_end(r, number);
     struct log *log = NULL;
     struct error err = { .text = "" };
-    struct heard heard = { 0 };
+    static struct heard heard;
+    heard.damage_count = heard.loss_count = 0;
+    uint64_t detected = r->figures->refused + r->figures->stopped;
     if (r->options->trace != NULL)
         r->options->trace(r->options->ctx, d.text);
     if (!live)
@@ -198,6 +249,8 @@ static bool one_damage(struct rotting *r, uint32_t number)
     bool good = status == NEAP_OK ? served_well(r, log, &d, live, doctored)
                                   : refused_well(r, end.io, &d, status, &err, doctored);
     log_close(&log);
+    if (good && !live && r->figures->refused + r->figures->stopped > detected)
+        good = repaired_well(r, end.io, &d, &heard);
     look_away(&end);
     return good;
 }
@@ -209,7 +262,7 @@ static bool look_at_sound(struct rotting *r)
     struct place_to_look end = look_at_end(r, 1);
     struct log *log = NULL;
     struct error err = { .text = "" };
-    struct heard heard = { 0 };
+    static struct heard heard;
     struct truth_found found;
     if (ask_doctor(end.io, &heard) > 0)
         finding_set(&r->finding, VERDICT_WRONG, "a sound log, and doctor says: %s", heard.text);

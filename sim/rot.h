@@ -8,7 +8,8 @@
  *     refused, and then not a byte of the journal has changed.
  * R2  One damaged place stops no other partition.
  * R3  Only where no intact header says that it was synced may the end of the journal be taken for torn: counted apart.
- * R4  What a start or a reader meets, doctor names beforehand; on a sound log it names nothing. */
+ * R4  What a start or a reader meets, doctor names beforehand; on a sound log it names nothing.
+ * R5  What doctor names can be given up: then the log opens, and serves all that was not. */
 #ifndef SIM_ROT_H
 #define SIM_ROT_H
 
@@ -20,6 +21,7 @@ struct rot_figures {
     uint64_t kinds[DAMAGE_KIND_COUNT];         /* damages of each kind */
     uint64_t refused, stopped, harmless, torn; /* what came of them */
     uint64_t doctored;                         /* of the harmless ones: named by doctor */
+    uint64_t repaired, unrepaired, lost;       /* given up by name, or no repair could; records lost by it */
     uint64_t live;                             /* done while the log was open */
 };
 

@@ -195,3 +195,68 @@ enum verdict truth_compare(const struct truth *truth, struct log *log, uint64_t 
         verdict = compare_client(&c, client);
     return verdict == VERDICT_GOOD ? compare_records(&c) : verdict;
 }
+
+/* ---- after a repair ---- */
+
+static bool is_lost(struct log *log, struct log_partition where, const struct log_op *op)
+{
+    log_offset first, end;
+    return log_lost_next(log, where, op->offset, &first, &end) && first.n <= op->offset.n &&
+           end.n >= op->offset.n + op->count;
+}
+
+static enum verdict read_repaired(struct comparing *c, uint32_t topic, struct log_partition where,
+                                  struct log_reader *reader, uint64_t *lost_count)
+{
+    const char *name = c->truth->model->topics[topic].name;
+    uint32_t at = 0, op = 0;
+    struct error err = { .text = "" };
+    log_offset end = { 0 };
+    (void)log_partition_end(c->log, where, &end);
+    for (;;) {
+        struct log_batch batch;
+        const struct log_op *right = NULL;
+        enum neap_status status = log_reader_next(reader, &batch, &err);
+        if (status != NEAP_OK && status != NEAP_AGAIN)
+            return finding_set(c->finding, status == NEAP_CORRUPT ? VERDICT_CLOSED : VERDICT_LOST,
+                               "%s/%u after the repair: %s", name, where.partition, err.text);
+        while ((right = next_append(c, topic, where.partition, &at, &op)) != NULL &&
+               (status == NEAP_AGAIN || right->offset.n < batch.base.n)) {
+            if (right->offset.n < end.n && !is_lost(c->log, where, right))
+                return finding_set(c->finding, VERDICT_LOST, "%s/%u@%llu after the repair: gone, and not declared lost",
+                                   name, where.partition, (unsigned long long)right->offset.n);
+            *lost_count += right->count;
+        }
+        if (status == NEAP_AGAIN)
+            return VERDICT_GOOD;
+        if (right == NULL || !is_batch(&batch, right))
+            return finding_set(c->finding, VERDICT_INVENTED,
+                               "%s/%u@%llu after the repair: another batch than was written", name, where.partition,
+                               (unsigned long long)batch.base.n);
+    }
+}
+
+enum verdict truth_compare_repaired(const struct truth *truth, struct log *log, uint64_t *ret_lost_count,
+                                    struct finding *ret_finding)
+{
+    struct truth_found found = { 0 };
+    struct comparing c = { .truth = truth, .log = log, .count = truth->count, .found = &found, .finding = ret_finding };
+    enum verdict verdict = VERDICT_GOOD;
+    *ret_finding = (struct finding){ .verdict = VERDICT_GOOD };
+    for (uint32_t t = 0; t < truth->model->topic_count && verdict == VERDICT_GOOD; t++) {
+        const struct model_topic *topic = &truth->model->topics[t];
+        struct log_topic there;
+        if (log_topic_find(log, topic->name, &there) != NEAP_OK || there.id != topic->id)
+            continue;
+        for (uint32_t p = 0; p < there.partition_count && verdict == VERDICT_GOOD; p++) {
+            struct log_partition where = { there.id, p };
+            struct log_reader *reader = NULL;
+            struct error err = { .text = "" };
+            if (log_reader_open(log, where, (log_offset){ 0 }, READ_SIZE, &reader, &err) != NEAP_OK)
+                return finding_set(ret_finding, VERDICT_LOST, "%s/%u: %s", topic->name, p, err.text);
+            verdict = read_repaired(&c, t, where, reader, ret_lost_count);
+            log_reader_close(&reader);
+        }
+    }
+    return verdict;
+}

@@ -23,4 +23,9 @@ struct truth_found {
 enum verdict truth_compare(const struct truth *truth, struct log *log, uint64_t position, struct truth_found *ret_found,
                            struct finding *ret_finding);
 
+/* After something was declared lost: what is served is right, and what is not is lost, as the log itself says, or lay beyond
+ * the last record that could be read. Facts and commit points may be gone. CLOSED: a partition still says that it is damaged. */
+enum verdict truth_compare_repaired(const struct truth *truth, struct log *log, uint64_t *ret_lost_count,
+                                    struct finding *ret_finding);
+
 #endif

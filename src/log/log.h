@@ -110,6 +110,11 @@ enum {
     LOG_OFFSET_FORGET = 2, /* the group's commit point on this partition is no more; offset and payload mean nothing */
 };
 
+/* In `view` of LOG_LOST. */
+enum {
+    LOG_LOST_RAISE = 1, /* they were given once, and the journal's memory of it is damaged: the partition ends behind them */
+};
+
 /* What a topic keeps and for how long. Numbers are on disk. */
 enum log_retention { LOG_RETAIN_LIMITS = 0, LOG_RETAIN_DONE = 1 };
 enum log_cleanup { LOG_CLEANUP_DELETE = 0, LOG_CLEANUP_COMPACT = 1 };

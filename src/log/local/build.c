@@ -48,6 +48,15 @@ static struct topic *topic_of(struct journal *j, uint32_t id)
     return j->seen.topic;
 }
 
+static enum neap_status check_lost(const struct views *v, const struct log_op *op)
+{
+    struct partition *p = op->partition_;
+    uint64_t to = op->offset.n + op->count;
+    if (op->view & LOG_LOST_RAISE && op->offset.n <= p->end && p->writer.next < to)
+        p->writer.next = to;
+    return lost_check(&v->lost, op->view & LOG_LOST_RAISE ? p->writer.next : p->end, op->offset.n, op->count);
+}
+
 static enum neap_status check_op(struct journal *j, struct log_op *op)
 {
     struct views *v = &j->log->shared.views; /* its topics change by our hand alone: reading needs no mutex */
@@ -62,7 +71,7 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     if (op->kind == LOG_TRIM)
         return op->offset.n <= ((struct partition *)op->partition_)->end ? NEAP_OK : NEAP_REFUSED;
     if (op->kind == LOG_LOST)
-        return lost_check(&v->lost, ((struct partition *)op->partition_)->end, op->offset.n, op->count);
+        return check_lost(v, op);
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)
         return NEAP_OK;
     uint64_t cost = fact_cost(op->name.size + 9, op->payload.size);

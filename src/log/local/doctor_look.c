@@ -282,6 +282,14 @@ void doctor_look_at_journal(struct patient *p, uint32_t index)
 
 /* ---- archives ----------------------------------------------------------------------------------------------------------- */
 
+/* The journal file that it stands for may still lie there, and be whole: nobody reads it any more. */
+static void archived(void *ctx, const struct damage_batches *b)
+{
+    struct wound *w = ctx;
+    w->place.byte = b->at;
+    doctor_say_range(w->p, w->place, b->partition, b->first, b->end);
+}
+
 static void look_at_batches(struct patient *p, const char *path, const struct damage_place *place)
 {
     struct wound w = { .p = p, .place = doctor_place(p, path, 0, 0) };
@@ -291,7 +299,7 @@ static void look_at_batches(struct patient *p, const char *path, const struct da
         doctor_say(p, &w.place, "%s: its index is damaged", path);
         return;
     }
-    (void)damage_batches(place, 0, UINT64_MAX, indexed, &w);
+    (void)damage_batches(place, 0, UINT64_MAX, archived, &w);
     (void)index_row_count(place->index, &count);
     for (uint32_t i = 0; i < count; i++) {
         struct index_entry last;

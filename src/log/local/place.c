@@ -134,9 +134,12 @@ static void stop_at_lost(struct places *p)
     if (atomic_load_explicit(&s->views.lost.count, memory_order_relaxed) == 0)
         return;
     io_mutex_take(s->mutex);
-    for (uint32_t i = p->at + 1; i < p->count; i++)
-        if (lost_pass(&s->views.lost, p->partition, p->list[i].base) != p->list[i].base)
-            p->count = i;
+    for (uint32_t i = p->at + 1; i < p->count; i++) {
+        uint64_t base = p->list[i].base, before = p->list[i - 1].base + p->list[i - 1].count;
+        if (lost_pass(&s->views.lost, p->partition, base) != base ||
+            lost_pass(&s->views.lost, p->partition, before) != before)
+            p->count = i; /* behind it is looked for anew */
+    }
     io_mutex_drop(s->mutex);
 }
 

@@ -52,7 +52,7 @@ enum neap_status log_loss_parse(const char *word, struct log_loss *ret_loss)
     if (at == NULL || slash == NULL || slash > at || !take_range(at + 1, &first, &end))
         return NEAP_BADINPUT;
     const char *number = slash + 1;
-    if (strncmp(word, folder, sizeof(folder) - 1) == 0 && strncmp(at - 4, ".npj", 4) == 0) {
+    if (strncmp(word, folder, sizeof(folder) - 1) == 0 && at - number >= 4 && strncmp(at - 4, ".npj", 4) == 0) {
         if (!take_number(&number, 16, &loss.file) || number != at - 4 || loss.file == 0)
             return NEAP_BADINPUT;
         loss.byte_first = first;
@@ -113,7 +113,8 @@ struct repair {
     struct log place; /* its path, for names */
     const struct log_loss *losses;
     uint32_t count;
-    struct log_loss *found; /* by doctor */
+    struct log_loss *sorted; /* the same */
+    struct log_loss *found;  /* by doctor */
     uint32_t found_count;
     bool too_many;
 };
@@ -183,13 +184,15 @@ static enum neap_status check_named(struct repair *r, struct error *err)
 
 /* ---- in the journal ------------------------------------------------------------------------------------------------------- */
 
-static enum neap_status declare(struct log *log, struct log_client *client, const struct log_loss *loss,
+static enum neap_status declare(struct log *log, struct log_client *client, const struct log_loss *loss, bool scarred,
                                 struct error *err)
 {
     struct log_topic topic;
     char text[LOG_LOSS_TEXT_SIZE];
     log_loss_text(loss, text);
     enum neap_status status = log_topic_find(log, loss->topic, &topic);
+    if (status == NEAP_NOTFOUND)
+        return NEAP_OK; /* doctor knew it, but what made it was lost, too */
     struct log_partition partition = { topic.id, loss->partition };
     for (uint64_t next = loss->first.n; status == NEAP_OK && next < loss->end.n;) {
         log_offset first = { 0 }, end = { 0 };
@@ -199,6 +202,7 @@ static enum neap_status declare(struct log *log, struct log_client *client, cons
         }
         uint64_t count = loss->end.n - next;
         struct log_op op = { .kind = LOG_LOST, .target = partition, .offset = { next } };
+        op.view = scarred ? LOG_LOST_RAISE : 0;
         op.count = count < UINT32_MAX ? (uint32_t)count : UINT32_MAX;
         struct log_unit unit = { .ops = &op, .count = 1 };
         status = log_submit_wait(client, &unit, mono_after(io_now(log->io), REPAIR_WAIT_NS));
@@ -207,14 +211,21 @@ static enum neap_status declare(struct log *log, struct log_client *client, cons
     return status == NEAP_OK ? NEAP_OK : error_set(err, status, "declare %s lost: %s", text, status_text(status));
 }
 
-static enum neap_status declare_all(struct repair *r, struct log *log, struct error *err)
+static int by_offset(const void *a, const void *b)
 {
+    const struct log_loss *x = a, *y = b;
+    return x->first.n < y->first.n ? -1 : x->first.n > y->first.n;
+}
+
+static enum neap_status declare_all(struct repair *r, struct log *log, bool scarred, struct error *err)
+{
+    qsort(r->sorted, r->count, sizeof(r->sorted[0]), by_offset); /* an end is raised step by step */
     struct log_client *client = NULL;
     enum neap_status status =
         log_client_open(log, &(struct log_client_options){ .rank = LOG_RANK_HOUSE }, &client, err);
     for (uint32_t i = 0; i < r->count && status == NEAP_OK; i++)
-        if (r->losses[i].file == 0)
-            status = declare(log, client, &r->losses[i], err);
+        if (r->sorted[i].file == 0)
+            status = declare(log, client, &r->sorted[i], scarred, err);
     log_client_close(&client);
     return status;
 }
@@ -314,7 +325,8 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
     struct log *log = NULL;
     struct error why = { 0 };
     enum neap_status status = log_open(r->io, options, &log, &why);
-    if (status == NEAP_CORRUPT) {
+    bool scarred = status == NEAP_CORRUPT;
+    if (scarred) {
         status = write_scars(r, err);
         if (status != NEAP_OK)
             return status;
@@ -325,7 +337,7 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
         *err = why;
         return status;
     }
-    status = declare_all(r, log, err);
+    status = declare_all(r, log, scarred, err);
     log_close(&log);
     return status;
 }
@@ -336,23 +348,29 @@ enum neap_status log_repair(struct io *io, const struct log_options *options, co
     if (count == 0 || count > LOSS_COUNT_LIMIT || strlen(options->path) >= PATH_SIZE_MAX - 64)
         return error_set(err, NEAP_MISUSE, "name what is lost: 1 to %u places", LOSS_COUNT_LIMIT);
     struct repair *r = calloc(1, sizeof *r);
-    if (r != NULL)
+    if (r != NULL) {
         r->found = calloc(WOUND_COUNT_MAX, sizeof(r->found[0]));
+        r->sorted = malloc(count * sizeof(losses[0]));
+    }
     enum neap_status status = NEAP_NOMEM;
-    if (r == NULL || r->found == NULL) {
+    if (r == NULL || r->found == NULL || r->sorted == NULL) {
         error_set(err, NEAP_NOMEM, "repair");
         goto free_repair;
     }
     r->io = io;
     r->place.io = io;
     memcpy(r->place.path, options->path, strlen(options->path) + 1);
+    memcpy(r->sorted, losses, count * sizeof(losses[0]));
     r->losses = losses;
     r->count = count;
     status = check_named(r, err);
     if (status == NEAP_OK && !only_look)
         status = open_and_declare(r, options, err);
-    free(r->found);
 free_repair:
+    if (r != NULL) {
+        free(r->sorted);
+        free(r->found);
+    }
     free(r);
     return status;
 }

@@ -321,8 +321,10 @@ static enum neap_status apply_trim(struct views *v, const struct op *op)
 static enum neap_status apply_lost(struct views *v, const struct op *op)
 {
     struct partition *p = views_partition(v, op->target);
-    if (p == NULL || op->offset > p->end || op->count > p->end - op->offset)
+    if (p == NULL || op->offset > p->end || (op->count > p->end - op->offset && !(op->view & LOG_LOST_RAISE)))
         return NEAP_CORRUPT;
+    if (op->count > p->end - op->offset)
+        p->end = op->offset + op->count;
     return lost_add(&v->lost, op->target, op->offset, op->offset + op->count);
 }
 
