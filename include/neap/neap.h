@@ -127,6 +127,8 @@ NEAP_API enum neap_status neap_topic_find(struct neap *neap, const char *name, s
 NEAP_API void             neap_topic_close(struct neap_topic **topic);
 NEAP_API uint32_t         neap_topic_partition_count(const struct neap_topic *topic);
 NEAP_API const char      *neap_topic_name(const struct neap_topic *topic);
+/* The first offset that a partition still has: retention and deletes have freed those before it. As neap_topic_end(). */
+NEAP_API enum neap_status neap_topic_start(const struct neap_topic *topic, uint32_t partition, uint64_t *ret_offset);
 /* One past the last durable event of a partition. NEAP_NOTFOUND: no such partition, or the topic was deleted. Any thread. */
 NEAP_API enum neap_status neap_topic_end(const struct neap_topic *topic, uint32_t partition, uint64_t *ret_offset);
 

@@ -243,15 +243,31 @@ bool lib_has_partition(const struct neap_topic *topic, uint32_t partition)
     return partition < topic->topic.partition_count;
 }
 
+static enum neap_status range(const struct neap_topic *topic, uint32_t partition, log_offset *ret_start,
+                              log_offset *ret_end)
+{
+    struct log_partition of = { topic->topic.id, partition };
+    return lib_has_partition(topic, partition) ? log_partition_range(topic->neap->log, of, ret_start, ret_end)
+                                               : NEAP_NOTFOUND;
+}
+
+enum neap_status neap_topic_start(const struct neap_topic *topic, uint32_t partition, uint64_t *ret_offset)
+{
+    if (topic == NULL || ret_offset == NULL)
+        return NEAP_MISUSE;
+    log_offset start, end;
+    enum neap_status status = range(topic, partition, &start, &end);
+    if (status == NEAP_OK)
+        *ret_offset = start.n;
+    return status;
+}
+
 enum neap_status neap_topic_end(const struct neap_topic *topic, uint32_t partition, uint64_t *ret_offset)
 {
     if (topic == NULL || ret_offset == NULL)
         return NEAP_MISUSE;
-    log_offset end;
-    enum neap_status status =
-        lib_has_partition(topic, partition)
-            ? log_partition_end(topic->neap->log, (struct log_partition){ topic->topic.id, partition }, &end)
-            : NEAP_NOTFOUND;
+    log_offset start, end;
+    enum neap_status status = range(topic, partition, &start, &end);
     if (status == NEAP_OK)
         *ret_offset = end.n;
     return status;

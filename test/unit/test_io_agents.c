@@ -5,7 +5,9 @@
 
 #include "io/real.h"
 #include "scratch.h"
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -723,6 +725,61 @@ static void a_wake_up_reaches_an_agent_in_its_loop(void **state)
     io_signals_unwatch(&w->self);
 }
 
+struct ball {
+    struct world *world;
+    _Atomic uint32_t thrown, caught;
+};
+
+static uint32_t catch_ball(void *ctx, mono_time now)
+{
+    struct ball *b = ctx;
+    uint32_t thrown = atomic_load(&b->thrown);
+    if (atomic_load(&b->caught) == thrown)
+        return 0;
+    atomic_store(&b->caught, thrown);
+    return 1;
+}
+
+static void *throw_balls(void *ctx)
+{
+    struct ball *b = ctx;
+    for (uint32_t i = 1; i <= 20000; i++) {
+        atomic_store(&b->thrown, i);
+        io_agent_wake(&b->world->self);
+        while (i % 3 != 0 && atomic_load(&b->caught) < i) /* now one at a time, now one right behind the other */
+            sched_yield();
+    }
+    return NULL;
+}
+
+/* Somebody else's loop sees nothing but the descriptor: a wake-up without a mark would end it here. */
+static void a_descriptor_tells_of_every_wake_up(void **state)
+{
+    struct world *w = *state;
+    struct ball b = { .world = w };
+    int fd, same;
+    pthread_t thread;
+    w->self.work = catch_ball;
+    w->self.ctx = &b;
+    assert_int_equal(io_agent_descriptor(&w->self, &fd, &w->err), NEAP_OK);
+    assert_int_equal(io_agent_descriptor(&w->self, &same, &w->err), NEAP_OK);
+    assert_int_equal(fd, same);
+    assert_int_equal(pthread_create(&thread, NULL, throw_balls, &b), 0);
+    while (atomic_load(&b.caught) < 20000) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        if (poll(&p, 1, 20000) != 1)
+            fail_msg("no mark came behind ball %u", atomic_load(&b.caught));
+        while (io_agent_turn(&w->self) > 0)
+            ;
+    }
+    pthread_join(thread, NULL);
+    /* and with nobody behind it, it comes to rest */
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    while (io_agent_turn(&w->self) > 0)
+        ;
+    assert_int_equal(poll(&p, 1, 0), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 
 int main(void)
@@ -743,6 +800,7 @@ int main(void)
         TEST(after_a_callback_comes_a_turn),
         TEST(a_signal_ends_a_rest),
         TEST(a_wake_up_reaches_an_agent_in_its_loop),
+        TEST(a_descriptor_tells_of_every_wake_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "scratch.h"
 
 #include "neap/neap.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -538,7 +539,10 @@ static void test_two_handles(void **state)
     struct neap_topic *topic;
     struct neap_reader *reader;
     struct neap_event event = { .value = NEAP_TEXT("x") };
-    uint64_t end;
+    uint64_t end, start = 99;
+    assert_int_equal(neap_topic_start(w->topic, 0, &start), NEAP_OK);
+    assert_int_equal(start, 0);
+    assert_int_equal(neap_topic_start(w->topic, 1, &start), NEAP_NOTFOUND);
     assert_int_equal(neap_writer_open(other, NULL, &writer, &w->err), NEAP_OK);
     assert_int_equal(neap_topic_open(writer, "orders", 1, SOON_MS, &topic, &w->err), NEAP_OK);
     assert_int_equal(neap_append_wait(writer, topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
@@ -549,6 +553,29 @@ static void test_two_handles(void **state)
     neap_topic_close(&topic);
     assert_int_equal(neap_writer_close(&writer, SOON_MS), NEAP_OK);
     assert_int_equal(neap_close(&other), NEAP_OK);
+}
+
+/* Of our own process: threads of that name that do not take that signal. */
+static uint32_t blocked_thread_count(const char *name, int number)
+{
+    uint32_t count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[512], line[256], is[64] = "";
+        unsigned long long blocked = 0;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
+        FILE *f = fopen(path, "r");
+        while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+            sscanf(line, "Name: %63s", is);
+            sscanf(line, "SigBlk: %llx", &blocked);
+        }
+        if (f != NULL)
+            fclose(f);
+        count += strcmp(is, name) == 0 && (blocked >> (number - 1) & 1) != 0;
+    }
+    closedir(tasks);
+    return count;
 }
 
 static void test_signals_are_the_hosts(void **state)
@@ -565,6 +592,9 @@ static void test_signals_are_the_hosts(void **state)
         if (sigaction(i, NULL, &after) == 0)
             assert_ptr_equal(after.sa_handler, before[i].sa_handler);
     }
+    assert_true(blocked_thread_count("journal", SIGTERM) > 0);
+    assert_true(blocked_thread_count("journal", SIGPIPE) > 0);
+    assert_int_equal(blocked_thread_count("test_library", SIGTERM), 0); /* this one is as it was */
 }
 
 /* kill -9 in the middle: what was answered is there. */
