@@ -121,6 +121,14 @@ ok(values(neap("tail", "t", "--json", "--limit", "200", *D)) == [{"n": n} for n 
 ok(values(neap("tail", "t", "--json", "--from", "95", *D)) == [{"n": n} for n in range(95, 100)], "--from an offset")
 ok(values(neap("tail", "t", "--json", "--from", "earliest", "-n", "2", *D)) == [{"n": 0}, {"n": 1}], "--from earliest -n 2: the first two")
 ok(neap("tail", "t", "--from", "latest", *D).out == "", "--from latest: nothing that is there already")
+neap("send", "when", "early", "--create", *D)
+second = int(time.time())
+while int(time.time()) <= second:   # the time of coming in is kept to the second
+    time.sleep(0.02)
+neap("send", "when", "late", *D)
+moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second + 1))
+ok(values(neap("tail", "when", "--json", "--since", moment, *D)) == ["late"] and values(neap("tail", "when", "--json", "--since", "10m", *D)) == ["early", "late"],
+   "--since a moment, and so long ago")
 r = neap("tail", "t", "-n", "1", *D)
 ok(r.code == 0 and r.out.startswith("0:99  20") and r.out.endswith('Z  -  {"n":99}\n'), "for people: place, time, key, value", r)
 r = neap("tail", "orders", "--key", "anna", "--from", "earliest", "--json", *D)
