@@ -106,6 +106,27 @@ static void size_is_kept_within_its_limit(void **state)
     bench_end(&b);
 }
 
+static void what_was_trimmed_by_hand_counts_no_more(void **state)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b;
+    struct log_topic t;
+    (void)state;
+    settings.retention_size = 50000;
+    struct log_partition p = begin(&b, settings);
+    fill(&b, p, 0, 50);
+    struct log_op op = { .kind = LOG_TRIM, .target = p, .offset = { 40 } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+    fill(&b, p, 50, 60);
+    usleep(200000);
+    assert_int_equal(start_of(&b, p), 40); /* twenty events are far below the limit, sixty would be above it */
+    assert_int_equal(log_topic_find(b.log, "t", &t), NEAP_OK);
+    assert_int_equal(t.batch_count, 20);
+    assert_true(t.size > 18000 && t.size < 21000);
+    bench_end(&b);
+}
+
 static void time_runs_out(void **state)
 {
     struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
@@ -128,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_every_holder_has_passed_is_freed),
         cmocka_unit_test(size_is_kept_within_its_limit),
+        cmocka_unit_test(what_was_trimmed_by_hand_counts_no_more),
         cmocka_unit_test(time_runs_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,6 +298,11 @@ static enum neap_status apply_topic_alter(struct views *v, const struct op *op)
     return NEAP_OK;
 }
 
+static uint64_t share_of(uint64_t whole, uint64_t part, uint64_t of)
+{
+    return part == of ? whole : (uint64_t)((double)whole * ((double)part / (double)of));
+}
+
 static enum neap_status apply_trim(struct views *v, const struct op *op)
 {
     struct partition *p = views_partition(v, op->target);
@@ -305,12 +310,16 @@ static enum neap_status apply_trim(struct views *v, const struct op *op)
         return NEAP_CORRUPT;
     if (op->offset <= p->start)
         return NEAP_OK;
+    uint64_t records = p->end - p->start, freed = op->offset - p->start;
     p->start = op->offset;
     lost_trim(&v->lost, op->target, op->offset);
     if (op->payload.size == TRIM_PAYLOAD_SIZE) { /* what is freed by it, as whoever trims has counted */
         uint64_t batches = get_le64(op->payload.at), size = get_le64(op->payload.at + 8);
         p->batch_count -= batches < p->batch_count ? batches : p->batch_count;
         p->size -= size < p->size ? size : p->size;
+    } else { /* nobody has counted: their share, so that retention by size does not free for what is gone already */
+        p->batch_count -= share_of(p->batch_count, freed, records);
+        p->size -= share_of(p->size, freed, records);
     }
     if (p->start == p->end)
         p->batch_count = p->size = 0;
