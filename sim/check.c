@@ -1,5 +1,6 @@
 #include "check.h"
 #include "base/must.h"
+#include "starts.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,12 @@ struct checking {
     uint32_t point;
     struct finding *finding;
     uint8_t *seen; /* per unit: appends found */
+    struct topic_truth *topics;
     bool alive[TOPIC_ROOM];
+    struct found_topic {
+        uint32_t partition_count;
+        uint8_t settings[LOG_SETTINGS_SIZE];
+    } found[TOPIC_ROOM];
 };
 
 static bool promised(const struct checking *c, const struct unit *unit)
@@ -42,6 +48,28 @@ static bool possible(const struct checking *c, const struct unit *unit)
 
 /* ---- topics: they say how far client 0 came ---- */
 
+struct topic_state {
+    bool alive;
+    uint32_t partition_count;
+    struct bytes settings;
+};
+
+static void change(struct topic_state *states, const struct unit *unit)
+{
+    struct topic_state *state = &states[unit->topics[0]];
+    const struct log_op *op = &unit->ops[0];
+    if (!unit_may_be_there(unit))
+        return;
+    if (op->kind == LOG_TOPIC_CREATE)
+        *state = (struct topic_state){ .alive = true };
+    if (op->kind == LOG_TOPIC_DELETE)
+        state->alive = false;
+    if (op->count > 0)
+        state->partition_count = op->count;
+    if (op->payload.size > 0)
+        state->settings = op->payload;
+}
+
 static uint32_t count_log_topics(struct checking *c, bool *ret_known)
 {
     struct log_topic found;
@@ -51,32 +79,48 @@ static uint32_t count_log_topics(struct checking *c, bool *ret_known)
         uint32_t i = 0;
         while (i < c->model->topic_count && strcmp(c->model->topics[i].name, found.name) != 0)
             i++;
-        if (i == c->model->topic_count || c->model->topics[i].partition_count != found.partition_count)
-            *ret_known = false;
-        else
-            c->alive[i] = true;
+        *ret_known &= i < c->model->topic_count;
+        if (i == c->model->topic_count)
+            continue;
+        c->alive[i] = true;
+        c->found[i].partition_count = found.partition_count;
+        log_settings_encode(&found.settings, c->found[i].settings);
     }
     return count;
 }
 
-static bool done_by(const struct model *model, uint32_t id)
+static bool is_found(const struct checking *c, uint32_t topic, const struct topic_state *state)
 {
-    const struct unit *unit = id < model->id_room ? model->by_id[id] : NULL;
-    return unit != NULL && unit_may_be_there(unit);
+    const struct found_topic *found = &c->found[topic];
+    uint8_t defaults[LOG_SETTINGS_SIZE];
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bytes right = state->settings.size > 0 ? state->settings : log_settings_encode(&settings, defaults);
+    if (!state->alive || !c->alive[topic])
+        return state->alive == c->alive[topic];
+    return found->partition_count == state->partition_count &&
+           memcmp(found->settings, right.at, LOG_SETTINGS_SIZE) == 0;
 }
 
-/* Whether the topics alive are those after the first `reached` units of client 0. */
-static bool topics_after(const struct checking *c, uint32_t reached)
+static bool all_found(const struct checking *c, const struct topic_state *states)
 {
-    uint32_t last = reached == 0 ? 0 : c->model->clients[0].units[reached - 1]->id;
-    for (uint32_t i = 0; i < c->model->topic_count; i++) {
-        const struct model_topic *topic = &c->model->topics[i];
-        bool made = topic->created <= last && done_by(c->model, topic->created);
-        bool gone = topic->deleted != 0 && topic->deleted <= last && done_by(c->model, topic->deleted);
-        if (c->alive[i] != (made && !gone))
+    for (uint32_t i = 0; i < c->model->topic_count; i++)
+        if (!is_found(c, i, &states[i]))
             return false;
-    }
     return true;
+}
+
+/* The first moment from `from` on, up to `to`, at which the topics were those of the log; NEVER: none. */
+static uint32_t topics_between(const struct checking *c, uint32_t from, uint32_t to)
+{
+    struct topic_state states[TOPIC_ROOM];
+    memset(states, 0, c->model->topic_count * sizeof(states[0]));
+    for (uint32_t reached = 0; reached <= to; reached++) {
+        if (reached > 0)
+            change(states, c->model->clients[0].units[reached - 1]);
+        if (reached >= from && all_found(c, states))
+            return reached;
+    }
+    return NEVER;
 }
 
 static enum verdict check_topics(struct checking *c)
@@ -93,17 +137,15 @@ static enum verdict check_topics(struct checking *c)
         if (unit->possible <= c->point)
             may_reach = i + 1;
     }
-    for (uint32_t reached = must_reach; reached <= may_reach; reached++) {
-        if (topics_after(c, reached)) {
-            c->finding->reached[0] = reached;
-            return VERDICT_GOOD;
-        }
-    }
-    for (uint32_t reached = 0; reached < must_reach; reached++) {
-        if (topics_after(c, reached))
-            return finding_set(c->finding, VERDICT_LOST, "topics are those after %u changes of %u promised", reached,
-                               must_reach);
-    }
+    uint32_t reached = topics_between(c, must_reach, may_reach);
+    c->finding->reached[0] = reached;
+    if (reached != NEVER)
+        return VERDICT_GOOD;
+    c->finding->reached[0] = 0;
+    reached = must_reach > 0 ? topics_between(c, 0, must_reach - 1) : NEVER;
+    if (reached != NEVER)
+        return finding_set(c->finding, VERDICT_LOST, "topics are those after %u changes of %u promised", reached,
+                           must_reach);
     return finding_set(c->finding, VERDICT_WRONG, "the %u topics are those of no moment between changes %u and %u",
                        alive, must_reach, may_reach);
 }
@@ -172,37 +214,47 @@ static enum verdict check_fact(struct checking *c, uint32_t client, uint32_t key
     return VERDICT_GOOD;
 }
 
-static enum verdict check_offset(struct checking *c, uint32_t client, const struct log_op *right)
+static enum verdict check_stand(struct checking *c, uint32_t client, uint32_t topic, uint32_t partition)
 {
     static uint8_t room[LOG_VALUE_SIZE_MAX];
-    struct log_partition home = { c->model->topics[0].id, client };
+    const struct stand *right = &c->topics[topic].partitions[partition].stands[client];
+    struct log_partition where = { c->model->topics[topic].id, partition };
     struct log_commit commit;
-    enum neap_status status = log_offset_get(c->log, (const char *)client_group(client).at, home, room, &commit);
-    if (right == NULL)
+    enum neap_status status = log_offset_get(c->log, (const char *)client_group(client).at, where, room, &commit);
+    if (right->commit == NULL)
         return status == NEAP_NOTFOUND
                    ? VERDICT_GOOD
-                   : finding_set(c->finding, VERDICT_INVENTED, "client %u has a commit point", client);
-    if (status != NEAP_OK || commit.offset.n != right->offset.n || !bytes_equal(commit.done_set, right->payload))
-        return finding_set(c->finding, VERDICT_WRONG, "commit point of client %u: %s, not %llu", client,
-                           status_text(status), (unsigned long long)right->offset.n);
+                   : finding_set(c->finding, VERDICT_INVENTED, "client %u has a commit point on %s/%u", client,
+                                 c->model->topics[topic].name, partition);
+    if (status != NEAP_OK || commit.offset.n != right->commit->offset.n || commit.hold != right->hold ||
+        !bytes_equal(commit.done_set, right->commit->payload))
+        return finding_set(c->finding, VERDICT_WRONG, "commit point of client %u on %s/%u: %s, not %llu%s", client,
+                           c->model->topics[topic].name, partition, status_text(status),
+                           (unsigned long long)right->commit->offset.n, right->hold ? ", held" : "");
     return VERDICT_GOOD;
+}
+
+static enum verdict check_stands(struct checking *c, uint32_t client)
+{
+    enum verdict verdict = VERDICT_GOOD;
+    for (uint32_t t = 0; t < c->model->topic_count; t++)
+        for (uint32_t p = 0; c->alive[t] && p < c->found[t].partition_count && verdict == VERDICT_GOOD; p++)
+            verdict = check_stand(c, client, t, p);
+    return verdict;
 }
 
 static enum verdict check_views(struct checking *c, uint32_t client)
 {
     struct bytes facts[KEY_COUNT + 1] = { { NULL, 0 } };
-    const struct log_op *offset = NULL;
     for (uint32_t i = 0; i < c->finding->reached[client]; i++) {
         const struct unit *unit = c->model->clients[client].units[i];
         for (uint32_t o = 0; o < unit->log.count && unit_may_be_there(unit); o++) {
             if (unit->ops[o].kind == LOG_FACT)
                 facts[unit->keys[o]] = unit->ops[o].payload;
-            if (unit->ops[o].kind == LOG_OFFSET)
-                offset = &unit->ops[o];
         }
     }
     uint32_t right_count = 0;
-    enum verdict verdict = check_offset(c, client, offset);
+    enum verdict verdict = check_stands(c, client);
     for (uint32_t key = 0; key <= KEY_COUNT && verdict == VERDICT_GOOD; key++) {
         verdict = check_fact(c, client, key, facts[key]);
         right_count += facts[key].size > 0;
@@ -247,34 +299,61 @@ static enum verdict check_batch(struct checking *c, uint32_t topic, uint32_t par
     return VERDICT_GOOD;
 }
 
-static enum verdict check_partition(struct checking *c, uint32_t topic, uint32_t partition)
+/* What is kept is there from the start on, each batch where the one before it ends. The first may begin before the start. */
+static enum verdict check_kept(struct checking *c, uint32_t topic, uint32_t partition, struct log_reader *reader,
+                               log_offset end)
 {
-    struct log_partition where = { c->model->topics[topic].id, partition };
-    struct log_reader *reader = NULL;
-    struct error err = { .text = "" };
-    log_offset end;
-    if (log_partition_end(c->log, where, &end) != NEAP_OK ||
-        log_reader_open(c->log, where, (log_offset){ 0 }, READ_SIZE, &reader, &err) != NEAP_OK)
-        return finding_set(c->finding, VERDICT_WRONG, "%s/%u: no such partition", c->model->topics[topic].name,
-                           partition);
+    struct partition_truth *p = &c->topics[topic].partitions[partition];
     enum verdict verdict = VERDICT_GOOD;
-    uint64_t next = 0;
+    uint64_t next = p->start, size = 0;
     while (verdict == VERDICT_GOOD) {
         struct log_batch batch;
+        struct error err = { .text = "" };
         enum neap_status status = log_reader_next(reader, &batch, &err);
         if (status == NEAP_AGAIN)
             break;
         if (status != NEAP_OK)
-            verdict = finding_set(c->finding, VERDICT_LOST, "%s/%u: reading at %llu: %s", c->model->topics[topic].name,
-                                  partition, (unsigned long long)next, err.text);
-        else
-            verdict = check_batch(c, topic, partition, next, &batch);
-        next += status == NEAP_OK ? batch.count : 0;
+            return finding_set(c->finding, VERDICT_LOST, "%s/%u: reading at %llu: %s", c->model->topics[topic].name,
+                               partition, (unsigned long long)next, err.text);
+        bool first = size == 0 && batch.base.n <= next && batch.base.n + batch.count > next;
+        verdict = check_batch(c, topic, partition, first ? batch.base.n : next, &batch);
+        next = (first ? batch.base.n : next) + batch.count;
+        size += batch.bytes.size;
     }
-    log_reader_close(&reader);
     if (verdict == VERDICT_GOOD && next != end.n)
-        return finding_set(c->finding, VERDICT_ORDER, "%s/%u: read %llu records of %llu", c->model->topics[topic].name,
+        return finding_set(c->finding, VERDICT_ORDER, "%s/%u: read up to %llu of %llu", c->model->topics[topic].name,
                            partition, (unsigned long long)next, (unsigned long long)end.n);
+    const char *wrong = starts_size_wrong(&c->topics[topic], partition, size);
+    if (verdict == VERDICT_GOOD && wrong != NULL)
+        return finding_set(c->finding, VERDICT_LOST, "%s/%u: %s: %llu bytes", c->model->topics[topic].name, partition,
+                           wrong, (unsigned long long)size);
+    return verdict;
+}
+
+static enum verdict check_partition(struct checking *c, uint32_t topic, uint32_t partition)
+{
+    struct log_partition where = { c->model->topics[topic].id, partition };
+    struct partition_truth *p = &c->topics[topic].partitions[partition];
+    const char *name = c->model->topics[topic].name;
+    struct log_reader *reader = NULL;
+    struct error err = { .text = "" };
+    log_offset start, end;
+    if (log_partition_range(c->log, where, &start, &end) != NEAP_OK ||
+        log_reader_open(c->log, where, (log_offset){ 0 }, READ_SIZE, &reader, &err) != NEAP_OK)
+        return finding_set(c->finding, VERDICT_WRONG, "%s/%u: no such partition", name, partition);
+    const char *wrong = starts_wrong(&c->topics[topic], partition, start.n);
+    p->start = start.n;
+    enum verdict verdict = VERDICT_GOOD;
+    if (wrong != NULL || start.n > end.n)
+        verdict = finding_set(c->finding, VERDICT_LOST, "%s/%u starts at %llu of %llu: %s; trimmed to %llu", name,
+                              partition, (unsigned long long)start.n, (unsigned long long)end.n,
+                              wrong != NULL ? wrong : "beyond its end", (unsigned long long)p->trim);
+    else if (end.n != p->record_count)
+        verdict = finding_set(c->finding, VERDICT_ORDER, "%s/%u ends at %llu after %llu records", name, partition,
+                              (unsigned long long)end.n, (unsigned long long)p->record_count);
+    else
+        verdict = check_kept(c, topic, partition, reader, end);
+    log_reader_close(&reader);
     return verdict;
 }
 
@@ -286,7 +365,8 @@ static enum verdict check_whole(struct checking *c, const struct unit *unit)
         if (unit->ops[o].kind != LOG_APPEND)
             continue;
         const struct model_topic *topic = &c->model->topics[unit->topics[o]];
-        right += c->alive[unit->topics[o]];
+        const struct partition_truth *p = &c->topics[unit->topics[o]].partitions[unit->ops[o].target.partition];
+        right += c->alive[unit->topics[o]] && unit->ops[o].offset.n + unit->ops[o].count > p->start;
         uint32_t reached = c->finding->reached[0];
         if (reached == 0 || c->model->clients[0].units[reached - 1]->id < topic->created)
             return finding_set(c->finding, VERDICT_LOST, "unit %u is there, its topic %s is not", unit->id,
@@ -302,7 +382,7 @@ static enum verdict check_records(struct checking *c)
 {
     enum verdict verdict = VERDICT_GOOD;
     for (uint32_t t = 0; t < c->model->topic_count && verdict == VERDICT_GOOD; t++) {
-        for (uint32_t p = 0; c->alive[t] && p < c->model->topics[t].partition_count && verdict == VERDICT_GOOD; p++)
+        for (uint32_t p = 0; c->alive[t] && p < c->found[t].partition_count && verdict == VERDICT_GOOD; p++)
             verdict = check_partition(c, t, p);
     }
     for (uint32_t client = 1; client < CLIENT_COUNT; client++) {
@@ -343,10 +423,12 @@ enum verdict check_log(struct log *log, const struct model *model, uint32_t poin
         verdict = check_reach(&c, client);
     c.seen = calloc(model->id_next + 1, 1);
     must(c.seen != NULL);
+    c.topics = starts_new(model, point, ret_finding->reached);
     for (uint32_t client = 1; client < CLIENT_COUNT && verdict == VERDICT_GOOD && c.alive[0]; client++)
         verdict = check_views(&c, client);
     if (verdict == VERDICT_GOOD)
         verdict = check_records(&c);
     free(c.seen);
+    starts_free(&c.topics);
     return verdict;
 }

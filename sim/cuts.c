@@ -174,12 +174,14 @@ static bool live_and_cut(struct cutting *cutting, struct sim_disk *disk, struct 
         .disk = disk,
         .model = model,
         .churn = life_churns(cutting->options->seed),
+        .frees = life_frees(cutting->options->seed),
         .unit_count = unit_count,
         .options = cutting->log_options,
         .trace = cutting->options->trace,
     };
     life_run(&life);
     cutting->figures->lives++;
+    life_figures_add(&cutting->figures->freed, &life.freed);
     cutting->figures->virtual_ns += life.virtual_ns;
     cutting->figures->hash = sim_mix(cutting->figures->hash ^ life.hash);
     if (!report(cutting, &life.finding))

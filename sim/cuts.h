@@ -31,6 +31,7 @@ struct cut_figures {
     uint64_t seeds, points, states, lives, hash;
     uint64_t verdicts[VERDICT_COUNT];
     int64_t virtual_ns;
+    struct life_figures freed;
     struct finding finding; /* the first that is not good, and where */
     struct place place;
 };

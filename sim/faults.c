@@ -123,6 +123,7 @@ bool faults_run(const struct cut_options *options, struct fault_figures *figures
         .model = model_new(),
         .unit_count = options->unit_count,
         .churn = life_churns(options->seed),
+        .frees = life_frees(options->seed),
         .options = life_options(options->seed),
         .trace = options->trace,
         .prepare = prepare,
@@ -134,6 +135,7 @@ bool faults_run(const struct cut_options *options, struct fault_figures *figures
     struct cut_figures *cuts = &figures->cuts;
     cuts->seeds++;
     cuts->lives++;
+    life_figures_add(&cuts->freed, &life.freed);
     cuts->virtual_ns += life.virtual_ns;
     cuts->hash = sim_mix(cuts->hash ^ life.hash);
     figures->hits += faulting.hits;

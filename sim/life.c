@@ -1,6 +1,9 @@
 #include "life.h"
 #include "base/must.h"
 #include "forge.h"
+#include "freeing.h"
+#include "log/local/local.h"
+#include "walk.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +30,7 @@ struct world {
     struct log *log;
     struct worker workers[CLIENT_COUNT];
     struct io_agent reader;
+    struct walk walk;
     struct forger forger;
     uint64_t reader_chance;
     uint32_t ended_count, failed_at; /* failed_at: the point at which somebody was told that storage failed */
@@ -50,6 +54,8 @@ static void wrong(struct world *world, enum verdict verdict, const char *what, c
 static void topic_done(struct world *world, const struct unit *unit)
 {
     struct model_topic *topic = &world->life->model->topics[unit->topics[0]];
+    if (unit->status == NEAP_OK && unit->ops[0].kind == LOG_TOPIC_ALTER && unit->ops[0].count > 0)
+        topic->partition_count = unit->ops[0].count;
     if (unit->ops[0].kind != LOG_TOPIC_CREATE || unit->status != NEAP_OK)
         return;
     topic->id = unit->ops[0].target.topic_id;
@@ -101,6 +107,7 @@ static void unit_done(struct log_unit *log_unit, enum neap_status status)
         wrong(world, VERDICT_CLOSED, "ended twice", unit);
     unit->ended = true;
     unit->status = status;
+    unit->told_ns = io_now(world->io).ns;
     worker->open_count--;
     world->ended_count++;
     count_end(world, unit);
@@ -140,7 +147,7 @@ static struct unit *topic_change(struct worker *worker)
     if (model->topic_count == 1 && !unit_may_be_there(model->by_id[model->topics[0].created]))
         model->topic_count = 0; /* refused by a disk that was full just then: asked again */
     if (model->topic_count == 0) {
-        unit_create(model, unit, HOME, CLIENT_COUNT);
+        unit_create(model, unit, HOME, CLIENT_COUNT, NULL);
         return unit;
     }
     if (!model->topics[0].usable || worker->open_count > 1)
@@ -149,6 +156,11 @@ static struct unit *topic_change(struct worker *worker)
     uint32_t keep = !churn && worker->world->life->seed % 2 == 0 ? 1 : 0; /* a topic that lives for ever */
     uint32_t at_once = churn ? 2 : TOPICS_AT_ONCE;
     uint32_t victim = some_topic(model, &worker->chance);
+    bool frees = worker->world->life->frees;
+    if (frees && victim > 0 && in_use(&model->topics[victim]) && !sim_one_in(&worker->chance, 3)) {
+        freeing_alter(model, unit, victim, &worker->chance);
+        return unit;
+    }
     if (count >= at_once && victim > keep && in_use(&model->topics[victim])) {
         unit_delete(model, unit, victim);
         return unit;
@@ -157,7 +169,13 @@ static struct unit *topic_change(struct worker *worker)
         return NULL;
     char name[16];
     snprintf(name, sizeof(name), "t%u", model->topic_count);
-    unit_create(model, unit, name, 1 + sim_below(&worker->chance, 3));
+    uint32_t partition_count = 1 + sim_below(&worker->chance, 3);
+    if (frees) {
+        struct log_topic_settings settings = freeing_settings(unit, &worker->chance);
+        unit_create(model, unit, name, partition_count, &settings);
+    } else {
+        unit_create(model, unit, name, partition_count, NULL);
+    }
     return unit;
 }
 
@@ -173,6 +191,16 @@ static struct unit *some_forgery(struct worker *worker)
     if (topic != 0)
         forge_append(&world->forger, world->life->model, unit, topic, figures.written.n);
     return unit;
+}
+
+static void add_freeing(struct worker *worker, struct unit *unit)
+{
+    struct world *world = worker->world;
+    uint32_t topic = some_topic(world->life->model, &worker->chance);
+    bool calm = world->life->prepare == NULL; /* else a trim may be stuck in a call for as long as it likes */
+    int64_t settled_ns = calm ? 100 * NS_PER_MS + 10 * world->life->options.clean_ns : INT64_MAX;
+    if (topic != 0)
+        freeing_add(world->log, world->life->model, unit, topic, io_now(world->io), settled_ns, &worker->chance);
 }
 
 static struct unit *some_work(struct worker *worker)
@@ -205,6 +233,8 @@ static struct unit *some_work(struct worker *worker)
     }
     if (sim_one_in(chance, 3))
         unit_offset(model, unit, sim_one_in(chance, 2) ? 0 : 4 + sim_below(chance, 24), chance);
+    if (worker->world->life->frees)
+        add_freeing(worker, unit);
     return unit;
 }
 
@@ -263,52 +293,15 @@ static void worker_fire(struct io_timer *timer, mono_time now)
     io_agent_wake(timer->agent);
 }
 
-/* What a reader has seen is promised from there on. */
-static void see(struct world *world, uint32_t topic, uint32_t partition, const struct log_batch *batch)
-{
-    uint32_t index;
-    struct unit *unit = model_writer(world->life->model, batch->bytes, &index);
-    if (unit == NULL || unit->topics[index] != topic || unit->ops[index].target.partition != partition) {
-        if (world->life->finding.verdict == VERDICT_GOOD)
-            finding_set(&world->life->finding, VERDICT_INVENTED, "a reader of topic %u saw a batch that nobody wrote",
-                        topic);
-        return;
-    }
-    if (unit->ended && unit->status == NEAP_OK && unit->ops[index].offset.n != batch->base.n)
-        wrong(world, VERDICT_ORDER, "read at another offset than it was told", unit);
-    if (unit->ended && !unit_may_be_there(unit))
-        wrong(world, VERDICT_INVENTED, "refused, and shown to readers", unit);
-    unit->promised = unit->promised < point(world) ? unit->promised : point(world);
-}
-
 static uint32_t reader_work(void *ctx, mono_time now)
 {
     struct world *world = ctx;
     const struct model *model = world->life->model;
     uint32_t topic = some_topic(model, &world->reader_chance);
     (void)now;
-    if (topic == 0 || !in_use(&model->topics[topic]) || sim_one_in(&world->reader_chance, 2))
+    if (sim_one_in(&world->reader_chance, 2))
         return 0;
-    uint32_t partition = sim_below(&world->reader_chance, model->topics[topic].partition_count);
-    struct log_partition where = { model->topics[topic].id, partition };
-    struct log_reader *reader = NULL;
-    struct log_batch batch;
-    struct error err;
-    log_offset end;
-    if (log_partition_end(world->log, where, &end) != NEAP_OK || end.n == 0)
-        return 0;
-    log_offset from = { sim_one_in(&world->reader_chance, 2) ? 0 : sim_below(&world->reader_chance, (uint32_t)end.n) };
-    if (log_reader_open(world->log, where, from, 4096, &reader, &err) != NEAP_OK)
-        return 0;
-    enum neap_status status = NEAP_OK;
-    for (uint32_t i = 0; i < 4 && status == NEAP_OK; i++) {
-        status = log_reader_next(reader, &batch, &err);
-        if (status == NEAP_OK)
-            see(world, topic, partition, &batch);
-    }
-    if (status == NEAP_CORRUPT && world->life->finding.verdict == VERDICT_GOOD)
-        finding_set(&world->life->finding, VERDICT_LOST, "while it lives: %s", err.text);
-    log_reader_close(&reader);
+    walk_step(&world->walk, topic != 0 && in_use(&model->topics[topic]) ? topic : 0);
     return 0;
 }
 
@@ -317,6 +310,11 @@ static uint32_t reader_work(void *ctx, mono_time now)
 bool life_churns(uint64_t seed)
 {
     return seed % 4 == 3;
+}
+
+bool life_frees(uint64_t seed)
+{
+    return seed % 4 != 2;
 }
 
 struct log_options life_options(uint64_t seed)
@@ -354,7 +352,11 @@ static void start(struct world *world)
         struct worker *worker = &world->workers[c];
         *worker = (struct worker){ .world = world, .client = c, .chance = sim_chance(&chance) };
         uint32_t count = world->life->unit_count;
-        worker->budget = c == 0 ? count / (world->life->churn ? 2 : 6) + 2 : count / CLIENT_COUNT + 1;
+        worker->budget = c == 0 ? count / (world->life->churn   ? 2
+                                           : world->life->frees ? 4
+                                                                : 6) +
+                                      2
+                                : count / CLIENT_COUNT + 1;
         worker->agent = (struct io_agent){ .name = names[c], .work = worker_work, .ctx = worker };
         worker->timer = (struct io_timer){ .agent = &worker->agent, .fire = worker_fire, .ctx = worker };
         struct log_client_options options = { .inflight_count_max = INFLIGHT_MAX, .agent = &worker->agent };
@@ -363,6 +365,11 @@ static void start(struct world *world)
         io_agent_start(world->io, &worker->agent, NULL);
     }
     world->reader_chance = sim_chance(&chance);
+    world->walk = (struct walk){ .log = world->log,
+                                 .model = world->life->model,
+                                 .disk = world->life->disk,
+                                 .finding = &world->life->finding,
+                                 .chance = sim_chance(&chance) };
     world->reader = (struct io_agent){ .name = "reader", .work = reader_work, .ctx = world };
     io_agent_start(world->io, &world->reader, NULL);
     log_watch(world->log, &world->reader);
@@ -372,6 +379,7 @@ static void stop(struct world *world)
 {
     log_unwatch(world->log, &world->reader);
     io_agent_stop(&world->reader);
+    walk_end(&world->walk);
     for (uint32_t c = 0; c < CLIENT_COUNT; c++) {
         io_timer_cancel(&world->workers[c].timer);
         log_client_close(&world->workers[c].log);
@@ -401,6 +409,46 @@ static void work(struct world *world)
     stop(world);
 }
 
+static void count_trims(struct life *life)
+{
+    for (uint32_t c = 1; c < CLIENT_COUNT; c++) {
+        for (uint32_t i = 0; i < life->model->clients[c].count; i++) {
+            const struct unit *unit = life->model->clients[c].units[i];
+            for (uint32_t o = 0; o < unit->log.count && unit->ended && unit->status == NEAP_OK; o++)
+                life->freed.trims += unit->ops[o].kind == LOG_TRIM;
+        }
+    }
+}
+
+/* Nobody is at work any more: what lies there is looked at as it is. */
+static void count_freed(struct life *life, struct log *log)
+{
+    const struct shared *s = &log->shared;
+    const struct archives *archives = &s->views.archives;
+    struct life_figures *f = &life->freed;
+    f->archived = archives->count > 0;
+    f->archives = archives->number_next - 1;
+    for (uint32_t i = 0; i < archives->count; i++)
+        f->joined += archives->list[i]->facts.first_sequence < archives->list[i]->facts.last_sequence;
+    f->files = s->files[s->file_count - 1].sequence;
+    f->recycled = f->files - s->file_count;
+    for (uint32_t t = 0; t < s->views.topic_count; t++)
+        for (uint32_t p = 0; p < s->views.by_name[t]->partition_count; p++)
+            f->starts += topic_partition(s->views.by_name[t], p)->start > 0;
+    count_trims(life);
+}
+
+void life_figures_add(struct life_figures *sum, const struct life_figures *f)
+{
+    sum->archived += f->archived;
+    sum->archives += f->archives;
+    sum->joined += f->joined;
+    sum->files += f->files;
+    sum->recycled += f->recycled;
+    sum->trims += f->trims;
+    sum->starts += f->starts;
+}
+
 void life_run(struct life *life)
 {
     struct world world = { .life = life, .failed_at = NEVER };
@@ -416,6 +464,7 @@ void life_run(struct life *life)
         work(&world);
         if (life->finding.verdict == VERDICT_CLOSED)
             return;
+        count_freed(life, world.log);
         log_close(&world.log);
     } else if (life->prepare == NULL) {
         finding_set(&life->finding, VERDICT_CLOSED, "%s", err.text);

@@ -134,8 +134,20 @@ static struct cut_options options_of(uint64_t seed, struct cut_figures *figures)
     };
 }
 
+static void print_freed(const struct cut_figures *f)
+{
+    const struct life_figures *l = &f->freed;
+    if (l->files > 0)
+        printf("%s: %llu of %llu lives ended with archives, %llu written, %llu joined; %llu of %llu journal files used "
+               "again; %llu trims, %llu partitions begin beyond 0\n",
+               args.mode, (unsigned long long)l->archived, (unsigned long long)f->lives,
+               (unsigned long long)l->archives, (unsigned long long)l->joined, (unsigned long long)l->recycled,
+               (unsigned long long)l->files, (unsigned long long)l->trims, (unsigned long long)l->starts);
+}
+
 static int verdict_of(bool good, const struct cut_figures *figures)
 {
+    print_freed(figures);
     summary(figures);
     if (good)
         return 0;
@@ -217,9 +229,11 @@ static int run_rot(void)
 
 static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
 {
-    struct life life = {
-        .seed = seed, .unit_count = args.units, .options = life_options(seed), .churn = life_churns(seed)
-    };
+    struct life life = { .seed = seed,
+                         .unit_count = args.units,
+                         .options = life_options(seed),
+                         .churn = life_churns(seed),
+                         .frees = life_frees(seed) };
     life.disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
     life.model = model_new();
     life.trace = args.trace ? trace : NULL;

@@ -63,6 +63,16 @@ static void follow(struct model *model, struct unit *unit)
     model->clients[c].units[model->clients[c].count++] = unit;
 }
 
+/* A topic that was given more has them as far as the crash has left that. */
+static void count_partitions(struct model *model)
+{
+    for (uint32_t i = 0; i < model->clients[0].count; i++) {
+        const struct log_op *op = &model->clients[0].units[i]->ops[0];
+        if (op->count > 0)
+            model->topics[model->clients[0].units[i]->topics[0]].partition_count = op->count;
+    }
+}
+
 struct model *model_continue(const struct model *parent, uint32_t point, const uint32_t *reached)
 {
     struct model *model = model_new();
@@ -77,6 +87,7 @@ struct model *model_continue(const struct model *parent, uint32_t point, const u
             *unit = *old;
             unit->possible = 0;
             unit->promised = old->promised <= point ? 0 : NEVER;
+            unit->told_ns = 0;
             know(model, unit);
             follow(model, unit);
         }
@@ -89,6 +100,7 @@ struct model *model_continue(const struct model *parent, uint32_t point, const u
         if (topic->deleted >= model->id_room || model->by_id[topic->deleted] == NULL)
             topic->deleted = 0;
     }
+    count_partitions(model);
     return model;
 }
 
@@ -126,9 +138,10 @@ void model_submitted(struct model *model, struct unit *unit, uint32_t point)
     follow(model, unit);
 }
 
-static struct log_op *next_op(struct unit *unit, enum log_op_kind kind)
+struct log_op *unit_op(struct unit *unit, enum log_op_kind kind, uint32_t topic)
 {
     must(unit->log.count < UNIT_OP_COUNT);
+    unit->topics[unit->log.count] = topic;
     struct log_op *op = &unit->ops[unit->log.count++];
     *op = (struct log_op){ .kind = kind };
     return op;
@@ -148,7 +161,7 @@ void unit_append(struct model *model, struct unit *unit, uint32_t topic, uint32_
                  uint32_t value_size, uint64_t *chance)
 {
     uint32_t index = unit->log.count;
-    struct log_op *op = next_op(unit, LOG_APPEND);
+    struct log_op *op = unit_op(unit, LOG_APPEND, topic);
     size_t room = BATCH_HEADER_SIZE + count * ((size_t)value_size + 64);
     struct batch_builder builder;
     batch_begin(&builder, model_take(model, room), room);
@@ -164,7 +177,6 @@ void unit_append(struct model *model, struct unit *unit, uint32_t topic, uint32_
     op->payload = batch_end(&builder);
     op->count = count;
     op->target = (struct log_partition){ model->topics[topic].id, partition };
-    unit->topics[index] = topic;
     unit->append_count++;
 }
 
@@ -172,7 +184,7 @@ struct bytes unit_append_blank(struct model *model, struct unit *unit, uint32_t 
                                uint32_t value_size)
 {
     uint32_t index = unit->log.count;
-    struct log_op *op = next_op(unit, LOG_APPEND);
+    struct log_op *op = unit_op(unit, LOG_APPEND, topic);
     struct batch_builder builder;
     size_t room = BATCH_HEADER_SIZE + value_size + 64;
     uint8_t *blank = model_take(model, value_size);
@@ -185,7 +197,6 @@ struct bytes unit_append_blank(struct model *model, struct unit *unit, uint32_t 
     op->payload = batch_end(&builder);
     op->count = 1;
     op->target = (struct log_partition){ model->topics[topic].id, partition };
-    unit->topics[index] = topic;
     unit->append_count++;
     return (struct bytes){ op->payload.at + op->payload.size - 1 - value_size,
                            value_size }; /* the last byte: no headers */
@@ -205,7 +216,7 @@ static struct log_partition home_of(const struct model *model, uint32_t client)
 void unit_fact(struct model *model, struct unit *unit, uint32_t key, uint32_t value_size, uint64_t *chance)
 {
     unit->keys[unit->log.count] = key;
-    struct log_op *op = next_op(unit, LOG_FACT);
+    struct log_op *op = unit_op(unit, LOG_FACT, 0);
     op->view = LOG_VIEW_LEDGER;
     op->target = home_of(model, unit->client);
     op->name = key_name(key);
@@ -215,7 +226,7 @@ void unit_fact(struct model *model, struct unit *unit, uint32_t key, uint32_t va
 
 void unit_offset(struct model *model, struct unit *unit, uint32_t done_set_size, uint64_t *chance)
 {
-    struct log_op *op = next_op(unit, LOG_OFFSET);
+    struct log_op *op = unit_op(unit, LOG_OFFSET, 0);
     op->target = home_of(model, unit->client);
     op->name = client_group(unit->client);
     op->offset.n = model->clients[unit->client].offset += sim_below(chance, 100);
@@ -223,7 +234,8 @@ void unit_offset(struct model *model, struct unit *unit, uint32_t done_set_size,
         op->payload = noise(model, done_set_size, unit->id, chance);
 }
 
-void unit_create(struct model *model, struct unit *unit, const char *name, uint32_t partition_count)
+void unit_create(struct model *model, struct unit *unit, const char *name, uint32_t partition_count,
+                 const struct log_topic_settings *settings)
 {
     must(model->topic_count < TOPIC_ROOM);
     struct model_topic *topic = &model->topics[model->topic_count];
@@ -232,16 +244,16 @@ void unit_create(struct model *model, struct unit *unit, const char *name, uint3
     topic->created = unit->id;
     topic->deleted = 0;
     topic->usable = false;
-    unit->topics[unit->log.count] = model->topic_count++;
-    struct log_op *op = next_op(unit, LOG_TOPIC_CREATE);
+    struct log_op *op = unit_op(unit, LOG_TOPIC_CREATE, model->topic_count++);
     op->name = bytes_of_text(topic->name);
     op->count = partition_count;
+    if (settings != NULL)
+        op->payload = log_settings_encode(settings, model_take(model, LOG_SETTINGS_SIZE));
 }
 
 void unit_delete(struct model *model, struct unit *unit, uint32_t topic)
 {
-    unit->topics[unit->log.count] = topic;
-    struct log_op *op = next_op(unit, LOG_TOPIC_DELETE);
+    struct log_op *op = unit_op(unit, LOG_TOPIC_DELETE, topic);
     op->target.topic_id = model->topics[topic].id;
     model->topics[topic].deleted = unit->id;
 }

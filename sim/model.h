@@ -17,11 +17,12 @@
 
 #define CLIENT_COUNT  4u /* with the one that makes topics */
 #define KEY_COUNT     6u
-#define UNIT_OP_COUNT 8u
+#define UNIT_OP_COUNT 10u
 #define HOME          "home" /* the topic whose partitions own the clients' facts */
 #define LAST_KEY      "last"
 #define NEVER         UINT32_MAX
 #define TOPIC_ROOM    512u
+#define PARTITION_MAX 4u /* of one topic, in the end */
 
 struct unit {
     uint32_t id; /* from 1; never used twice, in no life */
@@ -32,13 +33,18 @@ struct unit {
     uint32_t append_count;
     uint32_t topics[UNIT_OP_COUNT]; /* of the model, per operation */
     uint32_t keys[UNIT_OP_COUNT];   /* of a fact: its number, KEY_COUNT for LAST_KEY */
+    struct {
+        bool settled;   /* of a commit point that holds: retention has known that it holds for a while */
+        uint64_t start; /* where the partition started then */
+    } holds[UNIT_OP_COUNT];
+    int64_t told_ns; /* when it ended; 0: in an earlier life */
     struct log_op ops[UNIT_OP_COUNT];
     struct log_unit log;
 };
 
 struct model_topic {
     char name[16];
-    uint32_t id, partition_count;
+    uint32_t id, partition_count; /* those that were told */
     uint32_t created, deleted; /* units that did; deleted 0: none was asked for */
     bool usable;               /* its creation was told */
 };
@@ -76,7 +82,10 @@ struct bytes unit_append_blank(struct model *model, struct unit *unit, uint32_t 
 void unit_append_seal(struct unit *unit, uint32_t op);
 void unit_fact(struct model *model, struct unit *unit, uint32_t key, uint32_t value_size, uint64_t *chance);
 void unit_offset(struct model *model, struct unit *unit, uint32_t done_set_size, uint64_t *chance);
-void unit_create(struct model *model, struct unit *unit, const char *name, uint32_t partition_count);
+struct log_op *unit_op(struct unit *unit, enum log_op_kind kind, uint32_t topic); /* one more, of no content yet */
+/* settings: NULL for none. */
+void unit_create(struct model *model, struct unit *unit, const char *name, uint32_t partition_count,
+                 const struct log_topic_settings *settings);
 void unit_delete(struct model *model, struct unit *unit, uint32_t topic);
 
 /* Whether the log may hold it at all: not refused. */
