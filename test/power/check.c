@@ -78,7 +78,9 @@ struct bytes unit_fact(uint8_t room[FACT_SIZE], uint64_t seq, uint64_t generatio
 
 struct walk {
     uint32_t writer;
-    bool trims;
+    bool trims, done;
+    bool fresh;    /* nothing was seen of this partition yet */
+    uint64_t step; /* from one unit to the next */
     uint64_t generation;
     uint64_t start, next; /* offsets */
     uint64_t seq, base;   /* of the last unit seen; seq 0: none */
@@ -101,15 +103,31 @@ static uint64_t seq_of(const struct walk *w, struct bytes batch)
     return sscanf(head, "%u %llu ", &writer, &seq) == 2 && writer == w->writer ? seq : 0;
 }
 
+/* Retention may free more while we walk: then the walk goes on at the new start. */
+static void follow_start(struct walk *w, struct log *log, struct log_partition partition, const struct log_batch *batch)
+{
+    log_offset start, end;
+    if (!w->done || batch->base.n <= w->next || log_partition_range(log, partition, &start, &end) != NEAP_OK ||
+        start.n <= w->start)
+        return;
+    w->fresh = true;
+    w->seq = 0;
+    w->next = w->start = start.n;
+}
+
 static void walk_batch(struct walk *w, const struct log_batch *batch)
 {
     static uint8_t room[BATCH_ROOM];
     struct bytes wanted;
     uint64_t seq = seq_of(w, batch->bytes);
+    if (w->fresh && batch->base.n < w->next && batch->base.n + batch->count > w->next)
+        w->next = batch->base.n; /* it starts inside a batch */
     if (batch->base.n != w->next)
         broken("g%llu/%u: offset %llu follows offset %llu", (unsigned long long)w->generation, w->writer,
                (unsigned long long)batch->base.n, (unsigned long long)w->next);
-    if (seq == 0 || (w->seq != 0 && seq != w->seq + 1))
+    bool begins = w->seq == 0 && w->step == 1;
+    w->fresh = false;
+    if (seq == 0 || (!begins && seq != w->seq + w->step))
         broken("g%llu/%u: at offset %llu unit %llu follows unit %llu", (unsigned long long)w->generation, w->writer,
                (unsigned long long)w->next, (unsigned long long)seq, (unsigned long long)w->seq);
     uint32_t count = unit_batch(w->writer, seq, w->generation, w->next, room, &wanted);
@@ -134,13 +152,16 @@ static void walk_partition(struct log *log, struct log_partition partition, stru
         broken("g%llu has no partition %u", (unsigned long long)w->generation, w->writer);
     w->next = w->start = start.n;
     w->trimmed = 0;
+    w->fresh = true;
     if (start.n > 0)
         w->seq = 0; /* what was before is not to be seen */
     enum neap_status status = log_reader_open(log, partition, (log_offset){ 0 }, BATCH_ROOM, &reader, &err);
     if (status != NEAP_OK)
         broken("g%llu/%u: %s", (unsigned long long)w->generation, w->writer, err.text);
-    while ((status = log_reader_next(reader, &batch, &err)) == NEAP_OK)
+    while ((status = log_reader_next(reader, &batch, &err)) == NEAP_OK) {
+        follow_start(w, log, partition, &batch);
         walk_batch(w, &batch);
+    }
     if (status == NEAP_IO) /* the cut */
         _exit(EXIT_STOPPED);
     if (status != NEAP_AGAIN)
@@ -150,9 +171,11 @@ static void walk_partition(struct log *log, struct log_partition partition, stru
     if (end.n != w->next)
         broken("g%llu/%u: its end is said to be %llu, and is %llu", (unsigned long long)w->generation, w->writer,
                (unsigned long long)end.n, (unsigned long long)w->next);
-    if (w->start != w->trimmed)
-        broken("g%llu/%u: it starts at %llu, and was trimmed to %llu", (unsigned long long)w->generation, w->writer,
-               (unsigned long long)w->start, (unsigned long long)w->trimmed);
+    bool freed = w->done && w->start > w->trimmed && w->start <= w->base;
+    if (w->start != w->trimmed && !freed)
+        broken("g%llu/%u: it starts at %llu, was trimmed to %llu, and its group is at %llu",
+               (unsigned long long)w->generation, w->writer, (unsigned long long)w->start,
+               (unsigned long long)w->trimmed, (unsigned long long)w->base);
 }
 
 /* The group's commit point is where the last unit begins: what was committed with it. */
@@ -229,11 +252,22 @@ static void read_fact(struct log *log, uint32_t number, uint64_t *ret_seq, uint6
     memcpy(ret_generation, value.at + 8, 8);
 }
 
+static void check_kept(struct log *log, uint32_t writer, uint64_t seq)
+{
+    struct walk w = { .writer = writer, .step = KEPT_STEP };
+    struct log_topic topic;
+    if (log_topic_find(log, "kept", &topic) == NEAP_OK)
+        walk_partition(log, (struct log_partition){ topic.id, writer }, &w);
+    if (w.seq != seq / KEPT_STEP * KEPT_STEP)
+        broken("of writer %u unit %llu was kept last, and it came to unit %llu", writer, (unsigned long long)w.seq,
+               (unsigned long long)seq);
+}
+
 static void check_writer(struct log *log, const struct told *told, uint64_t lowest, uint64_t newest,
                          struct standing *writer)
 {
     uint64_t seq, generation, durable = told->durable[writer->number], acked = told->acked[writer->number];
-    struct walk w = { .writer = writer->number, .trims = told->interval_ms == 0 };
+    struct walk w = { .writer = writer->number, .step = 1, .trims = told->interval_ms == 0, .done = told->done };
     struct log_topic topic;
     read_fact(log, writer->number, &seq, &generation);
     if (seq < durable)
@@ -258,6 +292,7 @@ static void check_writer(struct log *log, const struct told *told, uint64_t lowe
                        writer->number, (unsigned long long)seq, (unsigned long long)w.seq, (unsigned long long)g);
         }
     }
+    check_kept(log, writer->number, seq);
     if (w.seq > seq)
         broken("unit %llu of writer %u is there without its fact", (unsigned long long)w.seq, writer->number);
 }

@@ -13,14 +13,14 @@ struct world;
 struct hand { /* what a writer has on its way */
     struct world *world;
     struct standing at;
-    uint64_t next; /* offset in the newest topic, for the next batch */
+    uint64_t next, kept_next; /* offsets in the newest topic and in `kept`, for the next batch */
     bool busy, tired;
     struct io_timer timer;
-    uint32_t count;
+    uint32_t count, kept_count;
     struct log_unit unit;
-    struct log_op ops[4];
+    struct log_op ops[5];
     char group[16];
-    uint8_t fact[FACT_SIZE], room[BATCH_ROOM];
+    uint8_t fact[FACT_SIZE], room[BATCH_ROOM], kept_room[BATCH_ROOM];
 };
 
 struct world {
@@ -29,9 +29,9 @@ struct world {
     struct log_client *client;
     struct io_agent agent;
     uint64_t chance;
-    uint32_t home_id, topic_ids[TOPIC_COUNT + 2]; /* of topic g, at g % (TOPIC_COUNT + 2) */
-    uint64_t lowest, newest;                      /* topics that are there */
-    uint32_t units_left;                          /* until the next topic is made */
+    uint32_t home_id, kept_id, topic_ids[TOPIC_COUNT + 2]; /* of topic g, at g % (TOPIC_COUNT + 2) */
+    uint64_t lowest, newest;                               /* topics that are there */
+    uint32_t units_left;                                   /* until the next topic is made */
     struct hand hands[WRITER_COUNT];
     struct {
         struct log_unit unit;
@@ -44,6 +44,7 @@ struct world {
     uint32_t altered_at; /* units_left then */
     enum neap_status stopped;
     uint32_t interval_ms;
+    bool done;
 };
 
 static uint64_t draw(struct world *w) /* xorshift64* */
@@ -111,6 +112,7 @@ static void unit_done(struct log_unit *unit, enum neap_status status)
                h->at.number, (unsigned long long)h->ops[0].offset.n, (unsigned long long)h->next);
     h->at.seq++;
     h->next += h->count;
+    h->kept_next += h->kept_count;
     say("unit %u %llu %lld\n", h->at.number, (unsigned long long)h->at.seq, (long long)io_now(w->io).ns);
     w->units_left -= w->units_left > 0;
     if (draw(w) % 20 == 0)
@@ -127,16 +129,28 @@ static void submit_unit(struct hand *h)
     h->count = unit_batch(h->at.number, h->at.seq + 1, h->at.generation, h->next, h->room, &batch);
     struct log_partition to = { *topic_id(w, w->newest), h->at.number }, home = { w->home_id, h->at.number };
     h->ops[0] = (struct log_op){ .kind = LOG_APPEND, .target = to, .count = h->count, .payload = batch };
-    h->ops[1] =
-        (struct log_op){ .kind = LOG_OFFSET, .target = to, .offset = { h->next }, .name = bytes_of_text(h->group) };
+    h->ops[1] = (struct log_op){ .kind = LOG_OFFSET,
+                                 .view = LOG_OFFSET_HOLD,
+                                 .target = to,
+                                 .offset = { h->next },
+                                 .name = bytes_of_text(h->group) };
     h->ops[2] = (struct log_op){ .kind = LOG_FACT,
                                  .view = LOG_VIEW_LEDGER,
                                  .target = home,
                                  .name = BYTES("last"),
                                  .payload = unit_fact(h->fact, h->at.seq + 1, h->at.generation) };
     bool trims = w->interval_ms == 0 && unit_trims(h->at.number, h->at.seq + 1); /* only what is durable is trimmed */
-    h->ops[3] = (struct log_op){ .kind = LOG_TRIM, .target = to, .offset = { h->next } };
-    h->unit = (struct log_unit){ .ops = h->ops, .count = trims ? 4 : 3, .done = unit_done, .ctx = h };
+    uint32_t count = 3;
+    if (trims)
+        h->ops[count++] = (struct log_op){ .kind = LOG_TRIM, .target = to, .offset = { h->next } };
+    h->kept_count = 0;
+    if ((h->at.seq + 1) % KEPT_STEP == 0) {
+        h->kept_count = unit_batch(h->at.number, h->at.seq + 1, 0, h->kept_next, h->kept_room, &batch);
+        h->ops[count++] = (struct log_op){
+            .kind = LOG_APPEND, .target = { w->kept_id, h->at.number }, .count = h->kept_count, .payload = batch
+        };
+    }
+    h->unit = (struct log_unit){ .ops = h->ops, .count = count, .done = unit_done, .ctx = h };
     enum neap_status status = log_submit(w->client, &h->unit);
     must(status == NEAP_OK || status == NEAP_CLOSED);
     h->busy = status == NEAP_OK;
@@ -163,7 +177,7 @@ static void house_done(struct log_unit *unit, enum neap_status status)
     }
     w->newest++;
     *topic_id(w, w->newest) = w->house.op.target.topic_id;
-    w->units_left = 40 + (uint32_t)(draw(w) % 200);
+    w->units_left = 40 + (uint32_t)(draw(w) % (w->done ? 3000 : 200));
     say("made %llu\n", (unsigned long long)w->newest);
 }
 
@@ -202,6 +216,7 @@ static bool plan_house(struct world *w)
         return true;
     }
     struct log_topic_settings settings = settings_of(0, w->interval_ms);
+    settings.retention = w->done ? LOG_RETAIN_DONE : LOG_RETAIN_LIMITS;
     snprintf(w->house.name, sizeof w->house.name, "g%llu", (unsigned long long)w->newest + 1);
     *op = (struct log_op){ .kind = LOG_TOPIC_CREATE,
                            .count = WRITER_COUNT,
@@ -282,8 +297,12 @@ static void take_up(struct world *w, const struct told *told)
         if (h->at.generation == w->newest && w->newest > 0)
             must(log_partition_end(w->log, (struct log_partition){ *topic_id(w, w->newest), i }, &end) == NEAP_OK);
         h->next = end.n;
+        end.n = 0;
+        if (log_topic_find(w->log, "kept", &topic) == NEAP_OK)
+            must(log_partition_end(w->log, (struct log_partition){ topic.id, i }, &end) == NEAP_OK);
+        h->kept_next = end.n;
     }
-    w->units_left = (uint32_t)(draw(w) % 200);
+    w->units_left = (uint32_t)(draw(w) % (told->done ? 3000 : 200));
 }
 
 /* Files so small that they switch, and snapshots happen, all the time. */
@@ -315,6 +334,7 @@ int main(int argc, char **argv)
     must(w.io != NULL);
     read_words(argv + 3, &told);
     uint64_t seed = strtoull(argv[2], NULL, 10);
+    told.done = seed % 2 == 0;
     w.chance = (seed | 1) * 0x9e3779b97f4a7c15u ^ (io_random(w.io) | 1);
     struct log_options options = options_of(seed, argv[1]);
     enum neap_status status = log_open(w.io, &options, &w.log, &err);
@@ -328,11 +348,16 @@ int main(int argc, char **argv)
     say("opened\n");
     must(log_client_open(w.log, &(struct log_client_options){ .agent = &w.agent }, &w.client, &err) == NEAP_OK);
     w.interval_ms = told.interval_ms;
+    w.done = told.done;
     struct log_topic_settings settings = settings_of(0, w.interval_ms);
     status = log_topic_ensure_with(w.client, "home", WRITER_COUNT, &settings, MONO_NEVER, &home, &err);
     if (status != NEAP_OK)
         return EXIT_STOPPED;
     w.home_id = home.id;
+    status = log_topic_ensure_with(w.client, "kept", WRITER_COUNT, &settings, MONO_NEVER, &home, &err);
+    if (status != NEAP_OK)
+        return EXIT_STOPPED;
+    w.kept_id = home.id;
     must(io_agent_run(w.io, &w.agent, MONO_NEVER, &err) == NEAP_OK);
     _exit(EXIT_STOPPED); /* as abrupt as the rest */
 }

@@ -13,7 +13,9 @@
  *
  * Each writer has one unit on its way: a batch for its partition of the newest topic, the commit point of its group (where
  * the batch begins), a fact that names the unit, and sometimes a trim up to there. Unit SEQ is the same bytes every time it is
- * made. Topics come and go, so that files die and are used again. With an interval its topics are answered before the sync:
+ * made; each 32nd goes to topic `kept` as well, which is what remains to be archived of files that are dead otherwise. Topics
+ * come and go, so that files die and are used again; with an even seed they stay for long, and are freed as far as the groups
+ * have come. With an interval its topics are answered before the sync:
  * whoever calls it knows by the clock which of what was ACKED must be DURABLE.
  *
  * owner    one process, one log, one agent on the main thread
@@ -38,6 +40,7 @@
 struct told { /* to earlier lives */
     uint64_t durable[WRITER_COUNT], acked[WRITER_COUNT]; /* the same where there is no interval */
     uint32_t interval_ms;
+    bool done; /* topics are freed as far as the groups have come */
     uint64_t made, asked, dropped;   /* the highest number of a topic */
     uint64_t alter_asked, altered; /* of the settings of topic home */
 };
@@ -52,6 +55,7 @@ struct standing { /* of a writer */
 /* The batch of a unit, base offset 0: a function of its arguments alone. Gives how many records. */
 uint32_t unit_batch(uint32_t writer, uint64_t seq, uint64_t generation, uint64_t base, uint8_t *room,
                     struct bytes *ret_batch);
+#define KEPT_STEP 32u /* each so many-th unit is kept for ever; its topic is generation 0 */
 bool unit_trims(uint32_t writer, uint64_t seq); /* its partition, up to where its batch begins */
 /* Settings K: a retention so long that only its number says anything. */
 struct log_topic_settings settings_of(uint64_t number, uint32_t interval_ms);

@@ -1,6 +1,8 @@
 /* test_archive.c - space comes back: what is alive in a half-dead file is found in an archive, in order, through every reopening */
 #include "log_bench.h"
 
+#include "io/sim.h"
+
 #define FILE_SIZE (64u << 10)
 
 static struct bench cleaning_bench(uint32_t files)
@@ -85,6 +87,38 @@ static void what_lives_is_archived(void **state)
     bench_end(&b);
 }
 
+/* What cannot be read now is not taken for damaged: it is there when the disk is. */
+static void a_disk_that_fails_is_no_damage(void **state)
+{
+    struct bench b = cleaning_bench(512);
+    struct log_reader *reader;
+    struct log_batch batch;
+    (void)state;
+    rmdir(b.path);
+    io_real_close(&b.io);
+    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+    b.io = sim_open(&(struct sim_options){ .seed = 5, .disk = disk });
+    bench_open(&b);
+    struct log_partition keep = { topic(&b, "keep", 1), 0 }, gone = { topic(&b, "gone", 1), 0 };
+    mix(&b, keep, gone, 0, 400);
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = gone }), NEAP_OK);
+    sim_run(b.io, 10 * NS_PER_S);
+    bench_reopen(&b);
+    assert_true(has_archives(&b));
+    sim_fault_add(b.io, &(struct sim_fault){
+                            .call = SIM_READ, .path_part = ".npa", .nth = 1, .sticky = true, .status = NEAP_IO });
+    assert_int_equal(log_reader_open(b.log, keep, (log_offset){ 0 }, 4096, &reader, &b.err), NEAP_OK);
+    assert_int_equal(log_reader_next(reader, &batch, &b.err), NEAP_IO);
+    assert_true(sim_fault_hits(b.io) > 0);
+    assert_int_equal(figures_of(&b).damage_count, 0);
+    log_reader_close(&reader);
+    sim_faults_clear(b.io);
+    assert_int_equal(check_records(&b, keep, "k", 0), 400);
+    bench_close(&b);
+    sim_close(&b.io);
+    sim_disk_free(&disk);
+}
+
 /* A reader walks through files that are drained and archives that are joined under its feet. */
 static void a_reader_walks_on(void **state)
 {
@@ -146,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_lives_is_archived),
+        cmocka_unit_test(a_disk_that_fails_is_no_damage),
         cmocka_unit_test(a_reader_walks_on),
         cmocka_unit_test(what_is_trimmed_is_given_back),
     };

@@ -95,33 +95,34 @@ enum neap_status archive_open(struct log *log, struct archive *archive, struct e
     return NEAP_OK;
 }
 
-static bool index_is_right(struct archive *a)
+static enum neap_status look_at_index(struct archive *a)
 {
     size_t size = (size_t)(a->facts.size - a->index_at), got = 0;
     uint8_t *bytes = malloc(size);
     struct index_header h;
-    bool right = bytes != NULL && io_file_read(a->file, bytes, size, a->index_at, &got) == NEAP_OK && got == size &&
+    enum neap_status status = bytes != NULL ? io_file_read(a->file, bytes, size, a->index_at, &got) : NEAP_NOMEM;
+    bool right = status == NEAP_OK && got == size &&
                  index_check((struct bytes){ bytes, size }, false, &h, NULL) == NEAP_OK &&
                  h.sequence == a->facts.number && h.salt == a->facts.salt && h.end == a->index_at &&
                  h.entry_count == a->facts.batch_count;
     free(bytes);
-    return right;
+    return status != NEAP_OK ? status : right ? NEAP_OK : NEAP_CORRUPT;
 }
 
-bool archive_check_index(struct log *log, struct archive *a)
+enum neap_status archive_check_index(struct log *log, struct archive *a)
 {
     struct shared *s = &log->shared;
     io_mutex_take(s->mutex);
     bool known = a->checked || a->bad || a->file == NULL, good = a->checked;
     io_mutex_drop(s->mutex);
     if (known)
-        return good;
-    good = index_is_right(a);
+        return good ? NEAP_OK : NEAP_CORRUPT;
+    enum neap_status status = look_at_index(a);
     io_mutex_take(s->mutex);
-    a->checked = good;
-    a->bad |= !good;
+    a->checked = status == NEAP_OK;
+    a->bad |= status == NEAP_CORRUPT; /* a disk that fails says nothing of what lies on it */
     io_mutex_drop(s->mutex);
-    return good;
+    return status;
 }
 
 void archive_unlink(struct log *log, uint64_t number)

@@ -43,8 +43,8 @@ enum neap_status archive_header_read(struct bytes bytes, struct archive_header *
 
 /* Opens the file that the facts speak of and checks its header and size. CORRUPT names the file. */
 enum neap_status archive_open(struct log *log, struct archive *archive, struct error *err);
-/* Reads its index whole, once; false: it cannot be believed. The archive is pinned. */
-bool archive_check_index(struct log *log, struct archive *archive);
+/* Reads its index whole, once. CORRUPT: it cannot be believed; IO, NOMEM: that is not known. The archive is pinned. */
+enum neap_status archive_check_index(struct log *log, struct archive *archive);
 void archive_unlink(struct log *log, uint64_t number);
 
 struct archive_writer {

@@ -259,14 +259,14 @@ static enum neap_status look_in_archives(struct places *p)
     enum neap_status missed = NEAP_NOTFOUND;
     for (uint32_t n = 0; (a = pin_nth_archive(p, n)) != NULL; n++) {
         bool gaps = (a->facts.flags & ARCHIVE_COMPACTED) != 0;
-        enum neap_status status = NEAP_CORRUPT;
-        if (archive_check_index(p->log, a))
+        enum neap_status status = archive_check_index(p->log, a);
+        if (status == NEAP_OK)
             status = take_places(p, (struct index_file){ a->file, a->index_at, p->log->pages }, gaps);
         if (status == NEAP_OK)
             return NEAP_OK;
         unpin(p);
-        if (status == NEAP_IO)
-            return status;
+        if (status == NEAP_IO || status == NEAP_NOMEM)
+            return NEAP_IO; /* it may be there */
         missed = status != NEAP_NOTFOUND ? status : missed;
     }
     return missed;
