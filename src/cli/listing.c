@@ -78,17 +78,28 @@ static const struct table_column status_columns[] = {
 };
 #define STATUS_BALANCE 7u
 
+static bool line_is_true(struct json_value line, const char *member)
+{
+    struct json_value v;
+    return json_get(line, bytes_of_text(member), &v) && json_kind(v) == JSON_BOOL && json_bool(v);
+}
+
 static void say_node(struct cli *cli, struct json_value line)
 {
     char journal[32], used[32], disk[32];
     struct bytes state = line_text(line, "node"), error = line_text(line, "error");
     cli_size_text(journal, line_number(line, "journal"));
-    cli_size_text(used, line_number(line, "disk_used"));
+    cli_size_text(used, line_number(line, "disk_live"));
     cli_size_text(disk, line_number(line, "disk"));
     out_print(cli, "node %.*s", (int)state.size, (const char *)state.at);
     if (line_number(line, "pid") > 0)
         out_print(cli, ", pid %llu", (unsigned long long)line_number(line, "pid"));
     out_print(cli, ", journal %s, disk %s of %s", journal, used, disk);
+    struct bytes refused = line_text(line, "refused");
+    if (refused.size > 0 && !bytes_equal(refused, BYTES("nobody")))
+        out_print(cli, ", full: %.*s are refused", (int)refused.size, (const char *)refused.at);
+    else if (line_is_true(line, "full"))
+        out_print(cli, ", no room for another file");
     if (error.size > 0)
         out_print(cli, ": %.*s", (int)error.size, (const char *)error.at);
     out_print(cli, "\n");
@@ -108,12 +119,31 @@ static void say_damage(struct cli *cli, struct json_value line)
     out_print(cli, ", found by a %.*s\n", (int)by.size, (const char *)by.at);
 }
 
+/* Lag of a healthy pipeline is nobody's news; events that have waited for a minute are. */
+static void say_held(struct cli *cli, struct json_value line)
+{
+    char number[32];
+    uint64_t age = line_number(line, "age");
+    if (age < 60)
+        return;
+    out_print(cli, "held back  topic ");
+    out_stranger(cli, line_text(line, "topic"));
+    out_print(cli, ": %s events wait for ", cli_number_text(number, line_number(line, "events")));
+    out_stranger(cli, line_text(line, "held_by"));
+    out_print(cli, ", the oldest for ");
+    if (age >= 2 * 86400)
+        out_print(cli, "%llu days", (unsigned long long)age / 86400);
+    else if (age >= 2 * 3600)
+        out_print(cli, "%llu hours", (unsigned long long)age / 3600);
+    else
+        out_print(cli, "%llu minutes", (unsigned long long)age / 60);
+    out_print(cli, "; they are not freed before\n");
+}
+
 static void status_row(struct listing *listing, struct json_value line)
 {
-    struct json_value full;
     struct bytes node = line_text(line, "node"), error = line_text(line, "error"), damage = line_text(line, "damage");
-    listing->unhealthy = listing->unhealthy || error.size > 0 || damage.size > 0 ||
-                         (json_get(line, BYTES("full"), &full) && json_kind(full) == JSON_BOOL && json_bool(full));
+    listing->unhealthy = listing->unhealthy || error.size > 0 || damage.size > 0 || line_is_true(line, "full");
     if (listing->json)
         return;
     struct cli *cli = listing->table.cli;
@@ -123,6 +153,10 @@ static void status_row(struct listing *listing, struct json_value line)
     }
     if (damage.size > 0) {
         say_damage(cli, line);
+        return;
+    }
+    if (line_text(line, "held_by").size > 0) {
+        say_held(cli, line);
         return;
     }
     long long balance = (long long)line_number(line, "accepted") - (long long)line_number(line, "filtered") -
@@ -147,16 +181,14 @@ int cli_status(struct cli *cli)
 /* ---- topics ---- */
 
 static const struct table_column topic_columns[] = {
-    { "topic", "topic", false, false },
-    { "partitions", "partitions", true, false },
-    { "events", "events", true, false },
-    { "size", "size", false, true },
+    { "topic", "topic", false, false },     { "partitions", "partitions", true, false },
+    { "events", "events", true, false },    { "kept", "kept", true, false },
+    { "size", "size", false, true },        { "keeps", "retention", false, false },
+    { "cleanup", "cleanup", false, false }, { "durability", "durability", false, false },
 };
 static const struct table_column partition_columns[] = {
-    { "topic", "topic", false, false },
-    { "partition", "partition", true, false },
-    { "start", "start", true, false },
-    { "end", "end", true, false },
+    { "topic", "topic", false, false }, { "partition", "partition", true, false }, { "start", "start", true, false },
+    { "end", "end", true, false },      { "size", "size", false, true },           { "oldest", "oldest", false, false },
 };
 
 int cli_topic_list(struct cli *cli)

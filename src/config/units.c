@@ -59,19 +59,13 @@ static bool split_number(struct bytes text, uint64_t *ret_number, struct bytes *
     return digits > 0 && units_number(part(text, 0, digits), UINT64_MAX, ret_number);
 }
 
-struct shown_size {
-    char text[24];
-};
-
-static struct shown_size shown_size(uint64_t size)
+void units_size_text(char text[UNITS_TEXT_SIZE], uint64_t size)
 {
-    struct shown_size said;
     size_t unit = COUNT_OF(size_units) - 1;
-    while (unit > 0 && size % (1ull << size_units[unit].shift) != 0)
+    while (unit > 0 && (size == 0 || size % (1ull << size_units[unit].shift) != 0))
         unit--;
-    snprintf(said.text, sizeof said.text, "%llu%s", (unsigned long long)(size >> size_units[unit].shift),
+    snprintf(text, UNITS_TEXT_SIZE, "%llu%s", (unsigned long long)(size >> size_units[unit].shift),
              size_units[unit].name);
-    return said;
 }
 
 static bool parse_size(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
@@ -96,12 +90,15 @@ static bool parse_size(struct reading *r, const struct key *key, struct bytes te
             *ret_size = size;
             return true;
         }
+        char least[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
+        units_size_text(least, key->least);
+        units_size_text(most, key->most);
         if (size >> size_units[i].shift == number && size < key->least)
             message_error(r->messages, place, "'%s: %s' is too small; at least %s are needed", key->name,
-                          shown(text).text, shown_size(key->least).text);
+                          shown(text).text, least);
         else if (key->most < 1ull << 40)
             message_error(r->messages, place, "'%s: %s' is too large; at most %s are possible", key->name,
-                          shown(text).text, shown_size(key->most).text);
+                          shown(text).text, most);
         else
             message_error(r->messages, place, "'%s: %s' is more than any machine has", key->name, shown(text).text);
         return false;
@@ -138,20 +135,13 @@ static const char *meant_duration(struct bytes unit)
     return NULL;
 }
 
-struct shown_duration {
-    char text[24];
-};
-
-/* 7d, not 604800000ms. */
-static struct shown_duration shown_duration(uint64_t ms)
+void units_duration_text(char text[UNITS_TEXT_SIZE], uint64_t ms)
 {
-    struct shown_duration said;
     size_t unit = COUNT_OF(duration_units) - 1;
-    while (unit > 0 && ms % (uint64_t)duration_units[unit].ms != 0)
+    while (unit > 0 && (ms == 0 || ms % (uint64_t)duration_units[unit].ms != 0))
         unit--;
-    snprintf(said.text, sizeof said.text, "%llu%s", (unsigned long long)ms / (uint64_t)duration_units[unit].ms,
+    snprintf(text, UNITS_TEXT_SIZE, "%llu%s", (unsigned long long)ms / (uint64_t)duration_units[unit].ms,
              duration_units[unit].name);
-    return said;
 }
 
 static bool parse_duration(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
@@ -159,6 +149,7 @@ static bool parse_duration(struct reading *r, const struct key *key, struct byte
 {
     struct bytes unit;
     uint64_t number = 0;
+    char least[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
     if (!split_number(text, &number, &unit)) {
         message_error(r->messages, place, "'%s' is not a time; write one like 250ms, 30s, 24h or 7d", shown(text).text);
         return false;
@@ -177,8 +168,10 @@ static bool parse_duration(struct reading *r, const struct key *key, struct byte
             *ret_ms = (int64_t)ms;
             return true;
         }
-        message_error(r->messages, place, "'%s: %s' is not between %s and %s", key->name, shown(text).text,
-                      shown_duration(key->least).text, shown_duration(key->most).text);
+        units_duration_text(least, key->least);
+        units_duration_text(most, key->most);
+        message_error(r->messages, place, "'%s: %s' is not between %s and %s", key->name, shown(text).text, least,
+                      most);
         return false;
     }
     const char *meant = meant_duration(unit);

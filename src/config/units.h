@@ -15,4 +15,9 @@ bool units_number(struct bytes text, uint64_t most, uint64_t *ret_number);
 /* KEY_SIZE, KEY_DURATION, KEY_DISK, KEY_RETENTION, KEY_DURABILITY. */
 bool units_read(struct reading *r, const struct key *key, struct bytes text, struct config_place place, void *into);
 
+#define UNITS_TEXT_SIZE 24u
+/* As a pipeline file writes it, in the largest unit that leaves nothing over: 7d, 100GiB. */
+void units_duration_text(char text[UNITS_TEXT_SIZE], uint64_t ms);
+void units_size_text(char text[UNITS_TEXT_SIZE], uint64_t size);
+
 #endif

@@ -233,6 +233,13 @@ enum neap_status log_partition_range(struct log *log, struct log_partition parti
 enum neap_status log_offset_at(struct log *log, struct log_partition partition, wall_time when, log_offset *ret_offset,
                                struct error *err);
 
+struct log_partition_figures {
+    log_offset start, end;      /* what is kept: [start, end) */
+    uint64_t batch_count, size; /* of what is kept */
+};
+enum neap_status log_partition_figures(struct log *log, struct log_partition partition,
+                                       struct log_partition_figures *ret_figures); /* NOTFOUND */
+
 /* ---- offsets and facts: durable ones only ---------------------------------------------------------------------------- */
 
 struct log_commit {
@@ -282,6 +289,7 @@ struct log_figures {
     log_position durable, written;
     uint64_t sync_count, entry_count, batch_count, append_size;
     uint64_t file_count, spare_count, archive_count, disk_used_size, disk_size;
+    uint64_t disk_live_size; /* of what is used: what holds events, without files that are ready or dead */
     uint64_t recovered_size; /* journal bytes read at start */
     int64_t recovery_ns;
     uint64_t scrubbed_size, scrub_pass_count; /* verified beside all work; how often all of it has been */

@@ -15,7 +15,8 @@
  *     {"end":"OK"}\n        or  {"end":"NOTFOUND","error":"no topic 'orders'"}\n
  *
  *     verb             members                                  answers, one line each
- *     status                                                    the node, what is damaged, then each pipeline
+ *     status                                                    the node, what is damaged, who holds back retention, then each
+ *                                                               pipeline
  *     topic list                                                topics
  *     topic describe   topic, [wait], [seen]                    partitions; after `wait` ms, or as soon as their ends add
  *                                                               up to more than `seen`

@@ -355,6 +355,7 @@ void job_free(struct job **job)
     free((*job)->headers_room);
     free((*job)->reset);
     free((*job)->deletion);
+    free((*job)->held);
     free((*job)->entries);
     free((*job)->pipelines);
     json_parser_free(&(*job)->parser);

@@ -23,6 +23,7 @@ struct job_alter;    /* job_topic_alter.c */
 struct job_append;   /* job_append.c */
 struct job_reset;    /* job_group_reset.c */
 struct job_deletion; /* job_group_delete.c */
+struct job_held;     /* job_held.c */
 
 enum job_state {
     JOB_MORE,  /* the room is full: call again */
@@ -105,7 +106,8 @@ struct job {
     /* pipelines of a stopped directory */
     struct job_pipeline *pipelines;
     uint32_t pipeline_count, pipeline_index;
-    bool node_written;
+    bool node_written, held_written;
+    struct job_held *held;
     uint32_t damage_index;
 
     struct job_records *records;    /* NULL until a verb reads */
@@ -138,6 +140,11 @@ bool           job_unit_ended(struct job *job);
 enum job_state job_unit_failed(struct job *job, const char *what, const char *name);
 /* False: a pipeline of the group's name is at work in this node; the job has failed with that. */
 bool           job_group_is_free(struct job *job);
+/* ,"NAME":"2026-11-20T10:00:00Z": when what lies at or after `from` came in; nothing where there is nothing. */
+void           job_print_appended(struct job *job, struct writer *w, const char *name, struct log_partition at,
+                                  log_offset from);
+/* The next committed offset, in group, topic, partition order; of `group_name` alone where that is given. NULL: the last. */
+const struct job_group_entry *job_next_entry(struct job *job);
 /* The name of a topic id, or "?" when it is gone. */
 const char    *job_topic_name(struct job *job, uint32_t topic_id);
 uint64_t       job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition);
@@ -154,6 +161,8 @@ void           job_records_free(struct job_records **records);
 extern const struct job_verb job_verbs[]; /* the last one has no name */
 
 enum job_state job_status(struct job *job, struct writer *w);
+/* Who holds back retention, a line each; JOB_END: all is said. */
+enum job_state job_held_fill(struct job *job, struct writer *w);
 enum job_state job_topic_list(struct job *job, struct writer *w);
 enum job_state job_topic_describe(struct job *job, struct writer *w);
 enum job_state job_topic_create(struct job *job, struct writer *w);

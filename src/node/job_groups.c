@@ -36,7 +36,7 @@ static bool load_entries(struct job *job)
     return job->entry_count > 0;
 }
 
-static const struct job_group_entry *next_entry(struct job *job)
+const struct job_group_entry *job_next_entry(struct job *job)
 {
     if (job->entry_index == job->entry_count && !load_entries(job))
         return NULL;
@@ -76,7 +76,7 @@ enum job_state job_group_list(struct job *job, struct writer *w)
     for (;;) {
         if (!job_has_room(w))
             return JOB_MORE;
-        const struct job_group_entry *entry = next_entry(job);
+        const struct job_group_entry *entry = job_next_entry(job);
         if (entry == NULL)
             break;
         if (job->group_open && strcmp(entry->group, job->group_now) != 0)
@@ -92,7 +92,7 @@ enum job_state job_group_describe(struct job *job, struct writer *w)
     for (;;) {
         if (!job_has_room(w))
             return JOB_MORE;
-        const struct job_group_entry *entry = next_entry(job);
+        const struct job_group_entry *entry = job_next_entry(job);
         if (entry == NULL)
             break;
         uint64_t end, lag = entry_lag(job, entry, &end);

@@ -1,4 +1,6 @@
 /* job_settings.c - a topic's settings in a request, and in an answer. */
+#include "config/units.h"
+#include "log/limits.h"
 #include "node/job.h"
 
 static bool get_limit(struct job *job, struct json_value request, const char *name, int64_t *limit)
@@ -54,11 +56,32 @@ void job_settings_apply(const struct job_settings *changes, struct log_topic_set
         settings->interval_ms = changes->to.interval_ms;
 }
 
+/* What is kept, as a pipeline file writes it. */
+static void write_kept(struct writer *w, const struct log_topic_settings *s)
+{
+    char time[UNITS_TEXT_SIZE] = "", size[UNITS_TEXT_SIZE] = "";
+    if (s->retention_ms >= 0)
+        units_duration_text(time, (uint64_t)s->retention_ms);
+    if (s->retention_size >= 0)
+        units_size_text(size, (uint64_t)s->retention_size);
+    const char *and = time[0] != '\0' && size[0] != '\0' ? ", " : "";
+    bool forever = time[0] == '\0' && size[0] == '\0';
+    if (s->retention == LOG_RETAIN_DONE)
+        job_print(w, ",\"keeps\":\"done\"");
+    else
+        job_print(w, ",\"keeps\":\"%s%s%s\"", forever ? "forever" : time, and, size);
+}
+
 void job_settings_write(struct writer *w, const struct log_topic_settings *settings)
 {
     job_print(
         w, ",\"retention\":\"%s\",\"retention_ms\":%lld,\"retention_size\":%lld,\"cleanup\":\"%s\",\"interval_ms\":%u",
         settings->retention == LOG_RETAIN_DONE ? "done" : "limits", (long long)settings->retention_ms,
         (long long)settings->retention_size, settings->cleanup == LOG_CLEANUP_COMPACT ? "compact" : "delete",
-        settings->interval_ms);
+        settings->interval_ms);    write_kept(w, settings);
+    if (settings->interval_ms == 0)
+        job_print(w, ",\"durability\":\"fsync\"");
+    else
+        job_print(w, ",\"durability\":\"%ums\"", settings->interval_ms);
+    job_print(w, ",\"max_record\":%u", settings->record_size_max != 0 ? settings->record_size_max : RECORD_SIZE_MAX);
 }

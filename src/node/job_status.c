@@ -17,10 +17,15 @@ static void write_node(struct job *job, struct writer *w)
     job_print(w, "{\"node\":\"%s\"", !running ? "stopped" : status == NEAP_OK ? "running" : "failed");
     if (running)
         job_print(w, ",\"pid\":%lld", (long long)io_pid(job->context.io));
-    job_print(w, ",\"journal\":%llu,\"syncs\":%llu,\"disk_used\":%llu,\"disk\":%llu,\"full\":%s",
+    job_print(w, ",\"journal\":%llu,\"syncs\":%llu,\"disk_used\":%llu,\"disk_live\":%llu,\"disk\":%llu,\"full\":%s",
               (unsigned long long)figures.durable.n, (unsigned long long)figures.sync_count,
-              (unsigned long long)figures.disk_used_size, (unsigned long long)figures.disk_size,
-              figures.full ? "true" : "false");
+              (unsigned long long)figures.disk_used_size, (unsigned long long)figures.disk_live_size,
+              (unsigned long long)figures.disk_size, figures.full ? "true" : "false");
+    static const char *const refused[] = { [LOG_RANK_PRODUCER] = "nobody",
+                                           [LOG_RANK_PIPELINE] = "producers",
+                                           [LOG_RANK_HOUSE] = "producers and pipelines" };
+    job_print(w, ",\"archives\":%llu,\"refused\":\"%s\"", (unsigned long long)figures.archive_count,
+              refused[figures.rank_min]);
     job_print(w, ",\"scrubbed\":%llu,\"scrub_passes\":%llu,\"damaged\":%llu,\"lost\":%llu",
               (unsigned long long)figures.scrubbed_size, (unsigned long long)figures.scrub_pass_count,
               (unsigned long long)figures.damage_count, (unsigned long long)figures.lost_count);
@@ -226,5 +231,11 @@ enum job_state job_status(struct job *job, struct writer *w)
     }
     if (!write_damage(job, w))
         return JOB_MORE;
+    if (!job->held_written) {
+        enum job_state state = job_held_fill(job, w);
+        if (state != JOB_END)
+            return state;
+        job->held_written = true;
+    }
     return job->context.node != NULL ? running_pipelines(job, w) : stopped_pipelines(job, w);
 }

@@ -10,11 +10,16 @@ static enum job_state no_topic(struct job *job)
 
 void job_write_topic(struct job *job, struct writer *w, const struct log_topic *topic)
 {
-    uint64_t event_count = 0;
-    for (uint32_t p = 0; p < topic->partition_count; p++)
-        event_count += job_partition_end(job, topic->id, p);
-    job_print(w, "{\"topic\":\"%s\",\"id\":%u,\"partitions\":%u,\"events\":%llu,\"size\":%llu", topic->name, topic->id,
-              topic->partition_count, (unsigned long long)event_count, (unsigned long long)topic->size);
+    uint64_t event_count = 0, kept_count = 0;
+    for (uint32_t p = 0; p < topic->partition_count; p++) {
+        struct log_partition_figures f = { 0 };
+        (void)log_partition_figures(job->context.log, (struct log_partition){ topic->id, p }, &f);
+        event_count += f.end.n;
+        kept_count += f.end.n - f.start.n;
+    }
+    job_print(w, "{\"topic\":\"%s\",\"id\":%u,\"partitions\":%u,\"events\":%llu,\"kept\":%llu,\"size\":%llu",
+              topic->name, topic->id, topic->partition_count, (unsigned long long)event_count,
+              (unsigned long long)kept_count, (unsigned long long)topic->size);
     job_settings_write(w, &topic->settings);
     write_bytes(w, BYTES("}\n"));
 }
@@ -56,11 +61,14 @@ enum job_state job_topic_describe(struct job *job, struct writer *w)
     for (; job->partition_index < job->topic.partition_count; job->partition_index++) {
         if (!job_has_room(w))
             return JOB_MORE;
-        log_offset start = { 0 }, end = { 0 };
-        (void)log_partition_range(job->context.log, (struct log_partition){ job->topic.id, job->partition_index },
-                                  &start, &end);
-        job_print(w, "{\"topic\":\"%s\",\"id\":%u,\"partition\":%u,\"start\":%llu,\"end\":%llu}\n", job->topic.name,
-                  job->topic.id, job->partition_index, (unsigned long long)start.n, (unsigned long long)end.n);
+        struct log_partition_figures f = { 0 };
+        struct log_partition at = { job->topic.id, job->partition_index };
+        (void)log_partition_figures(job->context.log, at, &f);
+        job_print(w, "{\"topic\":\"%s\",\"id\":%u,\"partition\":%u,\"start\":%llu,\"end\":%llu,\"size\":%llu",
+                  job->topic.name, job->topic.id, job->partition_index, (unsigned long long)f.start.n,
+                  (unsigned long long)f.end.n, (unsigned long long)f.size);
+        job_print_appended(job, w, "oldest", at, f.start);
+        write_bytes(w, BYTES("}\n"));
     }
     return job_end(job);
 }

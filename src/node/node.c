@@ -18,7 +18,7 @@ static enum neap_status open_log(struct node *n, struct error *err)
 {
     n->log = n->options.log;
     if (n->log != NULL)
-        return log_client_open(n->log, &(struct log_client_options){ 0 }, &n->client, err);
+        return log_client_open(n->log, &(struct log_client_options){ .rank = LOG_RANK_PIPELINE }, &n->client, err);
     struct log_options options = n->budget.log;
     options.path = n->config->data;
     options.disk_size = n->config->disk.size;
@@ -208,9 +208,20 @@ static uint32_t main_work(void *ctx, mono_time now)
     return 0;
 }
 
+static void look_at_disk(struct node *n, mono_time now)
+{
+    struct log_figures figures;
+    if (now.ns < n->main.disk_look.ns)
+        return;
+    n->main.disk_look = mono_after(now, NS_PER_S);
+    log_figures(n->log, &figures);
+    disk_watch_look(&n->main.disk, &figures, n->options.logging);
+}
+
 static void tick_fired(struct io_timer *timer, mono_time now)
 {
     struct node *n = timer->ctx;
+    look_at_disk(n, now);
     io_timer_set(timer, mono_after(now, TICK_NS));
     (void)log_look(n->log, NULL); /* its health says it */
     if (n->main.told != NULL)

@@ -18,6 +18,7 @@
 #include "gate/gate.h"
 #include "node/budget.h"
 #include "node/control.h"
+#include "node/disk_watch.h"
 #include "sink/sinks.h"
 #include <stdatomic.h>
 
@@ -88,7 +89,8 @@ struct node {
         void (*told)(void *ctx, struct node *node);
         void *told_ctx;
         bool draining;
-        mono_time drain_deadline;
+        mono_time drain_deadline, disk_look;
+        struct disk_watch disk;
         enum neap_status status;
         struct error error;
     } main;

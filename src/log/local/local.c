@@ -349,6 +349,7 @@ void log_figures(struct log *log, struct log_figures *ret_figures)
     f.spare_count = s->file_count - f.file_count;
     f.disk_used_size = used_size(s);
     f.archive_count = s->views.archives.count;
+    f.disk_live_size = log->options.disk_size - space_left_size(log);
     f.disk_size = log->options.disk_size;
     f.full = s->full;
     f.lost_count = lost_sum(&s->views.lost);
@@ -477,6 +478,20 @@ enum neap_status log_partition_range(struct log *log, struct log_partition parti
     ret_start->n = start;
     ret_end->n = end;
     return NEAP_OK;
+}
+
+enum neap_status log_partition_figures(struct log *log, struct log_partition partition,
+                                       struct log_partition_figures *ret_figures)
+{
+    struct shared *s = &log->shared;
+    io_mutex_take(s->mutex);
+    const struct partition *p = views_partition(&s->views, partition);
+    if (p != NULL)
+        *ret_figures = (struct log_partition_figures){
+            .start = { p->start }, .end = { p->end }, .batch_count = p->batch_count, .size = p->size
+        };
+    io_mutex_drop(s->mutex);
+    return p != NULL ? NEAP_OK : NEAP_NOTFOUND;
 }
 
 enum neap_status log_partition_end(struct log *log, struct log_partition partition, log_offset *ret_end)

@@ -38,8 +38,7 @@ bool space_may_switch(const struct log *log, enum log_rank rank)
     return s->file_count - s->open_index - 1 > kept_for_higher(log, rank);
 }
 
-/* Bytes of the budget beyond what holds events: ready files are not used yet, dead ones no more. */
-static uint64_t left_size(const struct log *log)
+uint64_t space_left_size(const struct log *log)
 {
     const struct shared *s = &log->shared;
     uint64_t used = used_size(s);
@@ -52,7 +51,7 @@ static uint64_t left_size(const struct log *log)
 
 static enum log_rank rank_by_budget(const struct log *log)
 {
-    uint64_t left = left_size(log), house = space_reserve(log, LOG_RANK_HOUSE);
+    uint64_t left = space_left_size(log), house = space_reserve(log, LOG_RANK_HOUSE);
     uint64_t pipelines = space_reserve(log, LOG_RANK_PIPELINE);
     return left >= house + pipelines ? LOG_RANK_PRODUCER : left >= house ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
 }

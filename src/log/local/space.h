@@ -11,6 +11,8 @@
 
 uint64_t space_reserve(const struct log *log, enum log_rank rank); /* bytes of `disk` that are for this rank and those above */
 uint32_t space_ready_count(const struct log *log);               /* files to have ready */
+/* Bytes of the budget beyond what holds events: ready files are not used yet, dead ones no more. */
+uint64_t space_left_size(const struct log *log);
 bool space_may_switch(const struct log *log, enum log_rank rank); /* take the next ready file */
 void space_update(struct log *log);                              /* after anything that changes it: shared.rank_min */
 
