@@ -201,7 +201,13 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
                "A file has at most %u KiB, %u pipelines, %u topics, and %u lists and maps inside each other; a "
                "pipeline at most\n"
                "%u stages; a `map`, `keep` or `remove` at most %u names; a table at most %u columns; a value at most "
-               "%u KiB.\n",
+               "%u KiB.\n"
+               "\n"
+               "A pipeline that delivers again what lies far below its commit point (`start: earliest`, or a database "
+               "of yesterday)\n"
+               "remembers up to 131,072 dead letters of earlier runs that lie scattered among it, so that they are not "
+               "tried again; where\n"
+               "there are more it stops and says how to go on.\n",
                CONFIG_FILE_SIZE_MAX >> 10, CONFIG_PIPELINE_COUNT_MAX, CONFIG_TOPIC_COUNT_MAX, CONFIG_DEPTH_MAX,
                CONFIG_STAGE_COUNT_MAX, CONFIG_FIELD_COUNT_MAX, CONFIG_COLUMN_COUNT_MAX, CONFIG_TEXT_SIZE_MAX >> 10);
 }

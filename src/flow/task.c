@@ -120,6 +120,20 @@ void task_stop_with(struct task *t, enum neap_status status, const char *format,
     task_stop(t, status, &error);
 }
 
+void task_stop_scattered(struct task *t, enum neap_status status)
+{
+    if (status == NEAP_FULL)
+        task_stop_with(
+            t, NEAP_CONFLICT,
+            "more than %u dead letters of earlier runs lie scattered from offset %llu on, and no more can be "
+            "remembered while all between them is delivered again; nothing was changed. Set `start: committed` to "
+            "go on at the log's own commit point, or look after the dead letters and delete their topic: then "
+            "they are tried again with the others",
+            TASK_RUN_COUNT_MAX, (unsigned long long)t->done.point.n);
+    else
+        task_stop_with(t, status, "remember dead letters: %s", status_text(status));
+}
+
 void task_backoff_start(struct task *t, struct task_backoff *backoff, enum neap_status why)
 {
     int64_t ceiling = why == NEAP_FULL ? TASK_FULL_NS_MAX : TASK_BACKOFF_NS_MAX;

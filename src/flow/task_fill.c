@@ -253,7 +253,7 @@ static void letters_are_durable(struct task *t)
         must(status == NEAP_OK);
         status = commit_add(&t->done, offset);
         if (status != NEAP_OK) {
-            task_stop_with(t, status, "too many dead letters beyond the commit point");
+            task_stop_scattered(t, status);
             return;
         }
     }

@@ -8,7 +8,9 @@
 #include "flow/task.h"
 
 #define TASK_MAGIC           0x5441534bu
-#define TASK_RUN_COUNT_MAX   131072u /* of the done set: 2 MiB */
+/* Of the done set: 2 MiB. Two batches ahead of the commit point there are never as many; only who starts again far below it
+ * can meet more dead letters of earlier runs than these, and is told what to do. */
+#define TASK_RUN_COUNT_MAX   131072u
 #define TASK_EVENTS_PER_TURN 2048u
 #define TASK_BACKOFF_NS_MIN  (100 * NS_PER_MS)
 #define TASK_BACKOFF_NS_MAX  (30 * NS_PER_S)
@@ -129,6 +131,8 @@ void task_stop(struct task *t, enum neap_status status, const struct error *erro
 void task_stop_with(struct task *t, enum neap_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void task_halt(struct task *t, const struct error *error); /* this partition alone */
+/* The done set did not take an offset: FULL, or out of memory. */
+void task_stop_scattered(struct task *t, enum neap_status status);
 void task_publish(struct task *t);
 /* `why`: what is full is asked again soon, as room comes without a word; what fails is left in peace. */
 void task_backoff_start(struct task *t, struct task_backoff *backoff, enum neap_status why);

@@ -161,6 +161,10 @@ static uint32_t decide(struct task *t)
     }
     say_notice(t, facts.end);
     status = take_done_set(t, commit.done_set);
+    if (status == NEAP_FULL) {
+        task_stop_scattered(t, status);
+        return 1;
+    }
     if (status == NEAP_OK)
         status = take_ledger(t);
     if (status != NEAP_OK) {
@@ -265,6 +269,9 @@ static uint32_t scan(struct task *t)
     if (status == NEAP_NOTFOUND) {
         letter_scan_end(&t->scan);
         t->state = TASK_NOTE_FATES;
+    } else if (status == NEAP_FULL) {
+        letter_scan_end(&t->scan);
+        task_stop_scattered(t, status);
     } else if (status != NEAP_OK) {
         letter_scan_end(&t->scan);
         task_stop(t, status, &error);

@@ -172,9 +172,9 @@ static uint64_t batches_size(const struct config *config, const struct budget *b
 void budget_log(uint64_t all, struct log_options *ret_sizes)
 {
     ret_sizes->tail_size = (uint32_t)(between(all / 8, 4 * MIB, 64 * MIB) / MIB * MIB);
-    ret_sizes->index_count_max = (uint32_t)between(all / 16 / INDEX_ENTRY_SIZE, 8192, 1 << 20);
+    ret_sizes->index_count_max = (uint32_t)between(all / 24 / INDEX_ENTRY_SIZE, 8192, 1 << 20);
     ret_sizes->page_cache_size = (uint32_t)between(all / 64, 128 << 10, 4 * MIB);
-    ret_sizes->fact_size_max = (uint32_t)between(all / 16, MIB, 64 * MIB);
+    ret_sizes->fact_size_max = (uint32_t)between(all / 24, MIB, 64 * MIB);
 }
 
 static void set_event_size(struct budget *b, uint64_t spare)
@@ -187,7 +187,7 @@ static void set_event_size(struct budget *b, uint64_t spare)
 void budget_of(const struct config *config, struct budget *ret_budget)
 {
     uint64_t all = config->memory_size, spare = all > SPARE_FROM ? all - SPARE_FROM : 0;
-    struct budget b = { .gate_unit_count = all >= 48 * MIB ? 8 : 3, .reader_size = READER_SIZE };
+    struct budget b = { .gate_unit_count = all >= 96 * MIB ? 8 : all >= 48 * MIB ? 4 : 3, .reader_size = READER_SIZE };
     b.record_size = record_size_written(config);
     budget_log(all, &b.log);
     set_event_size(&b, spare);
@@ -198,7 +198,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     b.unpack_size_max = between(spare / 12, MIB, BATCH_UNPACKED_SIZE_MAX);
     b.expr_size_max = between(spare / 24, MIB, 8 * MIB);
     b.gate_read_size = between(spare / 192, 64 << 10, 256 << 10);
-    b.database_cache_size = between(spare / 12, MIB, 8 * MIB);
+    b.database_cache_size = between(spare / 16, MIB, 8 * MIB);
     add_term(&b, "tail of the journal", b.log.tail_size);
     add_term(&b, "index of the journal", (uint64_t)b.log.index_count_max * INDEX_ENTRY_SIZE);
     add_term(&b, "facts and offsets", b.log.fact_size_max);

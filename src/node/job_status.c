@@ -21,9 +21,9 @@ static void write_node(struct job *job, struct writer *w)
               (unsigned long long)figures.durable.n, (unsigned long long)figures.sync_count,
               (unsigned long long)figures.disk_used_size, (unsigned long long)figures.disk_live_size,
               (unsigned long long)figures.disk_size, figures.full ? "true" : "false");
-    static const char *const refused[] = { [LOG_RANK_PRODUCER] = "nobody",
-                                           [LOG_RANK_PIPELINE] = "producers",
-                                           [LOG_RANK_HOUSE] = "producers and pipelines" };
+    static const char *const refused[] = {
+        [LOG_RANK_PRODUCER] = "nobody", [LOG_RANK_PIPELINE] = "producers", [LOG_RANK_HOUSE] = "producers and pipelines"
+    };
     job_print(w, ",\"archives\":%llu,\"refused\":\"%s\"", (unsigned long long)figures.archive_count,
               refused[figures.rank_min]);
     job_print(w, ",\"scrubbed\":%llu,\"scrub_passes\":%llu,\"damaged\":%llu,\"lost\":%llu",

@@ -454,6 +454,23 @@ static void memory_that_does_not_add_up_is_refused(void **state)
     }
 }
 
+/* What most people write first: no memory said, two pipelines and a database. */
+static void two_pipelines_are_at_home_in_the_default(void **state)
+{
+    static const char yaml[] = "topics: {out: {partitions: 4}}\n"
+                               "pipelines:\n"
+                               "  in:\n"
+                               "    source: {file: {path: lines.ndjson}, key: event.author}\n"
+                               "    sink: {topic: {name: out}}\n"
+                               "  out:\n"
+                               "    source: {topic: out}\n"
+                               "    sink: {sqlite: {path: out.db, table: rows, columns: {id: event.id}}}\n";
+    struct world *w = *state;
+    write_lines(w, "lines.ndjson", 0, LINE_COUNT);
+    run_well(w, yaml, NULL);
+    shell(w, "rm -r data out.db");
+}
+
 static void a_held_directory_is_said(void **state)
 {
     struct world *w = *state;
@@ -686,6 +703,7 @@ int main(void)
         TEST(one_conflict_does_not_stop_the_others),
         TEST(a_missing_source_is_said),
         TEST(memory_that_does_not_add_up_is_refused),
+        TEST(two_pipelines_are_at_home_in_the_default),
         TEST(a_held_directory_is_said),
         TEST(topics_are_made_with_the_settings_for_what_they_are),
         TEST(what_is_written_changes_a_topic_and_what_is_not_stays),

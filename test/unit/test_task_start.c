@@ -119,6 +119,50 @@ static void a_deleted_database_stops_until_told(void **state)
     bench_fini(&b);
 }
 
+/* Letters for every second offset from 0 on, as an earlier life may have left them. */
+static void write_letters(struct bench *b, uint64_t count)
+{
+    static uint8_t room[900 << 10];
+    struct arena *arena = arena_new(64 << 10, 1 << 20);
+    const struct failure failure = { .reason = "refused", .stage = "sink", .message = BYTES("x") };
+    for (uint64_t i = 0; i < count;) {
+        struct batch_builder builder;
+        batch_begin(&builder, room, sizeof room);
+        for (; i < count; i++) {
+            const struct dead_letter letter = { .pipeline = b->name,
+                                                .value = BYTES("{}"),
+                                                .topic = "in",
+                                                .offset = { 2 * i },
+                                                .attempts = 1,
+                                                .failure = &failure };
+            arena_reset(arena);
+            if (dead_letter_add(&builder, &letter, arena) != NEAP_OK)
+                break;
+        }
+        struct log_op op = {
+            .kind = LOG_APPEND, .target = { b->dead.id, 0 }, .count = builder.count, .payload = batch_end(&builder)
+        };
+        struct log_unit unit = { .ops = &op, .count = 1 };
+        assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+    }
+    arena_free(&arena);
+}
+
+static void too_many_scattered_letters_are_said(void **state)
+{
+    static struct bench b;
+    struct sink_row then;
+    deliver(&b, &then);
+    bench_open(&b);
+    bench_append(&b, 0, COUNT, COUNT + 2 * 131500, 4000);
+    write_letters(&b, 131500);
+    bench_close(&b);
+    b.fake.rows[0] = (struct sink_row){ 0 };
+    b.start = START_EARLIEST;
+    check_stops(&b, "more than 131072 dead letters", "start: committed", "delete their topic");
+    bench_fini(&b);
+}
+
 static void a_deleted_database_may_be_left_behind(void **state)
 {
     static struct bench b;
@@ -297,6 +341,7 @@ int main(void)
         cmocka_unit_test(going_back_survives_a_crash_anywhere),
         cmocka_unit_test(a_deleted_database_stops_until_told),
         cmocka_unit_test(a_deleted_database_may_be_left_behind),
+        cmocka_unit_test(too_many_scattered_letters_are_said),
         cmocka_unit_test(a_wiped_log_under_a_live_database_stops),
         cmocka_unit_test(a_wiped_log_goes_on_where_the_sink_is_when_told),
         cmocka_unit_test(a_row_beyond_the_end_stops),
