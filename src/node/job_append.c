@@ -212,6 +212,10 @@ static bool read_line(struct job *job, struct bytes line, uint32_t index, int64_
     size_t size = record.key.size + record.value.size;
     for (uint32_t i = 0; i < record.header_count; i++)
         size += job->append->headers[i].name.size + job->append->headers[i].value.size;
+    if (record.key.at == NULL && job->topic.settings.cleanup == LOG_CLEANUP_COMPACT) {
+        job_fail(job, NEAP_MISUSE, "topic '%s' is compacted: its events need a key", job->topic.name);
+        return false;
+    }
     if (size > event_size_max(job)) {
         job_fail(job, NEAP_TOOLARGE, "event %llu is longer than %u bytes", (unsigned long long)(job->from + index + 1),
                  event_size_max(job));

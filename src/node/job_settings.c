@@ -78,7 +78,8 @@ void job_settings_write(struct writer *w, const struct log_topic_settings *setti
         w, ",\"retention\":\"%s\",\"retention_ms\":%lld,\"retention_size\":%lld,\"cleanup\":\"%s\",\"interval_ms\":%u",
         settings->retention == LOG_RETAIN_DONE ? "done" : "limits", (long long)settings->retention_ms,
         (long long)settings->retention_size, settings->cleanup == LOG_CLEANUP_COMPACT ? "compact" : "delete",
-        settings->interval_ms);    write_kept(w, settings);
+        settings->interval_ms);
+    write_kept(w, settings);
     if (settings->interval_ms == 0)
         job_print(w, ",\"durability\":\"fsync\"");
     else
