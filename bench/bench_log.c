@@ -44,8 +44,9 @@ struct producer {
         mono_time submitted;
     } slots[SLOT_COUNT_MAX];
     uint32_t slot_count, free_slots[SLOT_COUNT_MAX], free_count;
-    int64_t interval_ns;      /* 0: as fast as it goes */
-    mono_time now, next, end; /* now: of the turn */
+    int64_t interval_ns;       /* 0: as fast as it goes */
+    uint32_t sync_interval_ms; /* of the topic; 0: answered after the sync */
+    mono_time now, next, end;  /* now: of the turn */
     uint64_t submitted, done;
     struct histogram latency;
 };
@@ -203,7 +204,9 @@ static void new_topic(struct producer *p, uint32_t partition_count)
         must(log_submit_wait(p->client, &unit, deadline) == NEAP_OK);
     }
     snprintf(name, sizeof name, "t%d", number++);
-    must(log_topic_ensure(p->client, name, partition_count, deadline, &topic, &err) == NEAP_OK);
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    settings.interval_ms = p->sync_interval_ms;
+    must(log_topic_ensure_with(p->client, name, partition_count, &settings, deadline, &topic, &err) == NEAP_OK);
     p->to = (struct log_partition){ topic.id, 0 };
     p->partition_count = partition_count;
 }
@@ -364,6 +367,10 @@ int main(int argc, char **argv)
         printf("latency of an append\n");
         for (size_t s = 0; s < COUNT_OF(sizes); s++)
             latency(&p, sizes[s], 1, 2 * seconds);
+        latency(&p, 100, 128, 2 * seconds);
+        printf("the same, answered after the write: on a topic with a sync interval\n");
+        p.sync_interval_ms = 50;
+        latency(&p, 100, 1, 2 * seconds);
         latency(&p, 100, 128, 2 * seconds);
     }
     log_client_close(&p.client);

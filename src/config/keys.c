@@ -105,8 +105,10 @@ const struct key keys[] = {
       .example = "cleanup: compact" },
     { IN_TOPIC, "durability", KEY_DURABILITY, MEMBER(config_topic, durability), .of = IN_DURABILITY,
       .absent = "`fsync`",
-      .doc = "When a producer is answered: `fsync`, after its events are synced to disk; `interval`, at once, and "
-             "they are synced within 50ms: a power cut can take what was acknowledged since, a killed process cannot.",
+      .doc = "When a producer is answered: `fsync`, after its events are synced to disk; `interval`, when "
+             "they are written, and a sync begins within 50ms: a power cut or a failing disk can take what was "
+             "acknowledged "
+             "since, a killed process cannot. What pipelines and consumers read is synced in both.",
       .example = "durability: {interval: 50ms}" },
     { IN_DURABILITY, "interval", KEY_DURATION, MEMBER(config_durability, interval_ms), .least = 1,
       .most = CONFIG_INTERVAL_MS_MAX, .required = true, .doc = "Synced within this time.",
