@@ -6,7 +6,7 @@
 
 #define UNIT_COUNT     40u /* of each client */
 #define CLIENT_COUNT   3u
-#define OPEN_COUNT     4u
+#define OPEN_COUNT     12u
 #define INTERVAL_MS    50u
 #define STATES_A_POINT 6u
 #define VALUE_SIZE_MAX 40000u /* of a fact: in a tail of 64 KiB two of them do not lie side by side */

@@ -176,8 +176,9 @@ static bool fits(const struct journal *j, const struct log_unit *unit)
 /* What was answered early is read from the tail once more when it is durable: until then it is not overwritten. */
 static bool tail_holds(const struct journal *j, const struct log_unit *unit)
 {
+    const struct group *oldest = j->syncing.early ? &j->syncing : &j->written;
     uint64_t size = (uint64_t)(j->log->tail.block_count - 1) * j->log->tail.block_size;
-    return !j->syncing.early || j->position + unit->size_ + JOURNAL_PAGE_SIZE - j->syncing.from <= size;
+    return !oldest->used || j->position + unit->size_ + JOURNAL_PAGE_SIZE - oldest->from <= size;
 }
 
 /* Else the keeper makes one, or finds that there is no room for it: then whoever may not have the rest is told. */
@@ -255,6 +256,40 @@ static bool try_write(struct journal *j, mono_time now)
     return status == NEAP_OK;
 }
 
+/* Where producers wait for writes alone, one write follows another while a sync runs; the next sync covers them all. */
+static bool may_add(const struct journal *j)
+{
+    return j->sync_running && j->written.told && !j->write_stuck && !j->written.seals;
+}
+
+static void join(struct group *to, const struct group *g)
+{
+    struct log_unit **last = &to->first;
+    while (*last != NULL)
+        last = &(*last)->next_;
+    *last = g->first;
+    to->to = g->to;
+    to->time_ms = g->time_ms;
+    to->entry_count += g->entry_count;
+    to->batch_count += g->batch_count;
+    to->append_size += g->append_size;
+    to->seals = g->seals;
+    to->early = to->early || g->early;
+    to->told = to->told || g->told;
+}
+
+static void add_to_written(struct journal *j, struct group *g, mono_time now)
+{
+    enum neap_status status = write_group(j, g);
+    if (status == NEAP_OK)
+        journal_tell_early(j, g);
+    join(&j->written, g);
+    if (status == NEAP_FULL)
+        try_write(j, now); /* all of it once more, now or when there is room */
+    else if (status != NEAP_OK)
+        journal_fail(j, status, "write");
+}
+
 static uint32_t build(struct journal *j, mono_time now)
 {
     struct group g;
@@ -267,9 +302,13 @@ static uint32_t build(struct journal *j, mono_time now)
         return 0;
     journal_pad(j, &g);
     g.used = true;
-    j->written = g;
     j->marked = false;
-    try_write(j, now);
+    if (j->written.used) {
+        add_to_written(j, &g, now);
+    } else {
+        j->written = g;
+        try_write(j, now);
+    }
     return (uint32_t)g.entry_count;
 }
 
@@ -375,7 +414,7 @@ static uint32_t journal_work(void *ctx, mono_time now)
     uint32_t work = 0;
     if (j->file.file == NULL && !j->syncing.used && !j->written.used)
         work += without_file(j);
-    if (j->file.file != NULL && !j->written.used && !j->syncing.seals)
+    if (j->file.file != NULL && (!j->written.used || may_add(j)) && !j->syncing.seals)
         work += build(j, now);
     if (j->written.used && !j->write_stuck && !j->sync_running) {
         begin_sync(j);

@@ -2,7 +2,7 @@
  *
  * owner    the journal agent; log_open() uses it before the agent starts
  * memory   its struct; the tail is where entries are built
- * limits   two groups on their way: one being synced, one written
+ * limits   two groups on their way: one being synced, one written (by several writes, where producers wait for those alone)
  * errors   a failed write or sync ends it: nothing is acknowledged afterwards (a full disk only makes it wait,
  *          until log_give_up())
  * promise  J1 offset order is journal order; J2 a unit's `done(OK)` comes after a sync that covers its last byte, or after

@@ -22,6 +22,7 @@ struct group {
     int64_t time_ms;
     bool seals; /* it ends its file */
     bool early; /* units of it are answered after the write; what they say is read from the tail when it is durable */
+    bool told;  /* some of them have been */
     bool used;
 };
 

@@ -256,6 +256,7 @@ void journal_tell_early(struct journal *j, struct group *g)
         *list = &unit->next_;
     }
     *told_last = *last = NULL;
+    g->told = true;
     io_mutex_take(j->log->shared.mutex);
     owe(j, true);
     complete_all(j, told, NEAP_OK);
@@ -279,7 +280,7 @@ void journal_make_visible(struct journal *j, struct group *g)
     status = apply_group(j, g);
     if (status == NEAP_OK) {
         if (g->early)
-            owe(j, j->written.early && !j->write_stuck);
+            owe(j, j->written.told);
         j->durable = s->durable = g->to;
         s->durable_time_ms = g->time_ms;
         add_figures(s, g);
