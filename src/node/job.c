@@ -334,6 +334,13 @@ const char *job_topic_name(struct job *job, uint32_t topic_id)
     return "?";
 }
 
+uint64_t job_partition_kept(struct job *job, uint32_t topic_id, uint32_t partition)
+{
+    log_offset start = { 0 }, end = { 0 };
+    (void)log_partition_range(job->context.log, (struct log_partition){ topic_id, partition }, &start, &end);
+    return end.n - start.n;
+}
+
 uint64_t job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition)
 {
     log_offset end = { 0 };

@@ -147,6 +147,7 @@ void           job_print_appended(struct job *job, struct writer *w, const char 
 const struct job_group_entry *job_next_entry(struct job *job);
 /* The name of a topic id, or "?" when it is gone. */
 const char    *job_topic_name(struct job *job, uint32_t topic_id);
+uint64_t       job_partition_kept(struct job *job, uint32_t topic_id, uint32_t partition); /* offsets from start to end */
 uint64_t       job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition);
 
 void           job_records_end(struct job *job, struct writer *w);   /* "next" and "more" of the end line */

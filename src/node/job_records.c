@@ -440,7 +440,7 @@ static bool holds_dead_letters(struct job *job, const struct log_topic *topic, u
             is = first_is_dead_letter(job, topic, p);
             known = true;
         }
-        count += end;
+        count += job_partition_kept(job, topic->id, p);
     }
     size_t size = strlen(topic->name);
     if (!known)

@@ -9,7 +9,7 @@ from lib import NEAP, SCRATCH, Running, done, neap, numbers, ok, on_terminal, pi
 
 D = ("--data", "data")
 write("neap.yaml", pipeline(source="\n      file: {path: in.ndjson, follow: true}\n      key: event.n\n      to: numbers",
-                            more="topics: {numbers: {partitions: 3}}\n"))
+                            more="topics: {numbers: {partitions: 3, retention: forever}}\n"))
 write("in.ndjson", numbers(0, 300) + "broken\n")
 asked = {
     "status": ["status"],
