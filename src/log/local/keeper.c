@@ -381,8 +381,9 @@ static bool release(struct keeper *k, struct error *err)
     return true;
 }
 
-/* An archive found no room: the last of the ready files gives it its own. The next round tries again. */
-static void make_way(struct keeper *k)
+/* An archive found no room: the last of the ready files gives it its own. The next round tries again. The name is gone for good
+ * before the one before it may go: no crash leaves a hole between them. */
+static enum neap_status make_way(struct keeper *k, struct error *err)
 {
     struct log *log = k->log;
     struct shared *s = &log->shared;
@@ -392,11 +393,13 @@ static void make_way(struct keeper *k)
         last = s->files[--s->file_count];
     io_mutex_drop(s->mutex);
     if (last.file == NULL)
-        return;
+        return NEAP_OK;
     char path[PATH_SIZE_MAX];
     io_file_close(&last.file);
-    io_unlink(log->io, log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)last.sequence), NULL);
+    log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)last.sequence);
+    enum neap_status status = io_unlink(log->io, path, err);
     logging_warn(log->logging, "an archive takes the room of a ready journal file: the disk is full");
+    return status == NEAP_OK ? io_dir_sync(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), err) : status;
 }
 
 static bool clean(struct keeper *k, mono_time now, struct error *err)
@@ -405,7 +408,7 @@ static bool clean(struct keeper *k, mono_time now, struct error *err)
         cleaner_wake(k->cleaner, true);
     bool worked = cleaner_step(k->cleaner, k->client, now, err);
     if (err->status == NEAP_FULL) {
-        make_way(k);
+        make_way(k, err);
         cleaner_wake(k->cleaner, true);
         io_mutex_take(k->log->shared.mutex);
         k->log->shared.recycle_due = true;
