@@ -165,11 +165,13 @@ static enum neap_status name_spare(struct keeper *k, struct error *err)
         status = io_dir_sync(log->io, log_path(log, folder, JOURNAL_FOLDER, "%s", ""), err);
     if (status != NEAP_OK)
         return status;
-    io_file_close(&k->spare.file);
-    struct io_file *file = NULL; /* opened anew, so that messages say its name */
-    status = io_file_open(log->io, path, IO_READ | IO_WRITE, &file, err);
-    if (status != NEAP_OK)
-        return status;
+    struct io_file *file =
+        NULL; /* opened anew, so that messages say its name; it has that name now, whether that works or not */
+    if (io_file_open(log->io, path, IO_READ | IO_WRITE, &file, NULL) == NEAP_OK)
+        io_file_close(&k->spare.file);
+    else
+        file = k->spare.file;
+    k->spare.file = NULL;
     io_mutex_take(s->mutex);
     must(s->file_count < JOURNAL_FILE_MAX);
     s->files[s->file_count++] = (struct journal_file){ .sequence = k->spare.header.sequence,
