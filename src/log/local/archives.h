@@ -78,6 +78,8 @@ struct archive *archives_find(const struct archives *a, uint64_t number);
 /* The topic's archives are list[first] .. list[first + count - 1]. */
 uint32_t archives_of(const struct archives *a, uint32_t topic_id, uint32_t *ret_first);
 bool archives_drained(const struct archives *a, uint64_t sequence);
+/* Whether an archive stands for this file, or for files on both sides of it: then whatever lives of it lies in archives. */
+bool archives_cover(const struct archives *a, uint64_t sequence);
 void archives_forget_drained(struct archives *a, uint64_t sequence);
 
 #endif

@@ -429,6 +429,21 @@ static bool collect_archive(void *ctx, const char *name)
     return true;
 }
 
+/* Files that are gone need not be remembered. One that was given back without a sync of its directory may have come back: a snapshot
+ * written since knows no more that it was drained, but the archives do. */
+static enum neap_status settle_drained(struct recovery *r, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    struct archives *all = &s->views.archives;
+    for (uint32_t i = all->drained_count; i > 0; i--)
+        if (file_by_sequence(s, all->drained[i - 1]) == NULL)
+            archives_forget_drained(all, all->drained[i - 1]);
+    for (uint32_t i = 0; i < s->open_index; i++)
+        if (archives_cover(all, s->files[i].sequence) && archives_add_drained(all, s->files[i].sequence) != NEAP_OK)
+            return error_set(err, NEAP_NOMEM, "more journal files are drained than can be remembered");
+    return NEAP_OK;
+}
+
 /* One that cannot be opened costs its own events, and they are said; all else is served. */
 static enum neap_status settle_archives(struct recovery *r, struct error *err)
 {
@@ -437,9 +452,8 @@ static enum neap_status settle_archives(struct recovery *r, struct error *err)
     char path[PATH_SIZE_MAX];
     archives_free_chain(all->gone);
     all->gone = NULL;
-    for (uint32_t i = all->drained_count; i > 0; i--)
-        if (file_by_sequence(s, all->drained[i - 1]) == NULL)
-            archives_forget_drained(all, all->drained[i - 1]);
+    if (settle_drained(r, err) != NEAP_OK)
+        return err->status;
     for (uint32_t i = 0; i < all->count; i++) {
         enum neap_status status = archive_open(r->log, all->list[i], err);
         if (status == NEAP_OK)
