@@ -6,6 +6,7 @@
 
 #define ENTRY_ROOM    64u
 #define JOIN_COUNT    8u /* so many neighbours become one */
+#define ARCHIVE_SLACK 16384u
 #define TOMBSTONE_MS  (24 * 3600 * 1000ll)
 #define JOIN_SIZE_MAX (1u << 30) /* of what comes out */
 
@@ -182,8 +183,23 @@ static void give_up(struct cleaner *c, struct error *err)
     put_down(c);
 }
 
-static bool begin_file(struct cleaner *c, const struct journal_file *f, struct error *err)
+/* What comes out counts against the budget beside what it is made of, until that is given back. */
+static bool fits_in_budget(struct cleaner *c, uint64_t size, struct error *err)
 {
+    struct shared *s = &c->log->shared;
+    size += size / 4 + ARCHIVE_SLACK; /* its index */
+    io_mutex_take(s->mutex);
+    bool fits = used_size(s) + size <= c->log->options.disk_size;
+    io_mutex_drop(s->mutex);
+    if (!fits)
+        error_set(err, NEAP_FULL, "no room for an archive of %llu bytes", (unsigned long long)size);
+    return fits;
+}
+
+static bool begin_file(struct cleaner *c, const struct journal_file *f, uint64_t live_size, struct error *err)
+{
+    if (!fits_in_budget(c, live_size, err))
+        return true;
     struct rewrite_source source = { { f->index, 0, c->log->pages }, f->file, f->base, f->salt };
     struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
     c->drained = f->sequence;
@@ -382,7 +398,7 @@ static bool look_at_file(struct cleaner *c, struct error *err)
     bool half = status == NEAP_OK && alive.size > 0 && alive.stay <= look.size / 2 &&
                 s->views.archives.count < ARCHIVE_COUNT_MAX - DRAIN_TOPIC_COUNT_MAX;
     io_mutex_drop(s->mutex);
-    return half ? begin_file(c, &look, err) : true;
+    return half ? begin_file(c, &look, alive.size, err) : true;
 }
 
 /* The next archive of the round, by number; pinned. */
@@ -487,7 +503,14 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         choose(c, list + at, count, sources, &facts);
     if (tombstone_s != 0)
         facts.flags |= ARCHIVE_COMPACTED;
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < count; i++)
+        size += live_size == 0 ? 0 : list[at + i]->facts.size;
     io_mutex_drop(s->mutex);
+    if (count > 0 && size > 0 && !fits_in_budget(c, size, err)) {
+        put_down(c);
+        return true;
+    }
     return count > 0 ? begin_archives(c, sources, &facts, tombstone_s, err) : true;
 }
 

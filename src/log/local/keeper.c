@@ -75,6 +75,8 @@ static void step_failed(struct keeper *k, struct error *err, mono_time now)
     k->said_waiting = true;
     if (err->status == NEAP_FULL)
         set_full(k, true); /* whichever step it was, the next file cannot come */
+    else
+        k->said_waiting = false;
     k->waiting = true;
     io_timer_set(&k->timer, mono_after(now, RETRY_NS));
 }
@@ -179,6 +181,7 @@ static enum neap_status name_spare(struct keeper *k, struct error *err)
                                                        .size = k->spare.header.size,
                                                        .salt = k->spare.header.salt,
                                                        .file = file };
+    k->said_waiting = false;
     s->full = false;
     space_update(log);
     io_mutex_drop(s->mutex);
@@ -257,12 +260,8 @@ static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct e
         index_in_memory(s, sequence)->sequence = 0; /* from now on the file answers */
         s->indexes[sequence & 1].sealed = false;
     }
-    bool spare = s->file_count > s->open_index + 1;
     io_mutex_drop(s->mutex);
-    if (spare)
-        set_full(k, false);
-    else
-        journal_wake(k->log->journal);
+    journal_wake(k->log->journal); /* its place in memory is free for the next file's */
     return right ? NEAP_OK
                  : error_set(err, NEAP_IO, "the index of journal file %llu does not read back",
                              (unsigned long long)sequence);
@@ -376,20 +375,25 @@ static bool recycle(struct keeper *k, struct error *err)
 /* Those that are more than the next spares will want give their room back. */
 static bool release(struct keeper *k, struct error *err)
 {
+    struct shared *s = &k->log->shared;
     struct journal_file dead;
-    if (k->spare.file != NULL || !take_dead(k, DEAD_FILE_COUNT_MAX, &dead))
+    io_mutex_take(s->mutex);
+    bool over = used_size(s) + k->log->options.file_size > k->log->options.disk_size;
+    io_mutex_drop(s->mutex);
+    if (k->spare.file != NULL || !take_dead(k, over ? 0 : DEAD_FILE_COUNT_MAX, &dead))
         return false;
     unlink_dead(k, &dead, err);
     return true;
 }
 
-/* An archive found no room: the last of the ready files gives it its own. The next round tries again. The name is gone for good
+/* An archive, an index or a snapshot found no room: the last ready file gives it its own, and it is tried again. The name is gone for good
  * before the one before it may go: no crash leaves a hole between them. */
 static enum neap_status make_way(struct keeper *k, struct error *err)
 {
     struct log *log = k->log;
     struct shared *s = &log->shared;
     struct journal_file last = { 0 };
+    drop_spare(k); /* the one in the making would follow the one that goes */
     io_mutex_take(s->mutex);
     if (s->file_count > s->open_index + 2) /* one stays for the journal */
         last = s->files[--s->file_count];
@@ -400,8 +404,16 @@ static enum neap_status make_way(struct keeper *k, struct error *err)
     io_file_close(&last.file);
     log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)last.sequence);
     enum neap_status status = io_unlink(log->io, path, err);
-    logging_warn(log->logging, "an archive takes the room of a ready journal file: the disk is full");
+    logging_warn(log->logging, "the disk is full: housekeeping takes the room of a ready journal file");
     return status == NEAP_OK ? io_dir_sync(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), err) : status;
+}
+
+/* The reserve lies in ready journal files; what else must be written now takes its room from them. */
+static void give_way(struct keeper *k, enum neap_status status, struct error *err)
+{
+    struct error why = { 0 };
+    if (status == NEAP_FULL && make_way(k, &why) != NEAP_OK)
+        *err = why;
 }
 
 static bool clean(struct keeper *k, mono_time now, struct error *err)
@@ -469,9 +481,9 @@ static uint32_t keeper_work(void *ctx, mono_time now)
     uint64_t sequence = sealed_index(&k->log->shared);
     bool worked = true;
     if (sequence != 0 && !k->waiting)
-        index_step(k, sequence, &err);
+        give_way(k, index_step(k, sequence, &err), &err);
     else if (snapshot_due(k) && !k->waiting)
-        snapshot_write(k->log, &err);
+        give_way(k, snapshot_write(k->log, &err), &err);
     else if (spare_due(k) && recycle(k, &err))
         ;
     else if (!k->waiting && spare_due(k))
@@ -482,7 +494,6 @@ static uint32_t keeper_work(void *ctx, mono_time now)
         step_failed(k, &err, now);
         return 0;
     }
-    k->said_waiting = k->said_waiting && !worked;
     return worked ? 1 : scrub_work(&k->scrub, now);
 }
 
