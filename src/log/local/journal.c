@@ -219,7 +219,7 @@ static bool collect(struct journal *j, struct group *g)
             hold(j, unit, waits);
             return true;
         }
-        if (!room_here && waits == NULL) {
+        if (!room_here && waits == NULL && !atomic_load(&j->log->keeper_left)) {
             j->held = waits = unit;
             continue;
         }
@@ -398,7 +398,7 @@ static uint32_t without_file(struct journal *j)
     bool full = j->log->shared.full;
     io_mutex_drop(j->log->shared.mutex);
     keeper_wake(j->log->keeper);
-    return full ? refuse_all(j, NEAP_FULL) : 0;
+    return full || atomic_load(&j->log->keeper_left) ? refuse_all(j, NEAP_FULL) : 0;
 }
 
 static uint32_t journal_work(void *ctx, mono_time now)

@@ -556,6 +556,8 @@ void keeper_stop(struct keeper *k)
     io_agent_stop(&k->agent);
     if (k->client == NULL)
         return;
+    atomic_store(&k->log->keeper_left, true);
+    journal_wake(k->log->journal);
     log_client_settle(k->client);
     cleaner_stop(k->cleaner);
     retention_stop(&k->retention);

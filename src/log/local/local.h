@@ -181,6 +181,7 @@ struct log {
     _Atomic bool clients_closing;
     _Atomic bool keeper_failed; /* the journal stops at its next turn */
     _Atomic bool given_up;      /* the journal waits no longer for a full disk */
+    _Atomic bool keeper_left;   /* no further file will be made ready: what needs one ends as FULL */
     uint64_t boot;
     bool started, keeping; /* the journal's agent, the keeper's */
 };
