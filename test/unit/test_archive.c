@@ -152,7 +152,7 @@ static bool has_little(struct bench *b)
     struct log_topic t;
     struct log_figures f = figures_of(b);
     must(log_topic_find(b->log, "t", &t) == NEAP_OK);
-    return f.file_count <= 3 && f.archive_count <= 1;
+    return f.file_count <= 5 && f.archive_count <= 1; /* those that the older snapshot has not passed stay */
 }
 
 static void what_is_trimmed_is_given_back(void **state)
