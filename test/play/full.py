@@ -54,7 +54,8 @@ class Shop:
         return self.place.neap(*words, "--node", self.disk.path("data", "neap.sock"), **how)
 
     def figures(self):
-        return [json.loads(line) for line in self.ask("status", "--json").out.splitlines()]
+        lines = [json.loads(line) for line in self.ask("status", "--json").out.splitlines()]
+        return [line for line in lines if "held_by" not in line]
 
     def say_full(self):
         return self.figures()[0]["full"]

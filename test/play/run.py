@@ -71,8 +71,9 @@ for mode in ("--until-idle", "--log=info"):
 r = neap("run", "--until-idle", cwd=home)
 ok(r.code == 0 and r.out.splitlines()[-1] == '{"n":199999}', "and the next run delivers the rest", r.code)
 
+KEPT = "topics: {p: {retention: forever}}\n"
 home = folder("gone")
-write("neap.yaml", pipeline(), cwd=home)
+write("neap.yaml", KEPT + pipeline(), cwd=home)
 write("in.ndjson", numbers(0, 20), cwd=home)
 r = neap("run", "--until-idle", "--log", "error", cwd=home)
 ok(r.code == 0 and r.err == "", "--log error: nothing is said where all goes well", r)
@@ -82,10 +83,10 @@ db.commit()
 r = neap("run", "--until-idle", cwd=home)
 again = neap("run", "--until-idle", cwd=home)
 ok(r.code == 1 and again.code == 1 and "offset 20" in again.err and "start: committed" in again.err, "a table dropped between two runs: stopped until told how to go on", (r, again))
-write("neap.yaml", pipeline(more="    start: earliest\n"), cwd=home)
+write("neap.yaml", KEPT + pipeline(more="    start: earliest\n"), cwd=home)
 r = neap("run", "--until-idle", cwd=home)
 ok(r.code == 0 and db.execute("SELECT count(*) FROM t").fetchone() == (20,), "start: earliest fills it again", r)
-write("neap.yaml", pipeline(), cwd=home)
+write("neap.yaml", KEPT + pipeline(), cwd=home)
 neap("topic", "delete", "p", "--yes", cwd=home)
 r = neap("run", "--until-idle", cwd=home)
 ok(r.code == 1 and "deleted" in r.err and "offset 20" in r.err and db.execute("SELECT count(*) FROM t").fetchone() == (20,),

@@ -56,8 +56,9 @@ class Running:
             must(self.process.poll() is None, f"it ended by itself with {self.process.returncode}")
             done = self.place.neap("status", "--json")
             try:
-                return json.loads(done.out.splitlines()[1])["delivered"] >= count
-            except (IndexError, ValueError):
+                lines = [json.loads(line) for line in done.out.splitlines()]
+                return next(x for x in lines if "pipeline" in x and "delivered" in x)["delivered"] >= count
+            except (StopIteration, ValueError):
                 return False
         wait_until(there, RUN_S, text)
 

@@ -358,7 +358,7 @@ def directory_deleted_under_a_running_node(place):
         try:
             wait_until(lambda: rows_there(inside), 30, "the first row")
             if what == "replaced":
-                shutil.copytree(inside.path("data"), inside.path("copy"), ignore=shutil.ignore_patterns("*.sock"))
+                shutil.copytree(inside.path("data"), inside.path("copy"), ignore=shutil.ignore_patterns("*.sock", "spare-*"))
             os.rename(inside.path("data"), inside.path("was"))
             shutil.rmtree(inside.path("was"))
             if what == "replaced":

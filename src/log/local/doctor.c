@@ -24,6 +24,8 @@ struct log_finding doctor_place(const struct patient *p, const char *path, uint6
 }
 
 static void say(struct patient *p, struct log_finding finding, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+static void say(struct patient *p, struct log_finding finding, const char *format, va_list args)
 {
     char line[PATH_SIZE_MAX + 1024];
     vsnprintf(line, sizeof(line), format, args);
