@@ -147,7 +147,7 @@ struct log_op {
     enum log_op_kind kind;
     uint8_t view;                /* LOG_FACT: of which; LOG_OFFSET: flags */
     struct log_partition target; /* APPEND: where to; OFFSET and FACT: whose; TOPIC_CREATE: ret topic_id */
-    uint32_t count;              /* APPEND: records in the batch; TOPIC_CREATE, TOPIC_ALTER: partitions */
+    uint32_t count;              /* APPEND: records in the batch; TOPIC_CREATE, TOPIC_ALTER: partitions; TRIM: 0 */
     log_offset offset;           /* APPEND: ret base offset, valid at done(OK); OFFSET: the commit point; TRIM: the start */
     struct bytes name, payload;  /* kept until done */
     /* the log's: */

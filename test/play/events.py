@@ -18,7 +18,8 @@ class Tail:
 
     def __init__(self, *args):
         self.process = subprocess.Popen([NEAP, "tail", *args], cwd=SCRATCH, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE,
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # a shell's background ignores it
         self.seen = b""
 
     def lines(self, count, patience_s=30):

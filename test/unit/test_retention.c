@@ -144,13 +144,41 @@ static void time_runs_out(void **state)
     bench_end(&b);
 }
 
+/* Groups come and go while retention decides: whoever was told that it holds the partition finds everything from there on. */
+static void a_new_holder_is_never_too_late(void **state)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b;
+    (void)state;
+    settings.retention_size = 3000;
+    struct log_partition p = begin(&b, settings);
+    bench_close(&b);
+    b.options.clean_ns = 100 * NS_PER_US;
+    bench_open(&b);
+    uint64_t end = 0;
+    for (int i = 0; i < 150; i++) {
+        fill(&b, p, end, end + 8);
+        end += 8;
+        uint64_t start = start_of(&b, p);
+        char group[16];
+        snprintf(group, sizeof group, "g%d", i);
+        commit(&b, p, group, start, LOG_OFFSET_HOLD);
+        uint64_t held = start_of(&b, p); /* what was trimmed before it came */
+        fill(&b, p, end, end + 8);
+        end += 8;
+        usleep(500);
+        assert_int_equal(start_of(&b, p), held);
+        commit(&b, p, group, 0, LOG_OFFSET_FORGET);
+    }
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_every_holder_has_passed_is_freed),
-        cmocka_unit_test(size_is_kept_within_its_limit),
-        cmocka_unit_test(what_was_trimmed_by_hand_counts_no_more),
-        cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(what_every_holder_has_passed_is_freed),   cmocka_unit_test(size_is_kept_within_its_limit),
+        cmocka_unit_test(what_was_trimmed_by_hand_counts_no_more), cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(a_new_holder_is_never_too_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,27 @@ static enum neap_status check_lost(const struct views *v, const struct log_op *o
     return lost_check(&v->lost, op->view & LOG_LOST_RAISE ? p->writer.next : p->end, op->offset.n, op->count);
 }
 
+/* Retention decides by what is durable. A group that begins to hold the partition meanwhile comes before its trim or after it: where
+ * it comes before, the trim is refused, and decided anew. */
+static enum neap_status check_trim(struct journal *j, struct log_op *op)
+{
+    const struct partition *p = op->partition_;
+    if (op->offset.n > p->end || (op->count != 0 && op->count != j->hold_count + 1))
+        return NEAP_REFUSED;
+    op->count = 0;
+    return NEAP_OK;
+}
+
+static void count_hold(struct journal *j, const struct log_op *op)
+{
+    uint8_t room[VIEW_KEY_SIZE_MAX];
+    const struct fact *fact = map_get(j->log->shared.views.offsets, offset_key(room, op->target, op->name));
+    bool holds = fact != NULL && fact->hold;
+    if (!(op->view & LOG_OFFSET_FORGET) &&
+        ((op->view & LOG_OFFSET_HOLD && !holds) || (holds && op->offset.n < fact->offset)))
+        j->hold_count++;
+}
+
 static enum neap_status check_op(struct journal *j, struct log_op *op)
 {
     struct views *v = &j->log->shared.views; /* its topics change by our hand alone: reading needs no mutex */
@@ -69,7 +90,7 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
         return check_alter(j, topic, op);
     op->partition_ = topic_partition(topic, op->target.partition);
     if (op->kind == LOG_TRIM)
-        return op->offset.n <= ((struct partition *)op->partition_)->end ? NEAP_OK : NEAP_REFUSED;
+        return check_trim(j, op);
     if (op->kind == LOG_LOST)
         return check_lost(v, op);
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)
@@ -78,6 +99,8 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     if ((op->kind == LOG_OFFSET || op->payload.size > 0) && v->fact_size + j->fact_reserved + cost > v->fact_size_max)
         return NEAP_FULL;
     j->fact_reserved += cost;
+    if (op->kind == LOG_OFFSET)
+        count_hold(j, op);
     return NEAP_OK;
 }
 

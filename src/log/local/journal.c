@@ -158,7 +158,7 @@ static void group_begin(struct journal *j, struct group *g)
     int64_t wall_ms = io_wall(j->log->io).ms;
     if (wall_ms > j->time_ms)
         j->time_ms = wall_ms; /* the time of append never falls */
-    *g = (struct group){ .from = j->position, .to = j->position, .time_ms = j->time_ms };
+    *g = (struct group){ .from = j->position, .to = j->position, .time_ms = j->time_ms, .holds = j->hold_count };
 }
 
 static uint64_t group_room(const struct journal *j)
@@ -270,6 +270,7 @@ static void join(struct group *to, const struct group *g)
     *last = g->first;
     to->to = g->to;
     to->time_ms = g->time_ms;
+    to->holds = g->holds;
     to->entry_count += g->entry_count;
     to->batch_count += g->batch_count;
     to->append_size += g->append_size;
@@ -296,6 +297,7 @@ static uint32_t build(struct journal *j, mono_time now)
     group_begin(j, &g);
     g.last = &g.first;
     g.seals = collect(j, &g);
+    g.holds = j->hold_count;
     if (g.seals && round_up(j->position, ENTRY_BOUND) < j->file.end)
         journal_put_bare(j, &g, ENTRY_FLAG_SEAL);
     if (g.to == g.from && !g.seals)

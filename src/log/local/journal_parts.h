@@ -20,6 +20,7 @@ struct group {
     struct log_unit *first, **last; /* in the order of their entries */
     uint64_t entry_count, batch_count, append_size;
     int64_t time_ms;
+    uint32_t holds; /* journal.hold_count, when its last entry was built */
     bool seals; /* it ends its file */
     bool early; /* units of it are answered after the write; what they say is read from the tail when it is durable */
     bool told;  /* some of them have been */
@@ -51,6 +52,7 @@ struct journal {
         uint32_t at, count;
     } taken;                /* from one client, not looked at yet */
     uint32_t index_count;   /* batches in the open file, durable or not */
+    uint32_t hold_count;    /* entries built that make a group hold a partition, or hold it further back */
     uint64_t fact_reserved; /* bytes of facts on their way into the views */
     uint32_t client_next;
     struct entry_header entry; /* under construction: its operations lie in the tail; entry_size 0: none */

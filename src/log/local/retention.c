@@ -66,11 +66,13 @@ struct look { /* at a partition, as it stood a moment ago */
     uint64_t counted_to, counted_size, counted_batches; /* of what lies from start to counted_to */
     uint64_t oldest_at;
     int64_t oldest_ms;
+    bool walked_max; /* there is more to free than one walk counts */
 };
 
 /* ---- counting what a trim would free: progress is kept from round to round -------------------------------------------- */
 
-/* Whole batches that end at or before `limit`, as long as more than `keep_size` stays. */
+/* Whole batches that end at or before `limit`, as long as more than `keep_size` stays. Only what every holder has passed is
+ * counted on from round to round: limits of time and size can be altered. */
 static void count_up_to(struct retention *r, struct look *l, uint64_t limit, uint64_t keep_size)
 {
     struct error err;
@@ -90,6 +92,7 @@ static void count_up_to(struct retention *r, struct look *l, uint64_t limit, uin
         r->places.next = l->counted_to;
         walked++;
     }
+    l->walked_max = true;
 }
 
 /* ---- what the settings say --------------------------------------------------------------------------------------------- */
@@ -146,8 +149,8 @@ static uint64_t decide(struct retention *r, struct look *l, mono_time now)
 static bool is_worth_it(const struct retention *r, const struct look *l, uint64_t start)
 {
     const struct shared *s = &r->log->shared;
-    return start > l->start && (l->counted_size >= r->log->options.file_size / 256 || start == l->end ||
-                                atomic_load(&s->rank_min) > LOG_RANK_PRODUCER);
+    return start > l->start && (l->walked_max || l->counted_size >= r->log->options.file_size / 256 ||
+                                start == l->end || atomic_load(&s->rank_min) > LOG_RANK_PRODUCER);
 }
 
 static void add_trim(struct retention *r, const struct look *l, uint64_t start)
@@ -156,7 +159,11 @@ static void add_trim(struct retention *r, const struct look *l, uint64_t start)
     put_le64(payload, l->counted_batches);
     put_le64(payload + 8, l->counted_size);
     r->ops[r->op_count++] = (struct log_op){
-        .kind = LOG_TRIM, .target = l->at, .offset = { start }, .payload = { payload, TRIM_PAYLOAD_SIZE }
+        .kind = LOG_TRIM,
+        .target = l->at,
+        .count = r->holds + 1,
+        .offset = { start },
+        .payload = { payload, TRIM_PAYLOAD_SIZE },
     };
 }
 
@@ -174,7 +181,8 @@ static bool next(struct retention *r, struct look *ret)
             struct partition *p = topic_partition(t, r->partition++);
             if (p->start == p->end)
                 continue;
-            bool counted = p->keeper.counted_to > p->start && p->keeper.counted_from == p->start;
+            bool counted = t->settings.retention == LOG_RETAIN_DONE && p->keeper.counted_from == p->start &&
+                           p->keeper.counted_to > p->start && p->keeper.counted_to <= p->keeper.hold;
             *ret = (struct look){ .at = { t->id, p->number },
                                   .settings = t->settings,
                                   .start = p->start,
@@ -211,7 +219,7 @@ static void remember(struct retention *r, const struct look *l)
 static void trimmed(struct log_unit *unit, enum neap_status status)
 {
     struct retention *r = unit->ctx;
-    (void)status; /* refused where a topic has gone meanwhile: the next round decides again */
+    (void)status; /* refused where a topic has gone or a group has come meanwhile: the next round decides again */
     r->ended = true;
 }
 
@@ -232,6 +240,7 @@ static bool begin(struct retention *r, mono_time now)
     look_at_clock(r, now);
     io_mutex_take(s->mutex);
     collect_holds(&s->views);
+    r->holds = s->hold_count;
     io_mutex_drop(s->mutex);
     r->on = true;
     r->topic = r->partition = 0;

@@ -31,6 +31,7 @@ struct retention {
         int64_t wall_ms;
         mono_time delayed_until;
     } clock;
+    uint32_t holds; /* shared.hold_count, when the round began: a trim is refused once it is another */
     struct log_op ops[RETENTION_STEP];
     uint8_t payloads[RETENTION_STEP][16];
     uint32_t op_count;
