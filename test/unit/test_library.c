@@ -585,6 +585,7 @@ static void test_signals_are_the_hosts(void **state)
     signal(SIGPIPE, SIG_DFL);
     for (int i = 1; i < 32; i++)
         sigaction(i, NULL, &before[i]);
+    int blocked = blocked_thread_count("test_library", SIGTERM); /* a sanitizer's own threads go by that name */
     open_all(w, 1);
     struct neap_event event = { .value = NEAP_TEXT("x") };
     assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
@@ -594,7 +595,7 @@ static void test_signals_are_the_hosts(void **state)
     }
     assert_true(blocked_thread_count("journal", SIGTERM) > 0);
     assert_true(blocked_thread_count("journal", SIGPIPE) > 0);
-    assert_int_equal(blocked_thread_count("test_library", SIGTERM), 0); /* this one is as it was */
+    assert_int_equal(blocked_thread_count("test_library", SIGTERM), blocked); /* this one is as it was */
 }
 
 /* kill -9 in the middle: what was answered is there. */

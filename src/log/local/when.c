@@ -41,8 +41,8 @@ static enum neap_status first_new(struct search *s, uint32_t *ret_first, struct 
     struct places *p = &s->places;
     uint32_t low = 0, high = p->count;
     while (low < high) {
-        uint32_t time_s,
-            middle = low == 0 && high == p->count ? 0 : low + (high - low) / 2; /* mostly one end decides */
+        uint32_t time_s = 0,
+                 middle = low == 0 && high == p->count ? 0 : low + (high - low) / 2; /* mostly one end decides */
         p->at = middle;
         enum neap_status status = append_time(p, &p->list[middle], &time_s, err);
         if (status != NEAP_OK)
