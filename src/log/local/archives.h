@@ -40,6 +40,7 @@ struct archive {
     uint64_t live_at;      /* 1 + what had changed when its living bytes were last counted; 0: never */
     uint64_t live_size;    /* of its batches, then */
     bool bad;              /* damage was met in it: it is left as it is */
+    bool left_alone;       /* the cleaner met damage in it, or beside it: it is neither joined nor compacted */
     bool checked;          /* its index has been read whole, and was right */
     struct archive *next_; /* among the prepared or the gone */
 };

@@ -130,12 +130,22 @@ static void pin_sources(struct cleaner *c, int by) /* under the mutex */
     }
 }
 
+/* Under the mutex: where a file has not become an archive, the next round looks at it anew. */
+static void look_again(struct cleaner *c, uint64_t sequence)
+{
+    struct journal_file *f = sequence != 0 ? file_by_sequence(&c->log->shared, sequence) : NULL;
+    if (f != NULL)
+        f->live_at = 0;
+}
+
 /* Whatever it was, it is over. */
 static void put_down(struct cleaner *c)
 {
     struct shared *s = &c->log->shared;
     io_mutex_take(s->mutex);
     pin_sources(c, -1);
+    s->reserved_size = 0;
+    look_again(c, c->drained);
     io_mutex_drop(s->mutex);
     rewrite_free(&c->rewrite);
     free(c->ops);
@@ -166,7 +176,7 @@ static void mark_bad(struct cleaner *c)
     for (uint32_t i = 0; i < c->number_count; i++) {
         struct archive *a = archives_find(&s->views.archives, c->numbers[i]);
         if (a != NULL)
-            a->bad = true;
+            a->left_alone = true; /* what of it is right is served */
     }
 }
 
@@ -190,6 +200,7 @@ static bool fits_in_budget(struct cleaner *c, uint64_t size, struct error *err)
     size += size / 4 + ARCHIVE_SLACK; /* its index */
     io_mutex_take(s->mutex);
     bool fits = used_size(s) + size <= c->log->options.disk_size;
+    s->reserved_size = fits ? size : 0;
     io_mutex_drop(s->mutex);
     if (!fits)
         error_set(err, NEAP_FULL, "no room for an archive of %llu bytes", (unsigned long long)size);
@@ -198,8 +209,12 @@ static bool fits_in_budget(struct cleaner *c, uint64_t size, struct error *err)
 
 static bool begin_file(struct cleaner *c, const struct journal_file *f, uint64_t live_size, struct error *err)
 {
-    if (!fits_in_budget(c, live_size, err))
+    if (!fits_in_budget(c, live_size, err)) {
+        io_mutex_take(c->log->shared.mutex);
+        look_again(c, f->sequence);
+        io_mutex_drop(c->log->shared.mutex);
         return true;
+    }
     struct rewrite_source source = { { f->index, 0, c->log->pages }, f->file, f->base, f->salt };
     struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
     c->drained = f->sequence;
@@ -434,6 +449,21 @@ static bool are_neighbours(struct shared *s, const struct archive *a, const stru
     return true;
 }
 
+/* Under the mutex: a journal file that is not drained is older than all that the archive holds. */
+static bool lies_behind_files(const struct shared *s, const struct archive *a)
+{
+    for (uint32_t i = 0; i < s->open_index; i++)
+        if (s->files[i].sequence < a->facts.first_sequence && !s->files[i].dead &&
+            !archives_drained(&s->views.archives, s->files[i].sequence))
+            return true;
+    return false;
+}
+
+static bool is_left(const struct archive *a) /* as it is */
+{
+    return a->bad || a->left_alone || a->file == NULL;
+}
+
 /* Under the mutex: how many from `list[0]` on can become one. */
 static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_t count)
 {
@@ -442,8 +472,8 @@ static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_
     uint32_t n = 0;
     for (; n < count && n < REWRITE_SOURCE_MAX; n++) {
         const struct archive *a = list[n];
-        if (a->bad || a->file == NULL || size + a->facts.size > JOIN_SIZE_MAX ||
-            batches + a->facts.batch_count > s->index_count_max || (n > 0 && !are_neighbours(s, list[n - 1], a)))
+        if (is_left(a) || size + a->facts.size > JOIN_SIZE_MAX || batches + a->facts.batch_count > s->index_count_max ||
+            (n > 0 && !are_neighbours(s, list[n - 1], a)))
             break;
         size += a->facts.size;
         batches += a->facts.batch_count;
@@ -491,13 +521,15 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     struct archive **list = s->views.archives.list + first;
     for (at = 0; at < of_topic && list[at] != a;)
         at++;
-    if (at < of_topic && !a->bad && a->file != NULL)
+    if (at < of_topic && !is_left(a))
         tombstone_s = worth_compacting(c, list + at, of_topic - at);
+    if (tombstone_s != 0 && (at > 0 || lies_behind_files(s, list[0])))
+        tombstone_s = 1; /* what a tombstone took may lie before: all of them stay */
     if (tombstone_s != 0)
         count = of_topic - at;
-    else if (at < of_topic && !a->bad && a->file != NULL)
+    else if (at < of_topic && !is_left(a))
         count = worth_joining(c, list + at, of_topic - at);
-    if (count == 0 && at < of_topic && !a->bad && a->file != NULL && live_size <= a->facts.size / 2)
+    if (count == 0 && at < of_topic && !is_left(a) && live_size <= a->facts.size / 2)
         count = 1;
     if (count > 0)
         choose(c, list + at, count, sources, &facts);
@@ -508,6 +540,8 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         size += live_size == 0 ? 0 : list[at + i]->facts.size;
     io_mutex_drop(s->mutex);
     if (count > 0 && size > 0 && !fits_in_budget(c, size, err)) {
+        if (count > 1) /* nothing hangs on it: it is done when there is room for it */
+            *err = (struct error){ 0 };
         put_down(c);
         return true;
     }
@@ -523,14 +557,14 @@ static bool look_at_archive(struct cleaner *c, struct error *err)
         return false;
     struct alive alive = { .size = a->live_size };
     enum neap_status status = NEAP_OK;
-    if (a->live_at != change + 1 && a->file != NULL && !a->bad)
+    if (a->live_at != change + 1 && a->file != NULL)
         status = count_alive(c->log, (struct index_file){ a->file, a->index_at, c->log->pages }, UINT64_MAX, &alive);
     bool worked = true;
     if (status == NEAP_OK)
         worked = act_on_archive(c, a, alive.size, err);
     io_mutex_take(s->mutex);
     a->pin_count--;
-    a->live_at = change + 1;
+    a->live_at = status == NEAP_OK ? change + 1 : 0;
     a->live_size = alive.size;
     io_mutex_drop(s->mutex);
     return worked;

@@ -193,12 +193,11 @@ static bool next_file_is_there(struct journal *j, const struct log_unit *unit)
 }
 
 /* Held back until the next group. One that goes before another which waits for a file stays before it. */
-static void hold(struct journal *j, struct log_unit *unit, const struct log_unit *waits)
+static void hold(struct journal *j, struct log_unit *unit)
 {
-    if (waits != NULL)
-        j->held_higher = unit;
-    else
-        j->held = unit;
+    struct log_unit **slot = j->held != NULL ? &j->held_higher : &j->held;
+    must(*slot == NULL);
+    *slot = unit;
 }
 
 /* Fills `g` with what waits; true when the unit held back goes into the next file. */
@@ -212,15 +211,18 @@ static bool collect(struct journal *j, struct group *g)
         bool allowed = unit->rank_ >= atomic_load_explicit(&j->log->shared.rank_min, memory_order_relaxed);
         bool room_here = !allowed || fits(j, unit);
         if (alone || !tail_holds(j, unit)) {
-            hold(j, unit, waits);
+            hold(j, unit);
             break;
         }
         if (!room_here && next_file_is_there(j, unit)) {
-            hold(j, unit, waits);
+            hold(j, unit);
             return true;
         }
         if (!room_here && waits == NULL && !atomic_load(&j->log->keeper_left)) {
-            j->held = waits = unit;
+            hold(j, unit);
+            if (unit != j->held)
+                break; /* it went first once already: the one that it passed waits, too */
+            waits = unit;
             continue;
         }
         enum neap_status status = allowed && room_here ? journal_check_unit(j, unit) : NEAP_FULL;

@@ -445,8 +445,9 @@ static bool snapshots_hold_files(struct keeper *k)
     struct shared *s = &k->log->shared;
     io_mutex_take(s->mutex);
     const struct journal_file *newest = s->open_index > 0 ? &s->files[s->open_index - 1] : NULL;
-    bool hold =
-        newest != NULL && newest->index_ready && newest->base + newest->size > s->snapshot_position[SNAPSHOT_KEEP - 1];
+    bool hold = newest != NULL && newest->index_ready &&
+                newest->base + newest->size > s->snapshot_position[SNAPSHOT_KEEP - 1] &&
+                newest->base + newest->size <= s->durable; /* else the next entry comes first */
     io_mutex_drop(s->mutex);
     return hold;
 }

@@ -142,7 +142,7 @@ size_t log_memory_size(const struct log_options *given)
 /* Under the mutex. */
 uint64_t used_size(const struct shared *s)
 {
-    uint64_t size = 0;
+    uint64_t size = s->reserved_size;
     for (uint32_t i = 0; i < s->file_count; i++)
         size += s->files[i].size;
     for (uint32_t i = 0; i < s->views.archives.count; i++)

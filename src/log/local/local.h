@@ -150,6 +150,7 @@ struct shared {
         struct log_damage list[LOG_DAMAGE_COUNT_MAX];
         uint32_t count;
     } damage;
+    uint64_t reserved_size;  /* for archives in the making: counted as used */
     bool cleaning;           /* the cleaner looks or copies: nobody is refused for what it may be about to free */
     bool recycle_due;        /* something died, or a snapshot passed: look for what can be given back */
     bool full;               /* no room for another ready file */

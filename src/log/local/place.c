@@ -60,6 +60,7 @@ static void unpin(struct places *p)
     io_mutex_drop(s->mutex);
     p->sequence = 0;
     p->archive = NULL;
+    p->file = NULL; /* nobody keeps it open for us any more */
 }
 
 void places_release(struct places *p)

@@ -134,7 +134,7 @@ static uint64_t decide(struct retention *r, struct look *l, mono_time now)
         if (l->hold == UINT64_MAX || l->hold <= l->start)
             return l->start; /* nobody has said yet that it is done */
         count_up_to(r, l, l->hold, 0);
-        return l->hold < l->end ? l->counted_to : l->end;
+        return l->counted_to;
     }
     uint64_t by_time = limit_by_time(r, l, now);
     if (by_time > l->hold)
