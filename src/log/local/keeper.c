@@ -337,8 +337,11 @@ static enum neap_status unlink_dead(struct keeper *k, struct journal_file *dead,
     io_unlink(log->io, path, NULL);
     if (dead->scarred)
         scars_unlink(log, dead->sequence);
-    return io_unlink(log->io, log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)dead->sequence),
-                     err);
+    enum neap_status status =
+        io_unlink(log->io, log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)dead->sequence), err);
+    if (status == NEAP_OK) /* before its blocks hold anything else: a power cut could bring the name back */
+        status = io_dir_sync(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), err);
+    return status;
 }
 
 /* ---- snapshots ----------------------------------------------------------------------------------------------------------- */
