@@ -21,11 +21,17 @@ void scrub_fini(struct scrub *s)
 
 /* ---- which file ---------------------------------------------------------------------------------------------------------- */
 
+/* Nothing in it is served any more: what rots there is nobody's loss. */
+static bool is_over(const struct shared *s, const struct journal_file *f)
+{
+    return f->dead || archives_drained(&s->views.archives, f->sequence);
+}
+
 /* Under the mutex: the sealed file of the lowest sequence number from `from` on. */
 static const struct journal_file *sealed_from(const struct shared *s, uint64_t from)
 {
     for (uint32_t i = 0; i < s->open_index; i++)
-        if (s->files[i].sequence >= from && s->files[i].index_ready)
+        if (s->files[i].sequence >= from && s->files[i].index_ready && !is_over(s, &s->files[i]))
             return &s->files[i];
     return NULL;
 }
