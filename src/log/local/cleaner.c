@@ -464,6 +464,12 @@ static bool is_left(const struct archive *a) /* as it is */
     return a->bad || a->left_alone || a->file == NULL;
 }
 
+/* Without what an archive is made of beside them: in a small one that is the most, and no rewrite would make it less. */
+static uint64_t batches_size(const struct archive *a)
+{
+    return a->index_at - ARCHIVE_HEADER_SIZE;
+}
+
 /* Under the mutex: how many from `list[0]` on can become one. */
 static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_t count)
 {
@@ -529,7 +535,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         count = of_topic - at;
     else if (at < of_topic && !is_left(a))
         count = worth_joining(c, list + at, of_topic - at);
-    if (count == 0 && at < of_topic && !is_left(a) && live_size <= a->facts.size / 2)
+    if (count == 0 && at < of_topic && !is_left(a) && live_size <= batches_size(a) / 2)
         count = 1;
     if (count > 0)
         choose(c, list + at, count, sources, &facts);
