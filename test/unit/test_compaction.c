@@ -1,6 +1,7 @@
 /* test_compaction.c - a compacted topic keeps the newest record of every key, at its offset, and lets the older ones go */
 #include "log_bench.h"
 
+#include "io/sim.h"
 #include "log/local/compaction.h"
 
 #define FILE_SIZE (64u << 10)
@@ -122,6 +123,34 @@ static void the_newest_of_each_key_stays(void **state)
     bench_end(&b);
 }
 
+/* One small file after the other is drained, which holds each key once at most: older records go only where what came later meets
+ * them. */
+static void archives_are_compacted_with_those_before_them(void **state)
+{
+    struct log_topic t;
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct newest n = { .end = 0 };
+    struct bench b = { .path = "data",
+                       .options = { .file_size = FILE_SIZE / 4,
+                                    .disk_size = 256 * FILE_SIZE,
+                                    .tail_size = 1u << 20,
+                                    .snapshot_size = FILE_SIZE / 4,
+                                    .clean_ns = 10 * NS_PER_MS } };
+    (void)state;
+    b.io = sim_open(&(struct sim_options){ .seed = 11 });
+    bench_open(&b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    assert_int_equal(log_topic_ensure_with(b.client, "t", 1, &settings, soon(&b), &t, &b.err), NEAP_OK);
+    for (uint32_t round = 0; round < 600; round++) {
+        put(&b, (struct log_partition){ t.id, 0 }, &n, round);
+        sim_run(b.io, 50 * NS_PER_MS);
+    }
+    sim_run(b.io, 10 * NS_PER_S);
+    assert_true(check(&b, (struct log_partition){ t.id, 0 }, &n) < 200); /* of 4,800 */
+    bench_close(&b);
+    sim_close(&b.io);
+}
+
 static void nothing_that_a_group_has_to_process_goes(void **state)
 {
     struct log_partition p;
@@ -220,6 +249,7 @@ int main(void)
         cmocka_unit_test(many_keys_take_more_walks),
         cmocka_unit_test(nothing_that_a_group_has_to_process_goes),
         cmocka_unit_test(the_newest_of_each_key_stays),
+        cmocka_unit_test(archives_are_compacted_with_those_before_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

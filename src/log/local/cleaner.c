@@ -487,6 +487,13 @@ static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_
     return n;
 }
 
+/* Under the mutex: what can be compacted up to the end of the list begins before list[at]. The newest archives by themselves would be
+ * compacted again and again, and their keys' older records in the others never met. */
+static bool begins_before(struct cleaner *c, struct archive *const *list, uint32_t at, uint32_t count)
+{
+    return at > 0 && joinable(c, list + at - 1, count - at + 1) == count - at + 1;
+}
+
 /* Under the mutex: whether the archives of a compacted topic from `list[0]` on are to be compacted: when at least half of them is
  * new since the last time, as in Kafka. Gives since when tombstones have been there long enough to go; 0: not now. */
 static uint32_t worth_compacting(struct cleaner *c, struct archive *const *list, uint32_t count)
@@ -497,7 +504,8 @@ static uint32_t worth_compacting(struct cleaner *c, struct archive *const *list,
         return 0; /* not to their end: from a later one on it may be */
     for (uint32_t i = 0; i < count; i++) {
         size += list[i]->facts.size;
-        dirty += list[i]->facts.flags & ARCHIVE_COMPACTED ? 0 : list[i]->facts.size;
+        if (i > 0 || !(list[i]->facts.flags & ARCHIVE_COMPACTED)) /* later ones have never met the first */
+            dirty += list[i]->facts.size;
     }
     int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
     int64_t since_s = (io_wall(c->log->io).ms - kept_ms) / 1000;
@@ -510,6 +518,10 @@ static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, ui
     uint64_t size = 0, largest = 0;
     uint32_t n = joinable(c, list, count);
     for (uint32_t i = 0; i < n; i++) {
+        if ((list[i]->facts.flags ^ list[0]->facts.flags) & ARCHIVE_COMPACTED) {
+            n = i; /* what is not compacted yet must not pass for it */
+            break;
+        }
         size += list[i]->facts.size;
         largest = list[i]->facts.size > largest ? list[i]->facts.size : largest;
     }
@@ -527,7 +539,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     struct archive **list = s->views.archives.list + first;
     for (at = 0; at < of_topic && list[at] != a;)
         at++;
-    if (at < of_topic && !is_left(a))
+    if (at < of_topic && !is_left(a) && !begins_before(c, list, at, of_topic))
         tombstone_s = worth_compacting(c, list + at, of_topic - at);
     if (tombstone_s != 0 && (at > 0 || lies_behind_files(s, list[0])))
         tombstone_s = 1; /* what a tombstone took may lie before: all of them stay */
