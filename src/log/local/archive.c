@@ -82,7 +82,7 @@ enum neap_status archive_open(struct log *log, struct archive *archive, struct e
     else
         error_set(err, status, "read %s: %s", path, status_text(status));
     if (status == NEAP_VERSION)
-        error_set(err, status, "%s has a format newer than this program knows", path);
+        error_set(err, status, "%s has format %u, this program knows %u", path, get_le32(room + 4), ARCHIVE_VERSION);
     else if (status == NEAP_BADINPUT || status == NEAP_CORRUPT ||
              (status == NEAP_OK && (info.size != h.facts.size || !is_of(&h, log, archive))))
         status = error_set(err, NEAP_CORRUPT, "%s: its header is damaged; 'neap doctor %s' says more", path, log->path);

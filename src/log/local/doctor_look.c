@@ -242,7 +242,7 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
     uint64_t told = h->base;
     log_path(&p->log, index_path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
     (void)io_file_open(p->io, index_path, IO_READ, &place.index.file, NULL);
-    if (scars_load(&p->log, h->sequence, h->salt, &p->scars) != NEAP_OK)
+    if (scars_load(&p->log, h->sequence, h->salt, &p->scars, NULL) != NEAP_OK)
         p->scars.count = 0;
     if (scan_begin(&p->scan, file, h->base, h->size, h->salt) == NEAP_OK)
         told = look_at_entries(p, index, path, &place);

@@ -356,7 +356,7 @@ free_room:
     return status;
 }
 
-bool index_look(struct log *log, struct journal_file *file)
+enum neap_status index_look(struct log *log, struct journal_file *file, struct error *err)
 {
     char path[PATH_SIZE_MAX];
     struct index_header h;
@@ -364,15 +364,21 @@ bool index_look(struct log *log, struct journal_file *file)
     uint8_t *bytes = NULL;
     size_t size = 0;
     log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)file->sequence);
-    bool right = snapshot_read_file(log->io, path, &bytes, &size, NULL) == NEAP_OK && /* a few MiB: index_count_max */
-                 index_check((struct bytes){ bytes, size }, !file->scarred, &h, NULL) == NEAP_OK &&
-                 h.sequence == file->sequence && h.salt == file->salt && memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
+    enum neap_status status = snapshot_read_file(log->io, path, &bytes, &size, NULL); /* a few MiB: index_count_max */
+    if (status == NEAP_OK)
+        status = index_check((struct bytes){ bytes, size }, !file->scarred, &h, NULL);
+    if (status == NEAP_VERSION)
+        error_set(err, status, "%s has format %u, this program knows %u", path, get_le32(bytes + 4), INDEX_VERSION);
+    bool right = status == NEAP_OK && h.sequence == file->sequence && h.salt == file->salt &&
+                 memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
     free(bytes);
+    if (status == NEAP_VERSION)
+        return status;
     if (!right || io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)
-        return false;
+        return NEAP_NOTFOUND;
     io_file_close(&file->index);
     file->index = index;
-    return true;
+    return NEAP_OK;
 }
 
 static enum neap_status read_exact(struct index_file index, void *to, size_t size, uint64_t position)

@@ -69,8 +69,9 @@ enum neap_status index_check(struct bytes bytes, bool dense, struct index_header
  * are those of the file's seal; else the index of the file before it, for a file rebuilt out of its turn (it has no rows for
  * partitions that neither file knows). */
 enum neap_status index_write(struct log *log, uint64_t sequence, const struct index_before *before, struct error *err);
-/* True when the index file is there and belongs to this life of the journal file; leaves file->index open. */
-bool index_look(struct log *log, struct journal_file *file);
+/* OK: the index file is there and belongs to this life of the journal file; file->index is open. NOTFOUND: one is to be made.
+ * VERSION: it is a newer program's. */
+enum neap_status index_look(struct log *log, struct journal_file *file, struct error *err);
 /* The partition's row. NOTFOUND: not in this file. BADINPUT: the index is bad. */
 enum neap_status index_find_row(struct index_file index, struct log_partition p, struct index_row *ret_row);
 /* The entry number (0 .. row.count) of the batch that holds `offset`, or the first after it. */

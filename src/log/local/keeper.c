@@ -251,7 +251,7 @@ static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct e
     struct journal_file look = *file; /* nobody but us touches it until its index is there */
     io_mutex_drop(s->mutex);
     look.index = NULL;
-    bool right = index_look(k->log, &look);
+    bool right = index_look(k->log, &look, NULL) == NEAP_OK;
     io_mutex_take(s->mutex);
     if (right) {
         file = file_by_sequence(s, sequence);

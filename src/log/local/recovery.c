@@ -74,8 +74,9 @@ static enum neap_status add_file(struct recovery *r, uint64_t sequence, struct e
     f->size = h.size;
     f->salt = h.salt;
     struct scars scars;
-    f->scarred = scars_load(log, sequence, f->salt, &scars) == NEAP_OK;
-    return NEAP_OK;
+    status = scars_load(log, sequence, f->salt, &scars, err);
+    f->scarred = status == NEAP_OK;
+    return status == NEAP_VERSION ? status : NEAP_OK;
 }
 
 static enum neap_status open_files(struct recovery *r, struct error *err)
@@ -216,7 +217,7 @@ static enum neap_status pass_over(struct recovery *r, const struct journal_file 
     struct entry_header h;
     struct bytes body;
     uint64_t from = r->scan.position;
-    if (!f->scarred || scars_load(r->log, f->sequence, f->salt, &scars) != NEAP_OK)
+    if (!f->scarred || scars_load(r->log, f->sequence, f->salt, &scars, NULL) != NEAP_OK)
         return NEAP_BADINPUT;
     uint64_t to = scars_pass(&scars, from);
     if (to == 0)
@@ -305,13 +306,14 @@ static enum neap_status finish_sealed(struct recovery *r, struct journal_file *f
     struct shared *s = &r->log->shared;
     struct open_index *index = index_in_memory(s, f->sequence);
     f->end = r->scan.position;
-    if (!index_look(r->log, f)) {
-        enum neap_status status = index_write(r->log, f->sequence, before, err);
-        if (status != NEAP_OK)
-            return status;
-        if (!index_look(r->log, f))
-            return error_set(err, NEAP_IO, "the index of %s does not read back", io_file_path(f->file));
+    enum neap_status status = index_look(r->log, f, err);
+    if (status == NEAP_NOTFOUND) {
+        status = index_write(r->log, f->sequence, before, err);
+        if (status == NEAP_OK && index_look(r->log, f, NULL) != NEAP_OK)
+            status = error_set(err, NEAP_IO, "the index of %s does not read back", io_file_path(f->file));
     }
+    if (status != NEAP_OK)
+        return status;
     f->index_ready = true;
     index->sequence = 0;
     return NEAP_OK;
@@ -322,15 +324,16 @@ static enum neap_status look_at_old(struct recovery *r, uint32_t slot, struct er
 {
     struct shared *s = &r->log->shared;
     struct journal_file *f = &s->files[slot];
-    f->index_ready = index_look(r->log, f);
+    enum neap_status status = index_look(r->log, f, err);
+    f->index_ready = status == NEAP_OK;
     f->end = f->base + f->size; /* where exactly its entries end matters to nobody but its index */
-    if (f->index_ready)
-        return NEAP_OK;
+    if (status != NEAP_NOTFOUND)
+        return status;
     logging_warn(r->log->logging, "an index is missing or bad; it is made anew",
                  LOGGING_TEXT("file", io_file_path(f->file)));
     struct scan scan = r->scan;
     r->scan = (struct scan){ 0 };
-    enum neap_status status = replay_file(r, f, err);
+    status = replay_file(r, f, err);
     if (status == NEAP_AGAIN)
         status = damaged(r, r->scan.position, "damage in a sealed file,", err);
     struct index_before before = { { slot > 0 ? s->files[slot - 1].index : NULL, 0 } };

@@ -272,7 +272,7 @@ static enum neap_status begin_scars(struct repair *r, uint64_t file, struct scar
         status = got == sizeof(page) ? file_header_read(page, &h) : NEAP_CORRUPT;
     if (status != NEAP_OK)
         return error_set(err, status, "%s: its header: %s", path, status_text(status));
-    if (scars_load(&r->place, file, h.salt, ret_scars) != NEAP_OK)
+    if (scars_load(&r->place, file, h.salt, ret_scars, NULL) != NEAP_OK)
         *ret_scars = (struct scars){ .log_id = h.log_id, .sequence = file, .salt = h.salt };
     *ret_base = h.base;
     return NEAP_OK;

@@ -52,7 +52,8 @@ uint64_t scars_pass(const struct scars *s, uint64_t position)
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-enum neap_status scars_load(const struct log *log, uint64_t sequence, uint64_t salt, struct scars *ret_scars)
+enum neap_status scars_load(const struct log *log, uint64_t sequence, uint64_t salt, struct scars *ret_scars,
+                            struct error *err)
 {
     char path[PATH_SIZE_MAX];
     uint8_t *bytes = NULL;
@@ -63,6 +64,8 @@ enum neap_status scars_load(const struct log *log, uint64_t sequence, uint64_t s
     if (status != NEAP_OK)
         return status;
     status = scars_decode((struct bytes){ bytes, size }, &s);
+    if (status == NEAP_VERSION)
+        error_set(err, status, "%s has format %u, this program knows %u", path, get_le32(bytes + 4), SCARS_VERSION);
     free(bytes);
     if (status == NEAP_OK && (s.sequence != sequence || s.salt != salt))
         status = NEAP_NOTFOUND; /* of a former life */

@@ -37,8 +37,9 @@ struct scars {
 struct bytes scars_encode(const struct scars *scars, uint8_t room[SCARS_SIZE_MAX]);
 /* BADINPUT: none of ours; CORRUPT; VERSION. */
 enum neap_status scars_decode(struct bytes bytes, struct scars *ret_scars);
-/* Those of this file in this life. */
-enum neap_status scars_load(const struct log *log, uint64_t sequence, uint64_t salt, struct scars *ret_scars);
+/* Those of this file in this life. `err` hears of VERSION only. */
+enum neap_status scars_load(const struct log *log, uint64_t sequence, uint64_t salt, struct scars *ret_scars,
+                            struct error *err);
 enum neap_status scars_write(const struct log *log, const struct scars *scars, struct error *err);
 void scars_unlink(const struct log *log, uint64_t sequence);
 /* Where to go on behind `position`, where a stretch begins; 0: none does. */
