@@ -2,7 +2,8 @@
  *
  * Where the log opens, offsets are declared in the journal: one durable operation each. Where it does not, because what a
  * start has to read is damaged, the damaged bytes of each file are written down beside it (scars.h), and replay passes over
- * them; which offsets are lost follows from what is left.
+ * them; which offsets are lost follows from what is left. Bytes that are named where the log opens are written down, too:
+ * nobody calls them damage again, and an index of their file can be made anew.
  *
  * Doctor decides what can be named: whoever names more is refused, before anything is changed. */
 #include "log/local/doctor_parts.h"
@@ -284,38 +285,57 @@ static int by_position(const void *a, const void *b)
     return x[0] < y[0] ? -1 : x[0] > y[0];
 }
 
-/* `found` is sorted: those of one file lie together. Answers how many were taken. */
-static enum neap_status write_file(struct repair *r, uint32_t at, uint32_t *ret_next, struct error *err)
+/* `list` is sorted from `at` on: those of one file lie together. */
+static enum neap_status write_file(struct repair *r, const struct log_loss *list, uint32_t count, uint32_t at,
+                                   uint32_t *ret_next, struct error *err)
 {
     struct scars scars;
-    uint64_t base = 0, file = r->found[at].file;
+    uint64_t base = 0, file = list[at].file;
     enum neap_status status = begin_scars(r, file, &scars, &base, err);
-    for (; status == NEAP_OK && at < r->found_count && r->found[at].file == file; at++) {
-        if (scars.count == SCAR_COUNT_MAX)
-            return error_set(err, NEAP_TOOLARGE, "more than %u places of one file are damaged", SCAR_COUNT_MAX);
-        scars.list[scars.count].from = base + r->found[at].byte_first;
-        scars.list[scars.count++].to = base + r->found[at].byte_end;
+    for (; at < count && list[at].file == file; at++) {
+        if (status == NEAP_OK && scars.count == SCAR_COUNT_MAX)
+            status = error_set(err, NEAP_TOOLARGE, "more than %u places of one file are damaged", SCAR_COUNT_MAX);
+        if (status != NEAP_OK)
+            continue;
+        scars.list[scars.count].from = base + list[at].byte_first;
+        scars.list[scars.count++].to = base + list[at].byte_end;
     }
+    *ret_next = at;
     if (status != NEAP_OK)
         return status;
     static_assert(sizeof(scars.list[0]) == 2 * sizeof(uint64_t), "sorted as pairs");
     qsort(scars.list, scars.count, sizeof(scars.list[0]), by_position);
-    *ret_next = at;
     return scars_write(&r->place, &scars, err);
+}
+
+/* Sorts the list. */
+static enum neap_status write_files(struct repair *r, struct log_loss *list, uint32_t count, bool may_be_gone,
+                                    struct error *err)
+{
+    enum neap_status status = NEAP_OK;
+    uint32_t at = 0;
+    qsort(list, count, sizeof(list[0]), by_place);
+    while (at < count && list[at].file == 0)
+        at++;
+    while (status == NEAP_OK && at < count) {
+        status = write_file(r, list, count, at, &at, err);
+        if (status == NEAP_NOTFOUND && may_be_gone) {
+            *err = (struct error){ 0 };
+            status = NEAP_OK;
+        }
+    }
+    return status;
 }
 
 static enum neap_status write_scars(struct repair *r, struct error *err)
 {
+    bool bytes = false;
     enum neap_status status = check_complete(r, err);
-    uint32_t at = 0;
-    qsort(r->found, r->found_count, sizeof(r->found[0]), by_place);
-    while (at < r->found_count && r->found[at].file == 0)
-        at++;
-    if (status == NEAP_OK && at == r->found_count)
-        return error_set(err, NEAP_CORRUPT, "what keeps the log from opening is no damage that can be passed over");
-    while (status == NEAP_OK && at < r->found_count)
-        status = write_file(r, at, &at, err);
-    return status;
+    for (uint32_t i = 0; i < r->found_count; i++)
+        bytes |= r->found[i].file != 0;
+    if (status == NEAP_OK && !bytes)
+        status = error_set(err, NEAP_CORRUPT, "what keeps the log from opening is no damage that can be passed over");
+    return status == NEAP_OK ? write_files(r, r->found, r->found_count, false, err) : status;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------------- */
@@ -339,6 +359,9 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
     }
     status = declare_all(r, log, scarred, err);
     log_close(&log);
+    if (status == NEAP_OK &&
+        !scarred) /* bytes that were named are no damage any more; their file may be given back by now */
+        status = write_files(r, r->sorted, r->count, true, err);
     return status;
 }
 
