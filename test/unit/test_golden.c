@@ -1,58 +1,167 @@
-/* A directory written by any released format version opens, says what it said, and goes on. */
-#include "../golden/golden.h"
+/* A directory written by any released format version opens, says what it said, and goes on; one of a newer version is refused. */
+#include "../golden/history.h"
 
 #include "base/crc32c.h"
 
+static const struct golden goldens[] = {
+    { "v1", GOLDEN_V1_COUNT / 2, golden_v1_check },
+    { "v2", GOLDEN_Q, golden_v2_check },
+};
+static const struct golden *const present = &goldens[COUNT_OF(goldens) - 1];
+
+static void shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void shell(const char *format, ...)
+{
+    char command[1024];
+    va_list args;
+    va_start(args, format);
+    must((size_t)vsnprintf(command, sizeof command, format, args) < sizeof command);
+    va_end(args);
+    assert_int_equal(system(command), 0);
+}
+
+static struct bench copy_of(const struct golden *golden)
+{
+    struct bench b = golden_bench();
+    shell("cp -r '%s/test/golden/%s/.' '%s'", SOURCE_ROOT, golden->name, b.path);
+    return b;
+}
+
+static void named(void *ctx, const struct log_finding *finding)
+{
+    (void)ctx;
+    if (finding->damage)
+        print_error("%s\n", finding->line);
+}
+
+static void doctor_finds_nothing(struct bench *b)
+{
+    assert_int_equal(log_doctor(b->io, b->path, &(struct log_doctor){ .finding = named }, &b->err), NEAP_OK);
+}
+
+static struct log_figures figures_of(struct bench *b)
+{
+    struct log_figures figures;
+    log_figures(b->log, &figures);
+    return figures;
+}
+
+static void one(struct bench *b, struct log_op op)
+{
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* Appends, trims and deletes, until files have been drained and given back. */
+static void go_on(struct bench *b, const struct golden *golden, struct golden_change *change)
+{
+    struct log_partition q = golden_partition(b, "orders", 1), later = { topic(b, "later", 1), 0 };
+    for (uint64_t i = 0; i < 60; i++) {
+        assert_int_equal(append(b, q, "q", golden->count + change->more++, 1, 300, NULL), NEAP_OK);
+        assert_int_equal(append(b, later, "l", i, 2, 900, NULL), NEAP_OK);
+    }
+    uint64_t before = figures_of(b).file_count;
+    change->start = golden->count - 3;
+    one(b, (struct log_op){ .kind = LOG_TRIM, .target = q, .offset = { change->start } });
+    one(b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = later });
+    for (int i = 0; i < 500 && figures_of(b).file_count > before / 4;
+         i++) { /* the newest must become older than a snapshot */
+        assert_int_equal(append(b, q, "q", golden->count + change->more++, 1, 300, NULL), NEAP_OK);
+        usleep(10000);
+    }
+    assert_true(figures_of(b).file_count <= before / 4 && figures_of(b).archive_count > 0);
+}
+
 static void every_version_opens(void **state)
 {
-    static const char *const versions[] = { "v1" };
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(versions); i++) {
-        struct bench b = golden_bench();
-        char command[512];
-        snprintf(command, sizeof command, "cp -r '%s/%s/.' '%s'", SOURCE_ROOT "/test/golden", versions[i], b.path);
-        must(system(command) == 0);
+    for (size_t i = 0; i < COUNT_OF(goldens); i++) {
+        const struct golden *golden = &goldens[i];
+        struct bench b = copy_of(golden);
+        struct golden_change change = { 0 };
+        doctor_finds_nothing(&b);
+        b.options.clean_ns = 10 * NS_PER_MS;
         bench_open(&b);
-        golden_check(&b);
-        struct log_topic t;
-        assert_int_equal(log_topic_find(b.log, "orders", &t), NEAP_OK);
-        assert_int_equal(append(&b, (struct log_partition){ t.id, 1 }, "q", GOLDEN_COUNT / 2, 1, 50, NULL), NEAP_OK);
-        bench_reopen(&b);
-        assert_int_equal(check_records(&b, (struct log_partition){ t.id, 1 }, "q", 0), GOLDEN_COUNT / 2 + 1);
+        golden->check(&b, change);
+        go_on(&b, golden, &change);
+        golden->check(&b, change);
+        for (int round = 0; round < 2; round++) {
+            bench_reopen(&b);
+            change.restarted = true;
+            golden->check(&b, change);
+        }
+        bench_close(&b);
+        doctor_finds_nothing(&b);
+        bench_open(&b);
         bench_end(&b);
     }
 }
 
+/* The history that golden-make writes down is still the one that the checks know. */
 static void this_version_says_the_same(void **state)
 {
-    struct bench b = golden_bench();
+    struct history h = history_new();
     (void)state;
-    bench_open(&b);
-    golden_write(&b);
-    bench_reopen(&b);
-    golden_check(&b);
-    bench_end(&b);
+    history_write(&h);
+    history_open_door(&h);
+    for (int round = 0; round < 2; round++) {
+        bench_open(&h.b);
+        present->check(&h.b, (struct golden_change){ 0 });
+        sim_run(h.b.io, 60 * NS_PER_S);
+        present->check(&h.b, (struct golden_change){ 0 });
+        bench_close(&h.b);
+    }
+    history_free(&h);
+}
+
+/* ---- newer ones ------------------------------------------------------------------------------------------------------ */
+
+/* Where a kind of file has its version, at 4, and the checksum over it. */
+struct kind {
+    const char *folder, *suffix;
+    int index; /* of the names in that folder */
+    uint32_t version, crc_at;
+    bool to_the_end; /* the checksum is of all that follows it, too */
+};
+
+static void make_newer(const char *path, const struct kind *kind)
+{
+    static uint8_t bytes[GOLDEN_FILE_SIZE];
+    FILE *f = fopen(path, "r+b");
+    must(f != NULL);
+    size_t size = fread(bytes, 1, sizeof bytes, f);
+    assert_int_equal(get_le32(bytes + 4), kind->version);
+    put_le32(bytes + 4, kind->version + 1);
+    uint32_t crc = crc32c(0, bytes, kind->crc_at);
+    if (kind->to_the_end)
+        crc = crc32c(crc, bytes + kind->crc_at + 4, size - kind->crc_at - 4);
+    put_le32(bytes + kind->crc_at, crc);
+    must(fseek(f, 0, SEEK_SET) == 0 && fwrite(bytes, 1, size, f) == size && fclose(f) == 0);
 }
 
 static void a_newer_version_is_refused(void **state)
 {
-    struct bench b = golden_bench();
-    char command[512], path[256];
+    static const struct kind kinds[] = {
+        { "journal", ".npj", 0, 2, 56, false },   { "journal", ".npj", -1, 2, 56, false },
+        { "index", ".npi", 0, 1, 64, false },     { "index", ".npi", -1, 1, 64, false },
+        { "snapshot", ".nps", -1, 2, 60, false }, { "archive", ".npa", 0, 1, 96, false },
+        { "archive", ".npa", -1, 1, 96, false },  { "journal", ".lost", 0, 1, 44, true },
+    };
     (void)state;
-    snprintf(command, sizeof command, "cp -r '%s/v1/.' '%s'", SOURCE_ROOT "/test/golden", b.path);
-    must(system(command) == 0);
-    must(log_file(&b, "journal", ".npj", 0, path, sizeof path));
-    uint8_t page[60]; /* the version, and a checksum that is right */
-    FILE *f = fopen(path, "r+b");
-    must(f != NULL && fread(page, 1, sizeof page, f) == sizeof page);
-    put_le32(page + 4, 3);
-    put_le32(page + 56, crc32c(0, page, 56));
-    must(fseek(f, 0, SEEK_SET) == 0 && fwrite(page, 1, sizeof page, f) == sizeof page && fclose(f) == 0);
-    assert_int_equal(bench_try_open(&b), NEAP_VERSION);
-    assert_non_null(strstr(b.err.text, "format 3"));
-    snprintf(command, sizeof command, "rm -rf '%s'", b.path);
-    must(system(command) == 0);
-    io_real_close(&b.io);
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        struct bench b = copy_of(present);
+        char path[256], said[64];
+        assert_true(log_file(&b, kinds[i].folder, kinds[i].suffix, kinds[i].index, path, sizeof path));
+        make_newer(path, &kinds[i]);
+        shell("cp -r '%s' '%s.before'", b.path, b.path);
+        snprintf(said, sizeof said, "format %u, this program knows %u", kinds[i].version + 1, kinds[i].version);
+        assert_int_equal(bench_try_open(&b), NEAP_VERSION);
+        assert_non_null(strstr(b.err.text, path));
+        assert_non_null(strstr(b.err.text, said));
+        shell("diff -r -x neap.lock '%s' '%s.before'", b.path, b.path); /* not a byte */
+        shell("rm -r '%s' '%s.before'", b.path, b.path);
+        io_real_close(&b.io);
+    }
 }
 
 int main(void)
