@@ -12,6 +12,7 @@
 
 struct cleaner {
     struct log *log;
+    struct clock *clock;
     struct { /* the round: every sealed file, then every archive, is looked at once */
         bool on;
         uint64_t file;    /* sequence of the next to look at */
@@ -30,11 +31,13 @@ struct cleaner {
     uint8_t *payloads;
 };
 
-struct cleaner *cleaner_new(struct log *log)
+struct cleaner *cleaner_new(struct log *log, struct clock *clock)
 {
     struct cleaner *c = calloc(1, sizeof(*c));
-    if (c != NULL)
-        c->log = log;
+    if (c == NULL)
+        return NULL;
+    c->log = log;
+    c->clock = clock;
     return c;
 }
 
@@ -250,12 +253,12 @@ static void choose(struct cleaner *c, struct archive *const *list, uint32_t coun
     pin_sources(c, 1);
 }
 
-/* tombstone_s: of a compaction; 0: they are only joined. */
+/* tombstones: which of them go in a compaction; NULL: the archives are only joined. */
 static bool begin_archives(struct cleaner *c, const struct rewrite_source *sources, const struct archive_facts *facts,
-                           uint32_t tombstone_s, struct error *err)
+                           const struct clock_cut *tombstones, struct error *err)
 {
-    struct compaction *compaction = tombstone_s != 0 ? compaction_new(tombstone_s) : NULL;
-    if (tombstone_s == 0 || compaction != NULL)
+    struct compaction *compaction = tombstones != NULL ? compaction_new(*tombstones) : NULL;
+    if (tombstones == NULL || compaction != NULL)
         c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, compaction);
     if (c->rewrite == NULL) {
         compaction_free(&compaction);
@@ -495,21 +498,22 @@ static bool begins_before(struct cleaner *c, struct archive *const *list, uint32
 }
 
 /* Under the mutex: whether the archives of a compacted topic from `list[0]` on are to be compacted: when at least half of them is
- * new since the last time, as in Kafka. Gives since when tombstones have been there long enough to go; 0: not now. */
-static uint32_t worth_compacting(struct cleaner *c, struct archive *const *list, uint32_t count)
+ * new since the last time, as in Kafka. Gives which tombstones have been there long enough to go. */
+static bool worth_compacting(struct cleaner *c, struct archive *const *list, uint32_t count,
+                             struct clock_cut *ret_tombstones)
 {
     const struct topic *t = views_topic(&c->log->shared.views, list[0]->topic_id);
     uint64_t size = 0, dirty = 0;
     if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || joinable(c, list, count) < count)
-        return 0; /* not to their end: from a later one on it may be */
+        return false; /* not to their end: from a later one on it may be */
     for (uint32_t i = 0; i < count; i++) {
         size += list[i]->facts.size;
         if (i > 0 || !(list[i]->facts.flags & ARCHIVE_COMPACTED)) /* later ones have never met the first */
             dirty += list[i]->facts.size;
     }
     int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
-    int64_t since_s = (io_wall(c->log->io).ms - kept_ms) / 1000;
-    return dirty * 2 < size || dirty == 0 ? 0 : since_s > 1 ? (uint32_t)since_s : 1;
+    *ret_tombstones = clock_cut(c->clock, kept_ms + 1000); /* times of append are to the second */
+    return dirty * 2 >= size && dirty > 0;
 }
 
 /* Under the mutex: how many from `list[0]` on can become one, and are worth it; 0: none. */
@@ -533,17 +537,19 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     struct shared *s = &c->log->shared;
     struct rewrite_source sources[REWRITE_SOURCE_MAX];
     struct archive_facts facts = { 0 };
-    uint32_t first = 0, at, count = 0, tombstone_s = 0;
+    uint32_t first = 0, at, count = 0;
+    struct clock_cut tombstones = CLOCK_CUT_NOTHING;
+    bool compacts = false;
     io_mutex_take(s->mutex);
     uint32_t of_topic = archives_of(&s->views.archives, a->topic_id, &first);
     struct archive **list = s->views.archives.list + first;
     for (at = 0; at < of_topic && list[at] != a;)
         at++;
     if (at < of_topic && !is_left(a) && !begins_before(c, list, at, of_topic))
-        tombstone_s = worth_compacting(c, list + at, of_topic - at);
-    if (tombstone_s != 0 && (at > 0 || lies_behind_files(s, list[0])))
-        tombstone_s = 1; /* what a tombstone took may lie before: all of them stay */
-    if (tombstone_s != 0)
+        compacts = worth_compacting(c, list + at, of_topic - at, &tombstones);
+    if (at > 0 || lies_behind_files(s, list[0]))
+        tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
+    if (compacts)
         count = of_topic - at;
     else if (at < of_topic && !is_left(a))
         count = worth_joining(c, list + at, of_topic - at);
@@ -551,7 +557,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         count = 1;
     if (count > 0)
         choose(c, list + at, count, sources, &facts);
-    if (tombstone_s != 0)
+    if (compacts)
         facts.flags |= ARCHIVE_COMPACTED;
     uint64_t size = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -563,7 +569,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         put_down(c);
         return true;
     }
-    return count > 0 ? begin_archives(c, sources, &facts, tombstone_s, err) : true;
+    return count > 0 ? begin_archives(c, sources, &facts, compacts ? &tombstones : NULL, err) : true;
 }
 
 static bool look_at_archive(struct cleaner *c, struct error *err)

@@ -13,7 +13,7 @@
 
 struct cleaner;
 
-struct cleaner *cleaner_new(struct log *log);
+struct cleaner *cleaner_new(struct log *log, struct clock *clock); /* keeps the clock */
 void cleaner_free(struct cleaner **cleaner);
 void cleaner_stop(struct cleaner *cleaner); /* what is under way is dropped; its unit is waited for by the log's end */
 /* client: the keeper's. True: it did something. */

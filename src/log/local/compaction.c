@@ -14,7 +14,7 @@ struct slot {
 };
 
 struct compaction {
-    uint32_t tombstone_s;
+    struct clock_cut tombstones;
     uint64_t first, end, limit;
     uint32_t share, share_count; /* this walk is for keys whose hash is share modulo share_count */
     uint32_t key_count;
@@ -32,12 +32,12 @@ size_t compaction_memory_size(void)
     return SLOT_COUNT * sizeof(struct slot);
 }
 
-struct compaction *compaction_new(uint32_t tombstone_s)
+struct compaction *compaction_new(struct clock_cut tombstones)
 {
     struct compaction *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NULL;
-    c->tombstone_s = tombstone_s;
+    c->tombstones = tombstones;
     c->slots = calloc(SLOT_COUNT, sizeof(c->slots[0]));
     codec_room_init(&c->room, BATCH_UNPACKED_SIZE_MAX);
     if (c->slots == NULL)
@@ -134,7 +134,7 @@ static void note_record(struct compaction *c, const struct record *record, uint3
     if (slot->offset != 0)
         bit_set(c, slot->offset - 1, false); /* an older one of the key */
     *slot = (struct slot){ hash.low64, hash.high64, record->offset + 1 };
-    bit_set(c, record->offset, record->value.at != NULL || time_s >= c->tombstone_s);
+    bit_set(c, record->offset, record->value.at != NULL || !clock_cut_holds(&c->tombstones, time_s));
 }
 
 static enum neap_status open(struct compaction *c, const struct op *op, struct batch *ret_batch,

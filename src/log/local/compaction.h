@@ -10,6 +10,7 @@
 #ifndef LOG_LOCAL_COMPACTION_H
 #define LOG_LOCAL_COMPACTION_H
 
+#include "log/local/clock.h"
 #include "log/local/entry.h"
 
 #define COMPACTION_KEY_COUNT 65536u /* in one walk; the table is twice as large */
@@ -17,8 +18,8 @@
 
 struct compaction;
 
-/* Records without a value that were appended before `tombstone_s` go. */
-struct compaction *compaction_new(uint32_t tombstone_s);
+/* Records without a value that were appended before the cut go. */
+struct compaction *compaction_new(struct clock_cut tombstones);
 void compaction_free(struct compaction **compaction);
 size_t compaction_memory_size(void); /* of its table; bits and room come as they are needed */
 

@@ -1,3 +1,4 @@
+#include "log/local/clock.h"
 #include "log/local/index.h"
 #include "log/local/journal_parts.h"
 #include "log/local/keeper.h"
@@ -153,12 +154,13 @@ static bool anything_waits(struct journal *j)
 
 /* ---- one group --------------------------------------------------------------------------------------------------------------- */
 
-static void group_begin(struct journal *j, struct group *g)
+static void group_begin(struct journal *j, struct group *g, mono_time now)
 {
-    int64_t wall_ms = io_wall(j->log->io).ms;
-    if (wall_ms > j->time_ms)
-        j->time_ms = wall_ms; /* the time of append never falls */
-    *g = (struct group){ .from = j->position, .to = j->position, .time_ms = j->time_ms, .holds = j->hold_count };
+    j->time_ms = log_time_next(j->time_ms, now.ns - j->time_at.ns, io_wall(j->log->io).ms); /* it never falls */
+    j->time_at = now;
+    *g = (struct group){
+        .from = j->position, .to = j->position, .time_ms = j->time_ms, .made = now, .holds = j->hold_count
+    };
 }
 
 static uint64_t group_room(const struct journal *j)
@@ -272,6 +274,7 @@ static void join(struct group *to, const struct group *g)
     *last = g->first;
     to->to = g->to;
     to->time_ms = g->time_ms;
+    to->made = g->made;
     to->holds = g->holds;
     to->entry_count += g->entry_count;
     to->batch_count += g->batch_count;
@@ -296,7 +299,7 @@ static void add_to_written(struct journal *j, struct group *g, mono_time now)
 static uint32_t build(struct journal *j, mono_time now)
 {
     struct group g;
-    group_begin(j, &g);
+    group_begin(j, &g, now);
     g.last = &g.first;
     g.seals = collect(j, &g);
     g.holds = j->hold_count;
@@ -334,7 +337,7 @@ static void write_mark(struct journal *j, mono_time now)
     struct group g;
     if (j->file.end - j->position < ENTRY_HEADER_SIZE)
         return; /* the file is full to its end: whatever comes next carries the mark */
-    group_begin(j, &g);
+    group_begin(j, &g, now);
     g.last = &g.first;
     journal_put_bare(j, &g, 0);
     journal_pad(j, &g);
@@ -448,6 +451,7 @@ struct journal *journal_new(struct log *log, uint64_t position, uint64_t boot, i
     j->position = j->durable = position;
     j->boot = boot;
     j->time_ms = time_ms;
+    j->time_at = io_now(log->io);
     j->index_count = index_in_memory(&log->shared, j->file.sequence)->count;
     return j;
 }
@@ -483,7 +487,7 @@ static enum neap_status land_boot_group(struct journal *j, struct group *g, stru
 static enum neap_status seal_at_boot(struct journal *j, struct error *err)
 {
     struct group g;
-    group_begin(j, &g);
+    group_begin(j, &g, io_now(j->log->io));
     if (j->position < j->file.end)
         journal_put_bare(j, &g, ENTRY_FLAG_SEAL);
     enum neap_status status = land_boot_group(j, &g, err);
@@ -505,7 +509,7 @@ enum neap_status journal_boot(struct journal *j, struct error *err)
         if (status != NEAP_OK)
             return status;
     }
-    group_begin(j, &g);
+    group_begin(j, &g, io_now(j->log->io));
     journal_put_boot(j, &g, (struct bytes){ (const uint8_t *)version, sizeof(version) - 1 });
     return land_boot_group(j, &g, err);
 }

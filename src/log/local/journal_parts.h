@@ -20,6 +20,7 @@ struct group {
     struct log_unit *first, **last; /* in the order of their entries */
     uint64_t entry_count, batch_count, append_size;
     int64_t time_ms;
+    mono_time made;
     uint32_t holds; /* journal.hold_count, when its last entry was built */
     bool seals; /* it ends its file */
     bool early; /* units of it are answered after the write; what they say is read from the tail when it is durable */
@@ -37,7 +38,8 @@ struct journal {
         struct io_file *file;
     } file; /* the open one */
     uint64_t position, boot, durable;
-    int64_t time_ms;
+    int64_t time_ms; /* of the newest entry, and when it was made */
+    mono_time time_at;
     struct group syncing, written; /* in this order on their way */
     struct io_sync sync;
     _Atomic bool sync_running;

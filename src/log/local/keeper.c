@@ -30,6 +30,7 @@ struct keeper {
     struct scrub scrub;
     uint8_t *zeros;
     bool waiting, said_waiting;
+    struct clock clock;
     struct cleaner *cleaner;
     struct retention retention;
     struct log_client *client; /* for what housekeeping has to say in the journal */
@@ -521,8 +522,9 @@ struct keeper *keeper_new(struct log *log)
     scrub_init(&k->scrub, log, &k->agent);
     k->tick = (struct io_timer){ .agent = &k->agent, .fire = ticked, .ctx = k };
     k->zeros = calloc(1, fill_size(log));
-    k->cleaner = cleaner_new(log);
-    retention_init(&k->retention, log);
+    clock_init(&k->clock, log);
+    k->cleaner = cleaner_new(log, &k->clock);
+    retention_init(&k->retention, log, &k->clock);
     if (k->zeros == NULL || k->cleaner == NULL)
         keeper_free(&k);
     return k;

@@ -140,7 +140,8 @@ struct shared {
     uint32_t index_count_max;
     uint64_t durable;                          /* position */
     uint32_t hold_count;                       /* of the journal, as of the durable entries */
-    int64_t durable_time_ms;                   /* of the newest durable entry */
+    int64_t durable_time_ms;                   /* of the newest durable entry; and when that was made */
+    mono_time durable_time_at;
     int64_t recovered_time_ms;                 /* of the newest entry found at the start; 0: there was none */
     uint64_t snapshot_position[SNAPSHOT_KEEP]; /* newest first; 0: none */
     uint64_t snapshot_sequence;

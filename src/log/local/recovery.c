@@ -1,5 +1,6 @@
 #include "log/local/recovery.h"
 #include "log/local/archive.h"
+#include "log/local/clock.h"
 #include "log/local/index.h"
 #include "log/local/keeper.h"
 #include "log/local/salvage.h"
@@ -159,6 +160,18 @@ static enum neap_status replay_append(struct recovery *r, const struct journal_f
     return NEAP_OK;
 }
 
+/* A clock that was set ahead while the log was open, and an end without a snapshot since. */
+static void note_time(struct recovery *r, int64_t time_ms)
+{
+    struct log_figures *f = &r->log->shared.figures;
+    if (r->time_ms > 0 && time_ms - r->time_ms > CLOCK_JUMP_MS) {
+        f->clock_jumped.ms = time_ms;
+        f->clock_jump_ms = time_ms - r->time_ms;
+    }
+    if (time_ms > r->time_ms)
+        r->time_ms = time_ms;
+}
+
 static enum neap_status replay_entry(struct recovery *r, const struct journal_file *f, const struct entry_header *h,
                                      struct bytes body, struct error *err)
 {
@@ -180,8 +193,7 @@ static enum neap_status replay_entry(struct recovery *r, const struct journal_fi
         if (status != NEAP_OK)
             return status;
     }
-    if (h->time_ms > r->time_ms)
-        r->time_ms = h->time_ms;
+    note_time(r, h->time_ms);
     return NEAP_OK;
 }
 
@@ -491,6 +503,8 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
         return status;
     s->snapshot_position[0] = r->snapshot.position;
     r->time_ms = r->snapshot.time_ms;
+    s->figures.clock_jumped.ms = r->snapshot.clock_jumped_ms;
+    s->figures.clock_jump_ms = r->snapshot.clock_jump_ms;
     status = replay_all(r, err);
     if (status == NEAP_OK && r->scan.position < r->snapshot.position)
         status = damaged(r, r->scan.position, "the journal ends before what the snapshot holds,", err);

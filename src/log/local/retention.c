@@ -1,43 +1,10 @@
 #include "log/local/retention.h"
 #include "log/local/views.h"
 
-void retention_init(struct retention *r, struct log *log)
+void retention_init(struct retention *r, struct log *log, struct clock *clock)
 {
     r->log = log;
-    r->clock.delayed_until = (mono_time){ 0 };
-}
-
-/* ---- the clock ------------------------------------------------------------------------------------------------------ */
-
-static void delay(struct retention *r, mono_time now, int64_t jump_ms)
-{
-    r->clock.delayed_until = mono_after(now, CLOCK_DELAY_NS);
-    logging_warn(r->log->logging,
-                 "the clock is more than a day ahead of where it was: nothing is freed by time for a day",
-                 LOGGING_UINT("jump_hours", (uint64_t)jump_ms / 3600000));
-}
-
-/* How far the wall clock went beyond the time that passed; at the start, beyond the newest entry of the journal. */
-static void look_at_clock(struct retention *r, mono_time now)
-{
-    struct shared *s = &r->log->shared;
-    int64_t wall_ms = io_wall(r->log->io).ms, jump_ms;
-    if (r->clock.known) {
-        jump_ms = (wall_ms - r->clock.wall_ms) - (now.ns - r->clock.mono.ns) / NS_PER_MS;
-    } else {
-        int64_t newest_ms = s->recovered_time_ms; /* set before any agent runs */
-        jump_ms = newest_ms > 0 ? wall_ms - newest_ms : 0;
-    }
-    if (jump_ms > CLOCK_JUMP_MS)
-        delay(r, now, jump_ms);
-    else if (jump_ms < -CLOCK_JUMP_MS)
-        r->clock.delayed_until = (mono_time){ 0 }; /* it is back */
-    r->clock.known = true;
-    r->clock.mono = now;
-    r->clock.wall_ms = wall_ms;
-    io_mutex_take(s->mutex);
-    s->figures.retention_delayed = now.ns < r->clock.delayed_until.ns;
-    io_mutex_drop(s->mutex);
+    r->clock = clock;
 }
 
 /* ---- who still needs what ------------------------------------------------------------------------------------------- */
@@ -116,18 +83,31 @@ static bool oldest(struct retention *r, struct look *l)
     return true;
 }
 
-static uint64_t limit_by_time(struct retention *r, struct look *l, mono_time now)
+static uint64_t offset_at(struct retention *r, const struct look *l, uint32_t time_s)
 {
-    log_offset limit = { l->start };
+    log_offset offset;
     struct error err;
-    int64_t cut_ms = io_wall(r->log->io).ms - l->settings.retention_ms - 1000; /* times of append are to the second */
-    if (l->settings.retention_ms < 0 || now.ns < r->clock.delayed_until.ns || !oldest(r, l) || l->oldest_ms >= cut_ms)
+    enum neap_status status = log_offset_at(r->log, l->at, (wall_time){ time_s * 1000ll }, &offset, &err);
+    return status == NEAP_OK ? offset.n : l->start;
+}
+
+/* Times of append do not fall: what is old lies before the first batch that is not. Behind it, what was appended while the clock
+ * was ahead is told apart by its time, which is yet to come. */
+static uint64_t limit_by_time(struct retention *r, struct look *l)
+{
+    if (l->settings.retention_ms < 0 || !clock_is_believed(r->clock) || !oldest(r, l))
         return l->start;
-    return log_offset_at(r->log, l->at, (wall_time){ cut_ms }, &limit, &err) == NEAP_OK ? limit.n : l->start;
+    struct clock_cut cut = clock_cut(r->clock, l->settings.retention_ms + 1000); /* times of append are to the second */
+    uint32_t oldest_s = (uint32_t)(l->oldest_ms / 1000);
+    bool ahead = cut.ahead_before_s > cut.ahead_from_s;
+    uint64_t limit = oldest_s < cut.wall_before_s ? offset_at(r, l, cut.wall_before_s) : l->start;
+    if (ahead && offset_at(r, l, cut.ahead_from_s) == limit && (limit > l->start || oldest_s >= cut.ahead_from_s))
+        limit = offset_at(r, l, cut.ahead_before_s);
+    return limit;
 }
 
 /* Where the partition may start; counted so far. */
-static uint64_t decide(struct retention *r, struct look *l, mono_time now)
+static uint64_t decide(struct retention *r, struct look *l)
 {
     places_init(&r->places, r->log, l->at, l->start);
     if (l->settings.retention == LOG_RETAIN_DONE) {
@@ -136,7 +116,7 @@ static uint64_t decide(struct retention *r, struct look *l, mono_time now)
         count_up_to(r, l, l->hold, 0);
         return l->counted_to;
     }
-    uint64_t by_time = limit_by_time(r, l, now);
+    uint64_t by_time = limit_by_time(r, l);
     if (by_time > l->hold)
         by_time = l->hold;
     count_up_to(r, l, by_time, 0);
@@ -237,7 +217,7 @@ static bool begin(struct retention *r, mono_time now)
     if (now.ns < r->next.ns)
         return false;
     r->next = mono_after(now, r->log->options.clean_ns);
-    look_at_clock(r, now);
+    clock_look(r->clock, now);
     io_mutex_take(s->mutex);
     collect_holds(&s->views);
     r->holds = s->hold_count;
@@ -265,7 +245,7 @@ bool retention_step(struct retention *r, struct log_client *client, mono_time no
         io_mutex_drop(s->mutex);
         if (!r->on)
             break;
-        uint64_t start = decide(r, &look, now);
+        uint64_t start = decide(r, &look);
         places_release(&r->places);
         remember(r, &look);
         if (is_worth_it(r, &look, start))

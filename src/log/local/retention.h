@@ -5,19 +5,18 @@
  * limits   RETENTION_STEP partitions in a turn, RETENTION_WALK_MAX batches of one, one unit in flight
  * errors   none of its own: what cannot be read is kept
  * promise  nothing at or after the commit point of a group that holds the partition is ever trimmed; a clock that jumps more than
- *          a day ahead frees nothing by time for a day, and that is said
+ *          a day ahead frees nothing by time for a day (clock.h), and that is said
  *
  * Time counts from the append, as the journal notes it. Size counts the batches of one partition. A trim is a unit of the journal:
  * where a partition starts never goes back, after no crash. */
 #ifndef LOG_LOCAL_RETENTION_H
 #define LOG_LOCAL_RETENTION_H
 
+#include "log/local/clock.h"
 #include "log/local/place.h"
 
 #define RETENTION_STEP     256u
 #define RETENTION_WALK_MAX 4096u
-#define CLOCK_JUMP_MS      (24 * 3600 * 1000ll)
-#define CLOCK_DELAY_NS     (24 * 3600 * NS_PER_S)
 
 struct retention {
     struct log *log;
@@ -25,12 +24,7 @@ struct retention {
     uint32_t topic;      /* index of the next topic, and of its next partition */
     uint32_t partition;
     mono_time next;
-    struct {
-        bool known;
-        mono_time mono;
-        int64_t wall_ms;
-        mono_time delayed_until;
-    } clock;
+    struct clock *clock;
     uint32_t holds; /* shared.hold_count, when the round began: a trim is refused once it is another */
     struct log_op ops[RETENTION_STEP];
     uint8_t payloads[RETENTION_STEP][16];
@@ -40,7 +34,7 @@ struct retention {
     struct places places;
 };
 
-void retention_init(struct retention *r, struct log *log);
+void retention_init(struct retention *r, struct log *log, struct clock *clock); /* keeps the clock */
 /* client: the keeper's. True: it did something. */
 bool retention_step(struct retention *r, struct log_client *client, mono_time now);
 void retention_stop(struct retention *r); /* the client has been settled */

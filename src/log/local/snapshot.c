@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define LOST_SIZE 24ull /* of a range */
+#define META_SIZE 28ull
 
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
 
@@ -52,7 +53,7 @@ static uint64_t archives_size(const struct archives *a)
 
 uint64_t snapshot_size(const struct views *v)
 {
-    return SNAPSHOT_HEADER_SIZE + SECTION_COUNT * SECTION_HEADER_SIZE + 12 + topics_size(v) +
+    return SNAPSHOT_HEADER_SIZE + SECTION_COUNT * SECTION_HEADER_SIZE + META_SIZE + topics_size(v) +
            facts_size(v->offsets, true) + facts_size(v->facts, false) + settings_size(v) + holds_size(v->offsets) +
            archives_size(&v->archives) + 4 + LOST_SIZE * v->lost.count;
 }
@@ -171,6 +172,8 @@ static void write_section(struct writer *w, enum section_id id, const struct vie
     case SECTION_META:
         write_le32(w, v->topic_id_next);
         write_le64(w, (uint64_t)s->time_ms);
+        write_le64(w, (uint64_t)s->clock_jumped_ms);
+        write_le64(w, (uint64_t)s->clock_jump_ms);
         break;
     case SECTION_TOPICS:
         write_topics(w, v);
@@ -354,6 +357,10 @@ static enum neap_status read_section(struct views *v, uint32_t id, struct bytes 
     case SECTION_META: {
         uint32_t next = read_le32(&r);
         s->time_ms = (int64_t)read_le64(&r);
+        if (reader_left(&r) > 0) { /* else it is of a time before this was kept */
+            s->clock_jumped_ms = (int64_t)read_le64(&r);
+            s->clock_jump_ms = (int64_t)read_le64(&r);
+        }
         if (next > v->topic_id_next)
             v->topic_id_next = next;
         break;
@@ -535,7 +542,9 @@ enum neap_status snapshot_write(struct log *log, struct error *err)
                                  .sequence = s->snapshot_sequence + 1,
                                  .position = s->durable,
                                  .boot = log->boot,
-                                 .time_ms = s->durable_time_ms };
+                                 .time_ms = s->durable_time_ms,
+                                 .clock_jumped_ms = s->figures.clock_jumped.ms,
+                                 .clock_jump_ms = s->figures.clock_jump_ms };
     uint8_t *room = malloc(snapshot_size(&s->views));
     struct bytes bytes = { NULL, 0 };
     if (room != NULL)

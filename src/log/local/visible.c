@@ -283,6 +283,7 @@ void journal_make_visible(struct journal *j, struct group *g)
             owe(j, j->written.told);
         j->durable = s->durable = g->to;
         s->durable_time_ms = g->time_ms;
+        s->durable_time_at = g->made;
         s->hold_count = g->holds;
         add_figures(s, g);
         complete_all(j, g->first, NEAP_OK); /* rule J2 */

@@ -1,0 +1,187 @@
+/* test_clock.c - a clock that is wrong frees nothing before its time, and what was appended meanwhile goes when it is old */
+#include "io/sim.h"
+#include "log/local/clock.h"
+#include "log_bench.h"
+
+#define HOUR_NS      (3600 * NS_PER_S)
+#define HOUR_MS      (3600 * 1000ll)
+#define DAY_MS       (24 * HOUR_MS)
+#define TEN_YEARS_MS (3650 * DAY_MS)
+#define COUNT        40u
+
+static struct log_partition begin(struct bench *b, struct sim_disk **ret_disk)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct log_topic t;
+    *b = bench_new(64u << 10);
+    rmdir(b->path);
+    io_real_close(&b->io);
+    *ret_disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+    b->io = sim_open(&(struct sim_options){ .seed = 3, .disk = *ret_disk });
+    b->options.clean_ns = 600 * NS_PER_S;
+    bench_open(b);
+    settings.retention_ms = 7 * DAY_MS;
+    assert_int_equal(log_topic_ensure_with(b->client, "t", 1, &settings, soon(b), &t, &b->err), NEAP_OK);
+    return (struct log_partition){ t.id, 0 };
+}
+
+static void end(struct bench *b, struct sim_disk **disk)
+{
+    bench_close(b);
+    sim_close(&b->io);
+    sim_disk_free(disk);
+}
+
+static void fill(struct bench *b, struct log_partition p, uint64_t from)
+{
+    for (uint64_t i = from; i < from + COUNT; i++)
+        assert_int_equal(append(b, p, "v", i, 1, 500, NULL), NEAP_OK);
+}
+
+static void pass(struct bench *b, int64_t hours)
+{
+    sim_run(b->io, hours * HOUR_NS);
+}
+
+static uint64_t start_of(struct bench *b, struct log_partition p)
+{
+    log_offset start, last;
+    assert_int_equal(log_partition_range(b->log, p, &start, &last), NEAP_OK);
+    return start.n;
+}
+
+static bool is_delayed(struct bench *b)
+{
+    struct log_figures figures;
+    log_figures(b->log, &figures);
+    return figures.retention_delayed;
+}
+
+static void a_jump_frees_nothing_for_a_day(void **state)
+{
+    struct bench b;
+    struct sim_disk *disk;
+    struct log_figures figures;
+    (void)state;
+    struct log_partition p = begin(&b, &disk);
+    fill(&b, p, 0);
+    pass(&b, 72);
+    assert_false(is_delayed(&b));
+    int64_t before_ms = io_wall(b.io).ms;
+    sim_wall_jump(b.io, TEN_YEARS_MS);
+    pass(&b, 1);
+    log_figures(b.log, &figures);
+    assert_true(figures.retention_delayed);
+    assert_true(figures.clock_jump_ms > TEN_YEARS_MS - HOUR_MS && figures.clock_jump_ms < TEN_YEARS_MS + HOUR_MS);
+    assert_true(figures.clock_jumped.ms - before_ms - TEN_YEARS_MS < HOUR_MS);
+    pass(&b, 21);
+    assert_int_equal(start_of(&b, p), 0);
+    assert_true(is_delayed(&b));
+    pass(&b, 4);
+    assert_int_equal(start_of(&b, p), COUNT); /* whoever has not set it right by now wants it so */
+    assert_false(is_delayed(&b));
+    end(&b, &disk);
+}
+
+/* The jump may have been seen by a run before this one, and everything since be as the clock says. */
+static void a_start_does_not_shorten_the_day(void **state)
+{
+    for (int snapshots = 0; snapshots < 2; snapshots++) {
+        struct bench b;
+        struct sim_disk *disk;
+        (void)state;
+        struct log_partition p = begin(&b, &disk);
+        b.options.snapshot_size = snapshots > 0 ? 4096 : 64u << 20;
+        bench_reopen(&b);
+        fill(&b, p, 0);
+        pass(&b, 72);
+        sim_wall_jump(b.io, TEN_YEARS_MS);
+        for (int i = 0; i < 5; i++) {
+            pass(&b, 4);
+            fill(&b, p, COUNT + (uint64_t)i * COUNT);
+            bench_reopen(&b);
+            pass(&b, 0);
+            assert_int_equal(start_of(&b, p), 0);
+        }
+        sim_run(b.io, NS_PER_S);
+        assert_true(is_delayed(&b));
+        pass(&b, 3);
+        assert_int_equal(start_of(&b, p), 0);
+        pass(&b, 6); /* without a snapshot the day begins with the first entry after the jump */
+        assert_int_equal(start_of(&b, p), COUNT);
+        assert_false(is_delayed(&b));
+        end(&b, &disk);
+    }
+}
+
+/* Seen in time: nothing has been lost, and nothing is kept for ten years because it seems to come from then. */
+static void a_clock_that_is_set_right_is_believed_again(void **state)
+{
+    struct bench b;
+    struct sim_disk *disk;
+    (void)state;
+    struct log_partition p = begin(&b, &disk);
+    fill(&b, p, 0);
+    pass(&b, 72);
+    sim_wall_jump(b.io, TEN_YEARS_MS);
+    pass(&b, 6);
+    fill(&b, p, COUNT);
+    sim_wall_jump(b.io, -TEN_YEARS_MS);
+    pass(&b, 1);
+    assert_false(is_delayed(&b));
+    fill(&b, p, 2 * COUNT);
+    bench_reopen(&b);
+    pass(&b, 48);
+    assert_int_equal(start_of(&b, p), 0);
+    pass(&b, 5 * 24);
+    assert_int_equal(start_of(&b, p), COUNT); /* those of before */
+    assert_int_equal(check_records(&b, p, "v", COUNT), 3 * COUNT);
+    pass(&b, 3 * 24);
+    assert_int_equal(start_of(&b, p), 3 * COUNT);
+    fill(&b, p, 3 * COUNT);
+    pass(&b, 6 * 24);
+    assert_int_equal(start_of(&b, p), 3 * COUNT);
+    pass(&b, 3 * 24);
+    assert_int_equal(start_of(&b, p), 4 * COUNT);
+    end(&b, &disk);
+}
+
+/* A step that is no jump: by so much, an age may be wrong. */
+static void a_step_of_some_hours_is_no_jump(void **state)
+{
+    struct bench b;
+    struct sim_disk *disk;
+    (void)state;
+    struct log_partition p = begin(&b, &disk);
+    fill(&b, p, 0);
+    sim_wall_jump(b.io, 20 * HOUR_MS);
+    pass(&b, 1);
+    assert_false(is_delayed(&b));
+    sim_wall_jump(b.io, -20 * HOUR_MS);
+    pass(&b, 6 * 24);
+    assert_int_equal(start_of(&b, p), 0);
+    pass(&b, 25);
+    assert_int_equal(start_of(&b, p), COUNT);
+    end(&b, &disk);
+}
+
+static void times_of_append_never_fall(void **state)
+{
+    (void)state;
+    assert_int_equal(log_time_next(1000, 5 * NS_PER_S, 9000), 9000);
+    assert_int_equal(log_time_next(9000, 5 * NS_PER_S, 1000), 9000); /* a little behind: it waits */
+    assert_int_equal(log_time_next(TEN_YEARS_MS, 8 * NS_PER_S, 1000), TEN_YEARS_MS + 7000);
+    assert_int_equal(log_time_next(TEN_YEARS_MS, 0, 1000), TEN_YEARS_MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_jump_frees_nothing_for_a_day),
+        cmocka_unit_test(a_start_does_not_shorten_the_day),
+        cmocka_unit_test(a_clock_that_is_set_right_is_believed_again),
+        cmocka_unit_test(a_step_of_some_hours_is_no_jump),
+        cmocka_unit_test(times_of_append_never_fall),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
