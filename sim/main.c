@@ -3,6 +3,7 @@
 #include "faults.h"
 #include "pipes.h"
 #include "rot.h"
+#include "year.h"
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@ static const char usage[] =
     "  faults  a call that fails, a disk that fills up or stalls; then a kill or a cut; compare as well\n"
     "  sqlite  the whole node, from lines of a file into SQLite; cut, run again: each line once\n"
     "  rot     damage a log at rest: bits, sectors, ends, old copies; open it, read all of it; never silently wrong\n"
+    "  year    a year of a log: mixed retentions, a dead sink, a clock that jumps, restarts; nothing needed is freed, "
+    "all else is\n"
     "  same    live each seed twice; say where two runs differ\n"
     "options:\n"
     "  --seed N       the first seed (1)          --seeds N    how many (1, or as many as --seconds allow)\n"
@@ -227,6 +230,39 @@ static int run_rot(void)
     return 1;
 }
 
+static int run_year(void)
+{
+    static struct year_figures f;
+    bool good = true;
+    for (uint64_t i = 0; more_seeds(i) && good; i++) {
+        seed_now = args.seed + i;
+        struct cut_options options = options_of(seed_now, &f.cuts);
+        good = year_run(&options, &f);
+    }
+    double cpu = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - cpu_start;
+    if (isatty(2))
+        fprintf(stderr, "\r\033[K");
+    printf(
+        "year: %llu seeds, %.2f years, %llu starts (%llu after a kill, %llu after a power cut), %.1f million simulated "
+        "seconds per CPU second\n",
+        (unsigned long long)f.cuts.seeds, (double)f.hours / 8760, (unsigned long long)f.cuts.lives,
+        (unsigned long long)f.kills, (unsigned long long)f.cuts.states,
+        cpu > 0 ? (double)f.hours * 3600 / 1e6 / cpu : 0);
+    printf("year: %llu records in %llu batches; %llu journal files, %llu of them used again or gone, %llu archives; "
+           "%.1f MiB "
+           "freed, at most %.1f MiB used and %.1f MiB needed, %llu %% on the worst day; %llu batches refused; hash "
+           "%016llx\n",
+           (unsigned long long)f.records, (unsigned long long)f.batches, (unsigned long long)f.files,
+           (unsigned long long)f.recycled, (unsigned long long)f.archives, (double)f.freed_size / (1 << 20),
+           (double)f.weight_max / (1 << 20), (double)f.needed_max / (1 << 20), (unsigned long long)f.ratio_max,
+           (unsigned long long)f.refused, (unsigned long long)f.cuts.hash);
+    if (good)
+        return 0;
+    printf("%s: %s\n", verdict_name(f.cuts.finding.verdict), f.cuts.finding.text);
+    print_replay(stdout, &f.cuts.place);
+    return 1;
+}
+
 static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
 {
     struct life life = { .seed = seed,
@@ -365,6 +401,8 @@ int main(int argc, char **argv)
         return run_sqlite();
     if (strcmp(args.mode, "rot") == 0)
         return run_rot();
+    if (strcmp(args.mode, "year") == 0)
+        return run_year();
     if (strcmp(args.mode, "same") == 0)
         return run_same();
     fputs(usage, stderr);
