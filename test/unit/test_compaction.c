@@ -3,6 +3,7 @@
 
 #include "io/sim.h"
 #include "log/local/compaction.h"
+#include "log/local/local.h"
 
 #define FILE_SIZE (64u << 10)
 #define KEY_COUNT 40u
@@ -215,6 +216,120 @@ static void tombstones_go_in_the_end(void **state)
     }
 }
 
+/* ---- where the older value lies ---------------------------------------------------------------------------------------- */
+
+#define SMALL_FILE (16u << 10) /* three units of a page each */
+
+struct scene { /* a compacted topic, one whose events stay, and one whose events will be gone */
+    struct bench b;
+    struct log_partition t, stays, goes, later;
+};
+
+static struct scene scene_begin(void)
+{
+    struct log_topic topic_there;
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct scene s = { .b = { .path = "data",
+                              .options = { .file_size = SMALL_FILE,
+                                           .disk_size = 256 * SMALL_FILE,
+                                           .tail_size = 4 * SMALL_FILE,
+                                           .snapshot_size = SMALL_FILE,
+                                           .clean_ns = 10 * NS_PER_MS } } };
+    s.b.io = sim_open(&(struct sim_options){ .seed = 12 });
+    bench_open(&s.b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    settings.tombstone_ms = 1000;
+    assert_int_equal(log_topic_ensure_with(s.b.client, "t", 1, &settings, soon(&s.b), &topic_there, &s.b.err), NEAP_OK);
+    s.t = (struct log_partition){ topic_there.id, 0 };
+    s.stays = (struct log_partition){ topic(&s.b, "stays", 1), 0 };
+    s.goes = (struct log_partition){ topic(&s.b, "goes", 1), 0 };
+    s.later = (struct log_partition){ topic(&s.b, "later", 1), 0 };
+    return s;
+}
+
+/* Up to the first page of another file; a file of `stays` alone is alive by more than half. */
+static void fill_file(struct scene *s, struct log_partition with)
+{
+    uint64_t sequence = open_file(&s->b.log->shared)->sequence;
+    while (open_file(&s->b.log->shared)->sequence == sequence)
+        assert_int_equal(append(&s->b, with, "f", 0, 2, 1400, NULL), NEAP_OK);
+}
+
+/* `beside`: as much of `stays` in the same unit as else has one of its own. */
+static void put_one(struct scene *s, const char *key, const char *value, bool beside)
+{
+    static uint8_t more[4096];
+    uint8_t room[256];
+    struct batch_builder builder;
+    struct record record = { .key = bytes_of_text(key), .time_ms = 1 };
+    if (value != NULL)
+        record.value = bytes_of_text(value);
+    batch_begin(&builder, room, sizeof room);
+    must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+    struct log_op ops[] = { { .kind = LOG_APPEND, .target = s->t, .count = 1, .payload = batch_end(&builder) },
+                            { .kind = LOG_APPEND, .target = s->stays, .count = 2 } };
+    ops[1].payload = make_batch(more, sizeof more, "f", 0, 2, 1400);
+    struct log_unit unit = { .ops = ops, .count = beside ? 2 : 1 };
+    assert_int_equal(log_submit_wait(s->b.client, &unit, soon(&s->b)), NEAP_OK);
+}
+
+/* The topic goes, the cleaner goes its rounds, and the drained files, which are read as long as they are there, get a new life. */
+static void drop(struct scene *s, struct log_partition all_of)
+{
+    struct log_op op = { .kind = LOG_TOPIC_DELETE, .target = all_of };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(s->b.client, &unit, soon(&s->b)), NEAP_OK);
+    sim_run(s->b.io, 20 * NS_PER_S);
+    for (int i = 0; i < 24; i++)
+        fill_file(s, s->later);
+}
+
+/* The letters of what is left, in order: v(alue), t(ombstone). */
+static void assert_left(struct scene *s, const char *want)
+{
+    struct log_reader *reader;
+    struct log_batch batch;
+    char left[64] = { 0 };
+    size_t count = 0;
+    assert_int_equal(log_reader_open(s->b.log, s->t, (log_offset){ 0 }, 4096, &reader, &s->b.err), NEAP_OK);
+    while (log_reader_next(reader, &batch, &s->b.err) == NEAP_OK) {
+        struct batch opened;
+        struct batch_walk walk;
+        struct record record;
+        must(batch_open(batch.bytes, true, &opened) == NEAP_OK && batch_unpack(&opened, NULL, &walk) == NEAP_OK);
+        while (batch_next(&walk, &record) == NEAP_OK)
+            left[count++] = record.value.at != NULL ? 'v' : 't';
+    }
+    log_reader_close(&reader);
+    assert_string_equal(left, want);
+}
+
+static void a_tombstone_stays_while_an_older_value_may_lie_elsewhere(void **state)
+{
+    (void)state;
+    for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+        struct scene s = scene_begin();
+        fill_file(&s, elsewhere == 0 ? s.goes : s.stays);
+        put_one(&s, "key", "old", elsewhere == 1); /* in a file that is drained, or in one that is not */
+        if (elsewhere == 0)
+            fill_file(&s, s.goes);
+        for (int i = 0; i < 3; i++)
+            fill_file(&s, s.stays); /* between the two, no archive can be joined with one on the other side */
+        put_one(&s, "key", NULL, false);
+        put_one(&s, "last", "new", false);
+        sim_run(s.b.io, 5 * NS_PER_S); /* longer than tombstones are kept */
+        for (int i = 0; i < 6; i++)
+            fill_file(&s, s.goes);
+        drop(&s, s.goes);
+        assert_true(s.b.log->shared.views.archives.count > 0);
+        assert_left(&s, "vtv");
+        drop(&s, s.stays);
+        assert_left(&s, "v");
+        bench_close(&s.b);
+        sim_close(&s.b.io);
+    }
+}
+
 /* More keys than the table holds: walked several times, with the same outcome. */
 static void many_keys_take_more_walks(void **state)
 {
@@ -249,6 +364,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tombstones_go_in_the_end),
         cmocka_unit_test(many_keys_take_more_walks),
+        cmocka_unit_test(a_tombstone_stays_while_an_older_value_may_lie_elsewhere),
         cmocka_unit_test(nothing_that_a_group_has_to_process_goes),
         cmocka_unit_test(the_newest_of_each_key_stays),
         cmocka_unit_test(archives_are_compacted_with_those_before_them),
