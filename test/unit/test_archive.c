@@ -2,6 +2,7 @@
 #include "log_bench.h"
 
 #include "io/sim.h"
+#include "log/local/local.h"
 
 #define FILE_SIZE (64u << 10)
 
@@ -11,6 +12,16 @@ static struct bench cleaning_bench(uint32_t files)
     b.options.disk_size = (uint64_t)files * FILE_SIZE;
     b.options.snapshot_size = FILE_SIZE;
     b.options.clean_ns = 10 * NS_PER_MS;
+    return b;
+}
+
+/* The same in a simulated world. */
+static struct bench cleaning_world(uint32_t files, uint64_t seed, struct sim_disk *disk)
+{
+    struct bench b = cleaning_bench(files);
+    rmdir(b.path);
+    io_real_close(&b.io);
+    b.io = sim_open(&(struct sim_options){ .seed = seed, .disk = disk });
     return b;
 }
 
@@ -90,14 +101,11 @@ static void what_lives_is_archived(void **state)
 /* What cannot be read now is not taken for damaged: it is there when the disk is. */
 static void a_disk_that_fails_is_no_damage(void **state)
 {
-    struct bench b = cleaning_bench(512);
+    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+    struct bench b = cleaning_world(512, 5, disk);
     struct log_reader *reader;
     struct log_batch batch;
     (void)state;
-    rmdir(b.path);
-    io_real_close(&b.io);
-    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
-    b.io = sim_open(&(struct sim_options){ .seed = 5, .disk = disk });
     bench_open(&b);
     struct log_partition keep = { topic(&b, "keep", 1), 0 }, gone = { topic(&b, "gone", 1), 0 };
     mix(&b, keep, gone, 0, 400);
@@ -145,6 +153,42 @@ static void a_reader_walks_on(void **state)
     assert_true(figures_of(&b).archive_count < 20); /* neighbours have been joined */
     assert_int_equal(check_records(&b, keep, "k", 0), 1500);
     bench_end(&b);
+}
+
+/* The file that a reader stands in is drained, and those beside it get another life; his own does when he has gone. */
+static void a_reader_keeps_the_file_that_he_stands_in(void **state)
+{
+    struct bench b = cleaning_world(512, 6, NULL);
+    struct log_reader *reader;
+    struct log_batch batch;
+    enum neap_status status;
+    uint32_t pinned = 0, count = 0;
+    (void)state;
+    bench_open(&b);
+    struct log_partition keep = { topic(&b, "keep", 1), 0 }, gone = { topic(&b, "gone", 1), 0 };
+    mix(&b, keep, gone, 0, 100);
+    assert_int_equal(log_reader_open(b.log, keep, (log_offset){ 20 }, 512, &reader, &b.err), NEAP_OK);
+    assert_int_equal(log_reader_next(reader, &batch, &b.err), NEAP_OK);
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = gone }), NEAP_OK);
+    struct log_partition later = { topic(&b, "later", 1), 0 };
+    for (uint64_t i = 0; i < 600; i++) /* more than there are ready files */
+        assert_int_equal(append(&b, later, "l", i, 1, 900, NULL), NEAP_OK);
+    sim_run(b.io, 10 * NS_PER_S);
+    assert_true(figures_of(&b).archive_count > 0);
+    struct shared *s = &b.log->shared;
+    for (uint32_t i = 0; i < s->open_index; i++)
+        if (s->files[i].pin_count > 0) {
+            assert_true(archives_drained(&s->views.archives, s->files[i].sequence) && s->files[i].dead);
+            pinned++;
+        }
+    assert_int_equal(pinned, 1);
+    for (; (status = log_reader_next(reader, &batch, &b.err)) == NEAP_OK; count++)
+        assert_int_equal(batch.base.n, 21 + count);
+    assert_int_equal(status, NEAP_AGAIN);
+    assert_int_equal(count, 79);
+    log_reader_close(&reader);
+    bench_close(&b);
+    sim_close(&b.io);
 }
 
 static bool has_little(struct bench *b)
@@ -206,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_lives_is_archived),
         cmocka_unit_test(a_disk_that_fails_is_no_damage),
         cmocka_unit_test(a_reader_walks_on),
+        cmocka_unit_test(a_reader_keeps_the_file_that_he_stands_in),
         cmocka_unit_test(what_is_trimmed_is_given_back),
         cmocka_unit_test(a_small_archive_is_left_alone),
     };
