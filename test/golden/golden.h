@@ -99,6 +99,7 @@ static inline void golden_v1_check(struct bench *b, struct golden_change change)
 #define GOLDEN_BURST      6u /* units that were handed in at once */
 #define GOLDEN_LOUD       7u /* batches of two large records in "damaged", before anything was */
 #define GOLDEN_Q          (GOLDEN_ROUNDS_ALL + GOLDEN_BURST)
+#define GOLDEN_CLOCK_JUMP_MS    (3 * 24 * 3600 * 1000ll)
 #define GOLDEN_HUNDRED_YEARS_MS (100ll * 365 * 24 * 3600 * 1000)
 static inline int64_t golden_second(uint32_t round) /* of its append */
 {

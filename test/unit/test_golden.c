@@ -2,6 +2,8 @@
 #include "../golden/history.h"
 
 #include "base/crc32c.h"
+#include "log/local/snapshot.h"
+#include "log/local/views.h"
 
 static const struct golden goldens[] = {
     { "v1", GOLDEN_V1_COUNT / 2, golden_v1_check },
@@ -97,6 +99,31 @@ static void every_version_opens(void **state)
     }
 }
 
+/* A start years later sees the years between and no longer the old jump: only the snapshot says what was written. */
+static void the_clock_was_wrong_by_days(void **state)
+{
+    struct bench b = copy_of(present);
+    struct views views;
+    struct snapshot snapshot;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    char path[160];
+    (void)state;
+    struct log_options options = { .partition_count_max = 1000, .fact_size_max = 1u << 20 };
+    assert_true(log_file(&b, "snapshot", ".nps", -1, path, sizeof path));
+    assert_int_equal(snapshot_read_file(b.io, path, &bytes, &size, &b.err), NEAP_OK);
+    assert_int_equal(views_init(&views, &options), NEAP_OK);
+    assert_int_equal(snapshot_decode((struct bytes){ bytes, size }, &views, &snapshot, &b.err), NEAP_OK);
+    assert_in_range(snapshot.clock_jump_ms, GOLDEN_CLOCK_JUMP_MS,
+                    GOLDEN_CLOCK_JUMP_MS + 1); /* time passes in parts of a ms */
+    int64_t last_ms = 1000 * golden_second(GOLDEN_ROUNDS_ALL - 1);
+    assert_in_range(snapshot.clock_jumped_ms - last_ms, GOLDEN_CLOCK_JUMP_MS, GOLDEN_CLOCK_JUMP_MS + 60000);
+    views_fini(&views);
+    free(bytes);
+    bench_open(&b);
+    bench_end(&b);
+}
+
 /* The history that golden-make writes down is still the one that the checks know. */
 static void this_version_says_the_same(void **state)
 {
@@ -168,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_version_opens),
+        cmocka_unit_test(the_clock_was_wrong_by_days),
         cmocka_unit_test(this_version_says_the_same),
         cmocka_unit_test(a_newer_version_is_refused),
     };
