@@ -330,6 +330,36 @@ static void a_tombstone_stays_while_an_older_value_may_lie_elsewhere(void **stat
     }
 }
 
+/* A reader stands in a drained file, and so it is still there: whoever comes now finds what compaction has left, and not a value whose
+ * tombstone went with the file after it. */
+static void what_is_drained_is_read_from_archives(void **state)
+{
+    struct scene s = scene_begin();
+    struct log_reader *reader;
+    struct log_batch batch;
+    (void)state;
+    fill_file(&s, s.goes);
+    put_one(&s, "key", "old", false);
+    assert_int_equal(log_reader_open(s.b.log, s.t, (log_offset){ 0 }, 4096, &reader, &s.b.err), NEAP_OK);
+    assert_int_equal(log_reader_next(reader, &batch, &s.b.err), NEAP_OK);
+    fill_file(&s, s.goes);
+    put_one(&s, "key", NULL, false);
+    put_one(&s, "last", "new", false);
+    for (int i = 0; i < 6; i++)
+        fill_file(&s, s.goes);
+    sim_run(s.b.io, 5 * NS_PER_S); /* longer than tombstones are kept */
+    for (int i = 0; i < 3; i++)
+        put_one(&s, i == 0 ? "a" : i == 1 ? "b" : "c", "new", false); /* enough for another compaction */
+    for (int i = 0; i < 6; i++)
+        fill_file(&s, s.goes);
+    drop(&s, s.goes);
+    assert_true(s.b.log->shared.files[0].pin_count == 1 && s.b.log->shared.files[0].dead);
+    assert_left(&s, "vvvv");
+    log_reader_close(&reader);
+    bench_close(&s.b);
+    sim_close(&s.b.io);
+}
+
 /* More keys than the table holds: walked several times, with the same outcome. */
 static void many_keys_take_more_walks(void **state)
 {
@@ -365,6 +395,7 @@ int main(void)
         cmocka_unit_test(tombstones_go_in_the_end),
         cmocka_unit_test(many_keys_take_more_walks),
         cmocka_unit_test(a_tombstone_stays_while_an_older_value_may_lie_elsewhere),
+        cmocka_unit_test(what_is_drained_is_read_from_archives),
         cmocka_unit_test(nothing_that_a_group_has_to_process_goes),
         cmocka_unit_test(the_newest_of_each_key_stays),
         cmocka_unit_test(archives_are_compacted_with_those_before_them),

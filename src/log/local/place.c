@@ -147,7 +147,7 @@ static void stop_at_lost(struct places *p)
 /* ---- in files ------------------------------------------------------------------------------------------------------ */
 
 /* Pins the index-th file when its index is on disk. */
-static bool pin_indexed(struct places *p, uint32_t index, struct index_file *ret_index)
+static bool pin_indexed(struct places *p, uint32_t index, struct index_file *ret_index, bool *ret_drained)
 {
     struct shared *s = &p->log->shared;
     bool found = false;
@@ -155,6 +155,7 @@ static bool pin_indexed(struct places *p, uint32_t index, struct index_file *ret
     if (index < s->file_count && s->files[index].index_ready) {
         pin(p, &s->files[index]);
         *ret_index = (struct index_file){ s->files[index].index, 0, p->log->pages };
+        *ret_drained = archives_drained(&s->views.archives, p->sequence);
         found = true;
     }
     io_mutex_drop(s->mutex);
@@ -166,7 +167,8 @@ static enum neap_status begins_before(struct places *p, uint32_t index, bool *re
 {
     struct index_file file = { 0 };
     struct index_row row;
-    if (!pin_indexed(p, index, &file)) {
+    bool drained;
+    if (!pin_indexed(p, index, &file, &drained)) {
         *ret_yes = false; /* not written down yet: its batches are in memory, and those were looked at first */
         return NEAP_OK;
     }
@@ -219,18 +221,21 @@ static enum neap_status take_places(struct places *p, struct index_file file, bo
     return status;
 }
 
-static enum neap_status look_in_files(struct places *p, uint32_t file_count)
+/* A drained file is still there while somebody reads it: what it holds lies in archives, too, and there compaction may have taken
+ * a record that nothing newer stands against any more. */
+static enum neap_status look_in_files(struct places *p, uint32_t file_count, bool drained_too)
 {
     uint32_t index;
     struct index_file file = { 0 };
+    bool drained;
     p->base = 0;
     p->file = NULL;
     enum neap_status status = find_file(p, file_count, &index);
     if (status != NEAP_OK)
         return status;
-    if (!pin_indexed(p, index - 1, &file))
+    if (!pin_indexed(p, index - 1, &file, &drained))
         return NEAP_NOTFOUND;
-    status = take_places(p, file, false);
+    status = drained && !drained_too ? NEAP_NOTFOUND : take_places(p, file, false);
     if (status != NEAP_OK)
         unpin(p);
     return status;
@@ -293,9 +298,11 @@ static enum neap_status find_places(struct places *p, struct error *err)
             return status;
         if (!moved)
             return place_damaged(p, p->base, "no index knows where it lies", err);
-        status = look_in_files(p, file_count);
+        status = look_in_files(p, file_count, false);
         if (status != NEAP_OK && status != NEAP_IO)
             status = look_in_archives(p);
+        if (status != NEAP_OK && status != NEAP_IO)
+            status = look_in_files(p, file_count, true); /* its archive is damaged */
         if (status == NEAP_OK)
             return NEAP_OK;
         if (status == NEAP_IO)
