@@ -84,6 +84,27 @@ static bool line_is_true(struct json_value line, const char *member)
     return json_get(line, bytes_of_text(member), &v) && json_kind(v) == JSON_BOOL && json_bool(v);
 }
 
+static void say_age(struct cli *cli, uint64_t seconds)
+{
+    if (seconds >= 2 * 86400)
+        out_print(cli, "%llu days", (unsigned long long)seconds / 86400);
+    else if (seconds >= 2 * 3600)
+        out_print(cli, "%llu hours", (unsigned long long)seconds / 3600);
+    else
+        out_print(cli, "%llu minutes", (unsigned long long)seconds / 60);
+}
+
+static void say_delay(struct cli *cli, struct json_value line)
+{
+    struct bytes resumes = line_text(line, "retention_resumes"), jumped = line_text(line, "clock_jumped");
+    if (resumes.size == 0)
+        return;
+    out_print(cli, "the clock  was found ahead by ");
+    say_age(cli, line_number(line, "clock_ahead"));
+    out_print(cli, " at %.*s: nothing is freed by time before %.*s; if it is wrong, set it right until then\n",
+              (int)jumped.size, (const char *)jumped.at, (int)resumes.size, (const char *)resumes.at);
+}
+
 static void say_node(struct cli *cli, struct json_value line)
 {
     char journal[32], used[32], disk[32];
@@ -103,6 +124,7 @@ static void say_node(struct cli *cli, struct json_value line)
     if (error.size > 0)
         out_print(cli, ": %.*s", (int)error.size, (const char *)error.at);
     out_print(cli, "\n");
+    say_delay(cli, line);
 }
 
 static void say_damage(struct cli *cli, struct json_value line)
@@ -131,12 +153,7 @@ static void say_held(struct cli *cli, struct json_value line)
     out_print(cli, ": %s events wait for ", cli_number_text(number, line_number(line, "events")));
     out_stranger(cli, line_text(line, "held_by"));
     out_print(cli, ", the oldest for ");
-    if (age >= 2 * 86400)
-        out_print(cli, "%llu days", (unsigned long long)age / 86400);
-    else if (age >= 2 * 3600)
-        out_print(cli, "%llu hours", (unsigned long long)age / 3600);
-    else
-        out_print(cli, "%llu minutes", (unsigned long long)age / 60);
+    say_age(cli, age);
     out_print(cli, "; they are not freed before\n");
 }
 

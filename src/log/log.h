@@ -295,9 +295,10 @@ struct log_figures {
     uint64_t scrubbed_size, scrub_pass_count; /* verified beside all work; how often all of it has been */
     uint64_t damage_count;                    /* found since the start; the list below holds the first of them */
     uint64_t lost_count;                      /* records declared lost that are not trimmed yet */
-    bool retention_delayed; /* the clock has jumped ahead: nothing is freed by time until a day after clock_jumped */
+    bool retention_delayed; /* the clock has jumped ahead: nothing is freed by time until retention_resumes */
     wall_time clock_jumped; /* when it last was found more than a day ahead of where it was, by itself */
     int64_t clock_jump_ms;  /* by how much; 0: it has not, or has come back since */
+    wall_time retention_resumes; /* while it is delayed; by that clock */
     bool full;              /* no room for another file, by the budget or by the file system */
     enum log_rank rank_min; /* whose units are still taken: producers' when all is well */
 };

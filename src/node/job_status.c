@@ -7,6 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void write_delay(struct writer *w, const struct log_figures *figures)
+{
+    char jumped[RFC3339_SIZE], resumes[RFC3339_SIZE];
+    job_print(w, ",\"clock_jumped\":\"%s\",\"clock_ahead\":%lld,\"retention_resumes\":\"%s\"",
+              rfc3339_write(jumped, figures->clock_jumped), (long long)figures->clock_jump_ms / 1000,
+              rfc3339_write(resumes, figures->retention_resumes));
+}
+
 static void write_node(struct job *job, struct writer *w)
 {
     struct log_figures figures;
@@ -29,6 +37,8 @@ static void write_node(struct job *job, struct writer *w)
     job_print(w, ",\"scrubbed\":%llu,\"scrub_passes\":%llu,\"damaged\":%llu,\"lost\":%llu",
               (unsigned long long)figures.scrubbed_size, (unsigned long long)figures.scrub_pass_count,
               (unsigned long long)figures.damage_count, (unsigned long long)figures.lost_count);
+    if (figures.retention_delayed)
+        write_delay(w, &figures);
     if (status != NEAP_OK) {
         write_bytes(w, BYTES(",\"error\":"));
         job_print_text(w, health.text);

@@ -2,6 +2,7 @@
 #include "io/sim.h"
 #include "log/local/clock.h"
 #include "log_bench.h"
+#include "node/control.h"
 
 #define HOUR_NS      (3600 * NS_PER_S)
 #define HOUR_MS      (3600 * 1000ll)
@@ -57,6 +58,25 @@ static bool is_delayed(struct bench *b)
     return figures.retention_delayed;
 }
 
+static enum neap_status keep_answer(void *ctx, struct bytes answer)
+{
+    char *all = ctx;
+    strncat(all, (const char *)answer.at, answer.size);
+    return NEAP_OK;
+}
+
+static void check_status(struct bench *b, const char *part)
+{
+    static char answer[65536];
+    struct control_context context = { .io = b->io, .log = b->log };
+    answer[0] = 0;
+    assert_int_equal(control_execute(&context, false, BYTES("{\"verb\":\"status\"}"), (struct bytes){ NULL, 0 },
+                                     keep_answer, answer, soon(b), &b->err),
+                     NEAP_OK);
+    if (strstr(answer, part) == NULL)
+        fail_msg("%s is not in %s", part, answer);
+}
+
 static void a_jump_frees_nothing_for_a_day(void **state)
 {
     struct bench b;
@@ -74,6 +94,9 @@ static void a_jump_frees_nothing_for_a_day(void **state)
     assert_true(figures.retention_delayed);
     assert_true(figures.clock_jump_ms > TEN_YEARS_MS - HOUR_MS && figures.clock_jump_ms < TEN_YEARS_MS + HOUR_MS);
     assert_true(figures.clock_jumped.ms - before_ms - TEN_YEARS_MS < HOUR_MS);
+    assert_true(llabs(figures.retention_resumes.ms - figures.clock_jumped.ms - DAY_MS) < 1000);
+    check_status(&b, "\"clock_ahead\":315");
+    check_status(&b, "\"retention_resumes\":\"2036-01-03T00:");
     pass(&b, 21);
     assert_int_equal(start_of(&b, p), 0);
     assert_true(is_delayed(&b));

@@ -47,6 +47,7 @@ void clock_look(struct clock *c, mono_time now)
     c->mono = now;
     c->log_ms = log_time_next(s->durable_time_ms, now.ns - s->durable_time_at.ns, c->wall_ms);
     s->figures.retention_delayed = !clock_is_believed(c);
+    s->figures.retention_resumes.ms = c->wall_ms + (c->delayed_until.ns - now.ns) / NS_PER_MS;
     io_mutex_drop(s->mutex);
     if (jumped)
         logging_warn(c->log->logging,

@@ -547,6 +547,7 @@ void keeper_free(struct keeper **keeper)
 enum neap_status keeper_start(struct keeper *k, struct error *err)
 {
     struct log_client_options options = { .rank = LOG_RANK_HOUSE, .inflight_count_max = 4, .agent = &k->agent };
+    clock_look(&k->clock, io_now(k->log->io)); /* so that whoever only looks is told, too */
     enum neap_status status = log_client_open(k->log, &options, &k->client, err);
     if (status == NEAP_OK)
         status = io_agent_start(k->log->io, &k->agent, err);
