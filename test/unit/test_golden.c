@@ -166,6 +166,18 @@ static void make_newer(const char *path, const struct kind *kind)
     must(fseek(f, 0, SEEK_SET) == 0 && fwrite(bytes, 1, size, f) == size && fclose(f) == 0);
 }
 
+struct word { /* of doctor */
+    const char *path;
+    bool said;
+};
+
+static void hear(void *ctx, const struct log_finding *finding)
+{
+    struct word *word = ctx;
+    bool newer = strstr(finding->line, "newer version") != NULL || strstr(finding->line, "this program knows") != NULL;
+    word->said |= finding->damage && newer && strstr(finding->line, word->path) != NULL;
+}
+
 static void a_newer_version_is_refused(void **state)
 {
     static const struct kind kinds[] = {
@@ -182,6 +194,10 @@ static void a_newer_version_is_refused(void **state)
         make_newer(path, &kinds[i]);
         shell("cp -r '%s' '%s.before'", b.path, b.path);
         snprintf(said, sizeof said, "format %u, this program knows %u", kinds[i].version + 1, kinds[i].version);
+        struct word word = { .path = path };
+        assert_int_equal(log_doctor(b.io, b.path, &(struct log_doctor){ .finding = hear, .ctx = &word }, &b.err),
+                         NEAP_CORRUPT);
+        assert_true(word.said);
         assert_int_equal(bench_try_open(&b), NEAP_VERSION);
         assert_non_null(strstr(b.err.text, path));
         assert_non_null(strstr(b.err.text, said));

@@ -221,12 +221,15 @@ static void look_at_index(struct patient *p, const char *path, const struct dama
     struct index_look look = { p, path, doctor_place(p, path, 0, 0) };
     if (place->index.file == NULL)
         return; /* none: it is made anew when it is wanted */
-    bool former = io_file_read(place->index.file, page, sizeof(page), 0, &got) == NEAP_OK && got == sizeof(page) &&
-                  index_header_read((struct bytes){ page, got }, &h) == NEAP_OK &&
-                  (h.salt != place->salt || h.sequence != place->sequence);
+    enum neap_status status = io_file_read(place->index.file, page, sizeof(page), 0, &got);
+    if (status == NEAP_OK)
+        status = index_header_read((struct bytes){ page, got }, &h);
+    bool former = status == NEAP_OK && (h.salt != place->salt || h.sequence != place->sequence);
     if (former || p->changing)
         return; /* of a former life of the file, and made anew; or just being written */
-    if (!damage_index_is_whole(place))
+    if (status == NEAP_VERSION)
+        doctor_say(p, &look.place, "%s: its header: %s", path, status_text(status));
+    else if (!damage_index_is_whole(place))
         doctor_say(p, &look.place, "%s: a bad index (it is made anew at the next start)", path);
     else
         (void)damage_batches(place, 0, UINT64_MAX, misplaced, &look);
@@ -239,11 +242,15 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
 {
     char index_path[PATH_SIZE_MAX];
     struct damage_place place = { .file = file, .sequence = h->sequence, .base = h->base, .salt = h->salt };
+    struct error err = { 0 };
     uint64_t told = h->base;
     log_path(&p->log, index_path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
     (void)io_file_open(p->io, index_path, IO_READ, &place.index.file, NULL);
-    if (scars_load(&p->log, h->sequence, h->salt, &p->scars, NULL) != NEAP_OK)
+    enum neap_status scarred = scars_load(&p->log, h->sequence, h->salt, &p->scars, &err);
+    if (scarred != NEAP_OK)
         p->scars.count = 0;
+    if (scarred == NEAP_VERSION)
+        doctor_say(p, &(struct log_finding){ .damage = true }, "%s", err.text);
     if (scan_begin(&p->scan, file, h->base, h->size, h->salt) == NEAP_OK)
         told = look_at_entries(p, index, path, &place);
     look_at_index(p, index_path, &place);
