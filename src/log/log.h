@@ -48,7 +48,8 @@ struct log_options {
     const char *path;             /* the data directory; made when missing */
     uint64_t disk_size;           /* bytes all files together may take; 0: 90 % of what is free or its own already */
     uint32_t disk_percent;        /* instead of disk_size: this share of the disk that `path` lies on */
-    uint32_t file_size;           /* of a journal file; 0: disk_size / 64 within 4 and 256 MiB */
+    uint32_t file_size;           /* of a journal file; 0: disk_size / 64 within 4 and 256 MiB, and what
+                                     index_count_max small batches fill */
     uint32_t tail_size;           /* memory for the newest bytes of the journal; 0: 8 MiB */
     uint32_t index_count_max;     /* batches in one journal file; 0: 128 Ki; a full index seals the file early */
     uint32_t partition_count_max; /* 0: 10,000 */

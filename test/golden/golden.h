@@ -13,6 +13,7 @@
 struct golden_change {
     uint64_t start, more; /* of partition 1 of "orders", which every version has: trimmed up to here; records appended */
     bool restarted;       /* the years between are no jump of the clock any more: retention by time goes on */
+    bool rewritten;       /* just now: what compaction has got to is not what it had when the version was born */
 };
 
 struct golden {
@@ -239,12 +240,12 @@ static inline bool golden_followed(const struct golden_compacted *c, uint64_t of
 
 /* What something newer of its part follows is not there; what nothing follows at all is. What compaction has done since is its own
  * affair. */
-static inline void golden_check_compacted(struct bench *b, struct golden_compacted c)
+static inline void golden_check_compacted(struct bench *b, struct golden_compacted c, struct golden_change change)
 {
     struct log_partition p = golden_partition(b, c.name, 0);
     golden_check_range(b, p, 0, c.end);
     golden_each(b, p, 0, golden_find, &c);
-    for (uint32_t i = 0; i < COUNT_OF(c.parts); i++)
+    for (uint32_t i = 0; i < COUNT_OF(c.parts) && !change.rewritten; i++)
         for (uint64_t o = c.parts[i].from; o + 1 < c.parts[i].to; o++)
             if (golden_followed(&c, o, c.parts[i].to) || (i == 0 && c.forgets && c.tombstone(o)))
                 assert_false(c.there[o]);
@@ -377,14 +378,14 @@ static inline void golden_v2_check(struct bench *b, struct golden_change change)
                                                          .end = GOLDEN_TABLE * GOLDEN_ROUNDS_ALL,
                                                          .key = golden_table_key,
                                                          .tombstone = golden_table_tombstone,
-                                                         .parts = { { 0, 108 }, { 120, 160 } } });
+                                                         .parts = { { 0, 108 }, { 120, 160 } } }, change);
     golden_check_compacted(b, (struct golden_compacted){ .name = "brief",
                                                          .label = "b",
                                                          .end = GOLDEN_BRIEF * GOLDEN_ROUNDS_ALL,
                                                          .key = golden_brief_key,
                                                          .tombstone = golden_brief_tombstone,
                                                          .forgets = true,
-                                                         .parts = { { 0, 54 }, { 60, 80 } } });
+                                                         .parts = { { 0, 54 }, { 60, 80 } } }, change);
     golden_check_starts(b, change);
     golden_check_settings(b);
     golden_check_groups(b);

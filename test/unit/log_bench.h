@@ -59,6 +59,8 @@ static inline void bench_reopen(struct bench *b)
     bench_open(b);
 }
 
+#define NO_CLEANING_NS (24 * 3600 * NS_PER_S) /* as clean_ns: what was written into a journal file stays there */
+
 static inline struct bench bench_new(uint32_t file_size)
 {
     struct bench b = { .options = { .file_size = file_size,

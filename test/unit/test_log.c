@@ -219,6 +219,7 @@ static void cold_damage_stops_that_partition_alone(void **state)
     char path[256];
     struct findings findings;
     (void)state;
+    b.options.clean_ns = NO_CLEANING_NS;
     bench_open(&b);
     struct log_partition p = { topic(&b, "t", 2), 0 }, q = { p.topic_id, 1 };
     fill(&b, p, 0, 30);
@@ -250,6 +251,7 @@ static void a_wrong_index_skips_nothing(void **state)
     struct bench b = bench_new(FILE_SIZE);
     char path[256];
     (void)state;
+    b.options.clean_ns = NO_CLEANING_NS;
     b.options.page_cache_size = 1; /* every byte is read when it is wanted, so that each flip is met */
     bench_open(&b);
     struct log_partition p = { topic(&b, "t", 1), 0 };

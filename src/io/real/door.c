@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum neap_status real_status(int error_number)
@@ -146,6 +147,17 @@ static struct real *real_new(struct error *err)
     return real;
 }
 
+/* A log keeps its files open, two for each of the journal's: as many as the administrator allows, and not what a shell is given
+ * at first. What select() cannot do with high numbers does not matter: nothing here calls it. */
+static void allow_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 struct io *io_real_open(struct error *err)
 {
     if (!fill_standard()) {
@@ -158,6 +170,7 @@ struct io *io_real_open(struct error *err)
     /* A reader that left and a file at its size limit are answers of the call that met them, not reasons to die. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    allow_files();
     return &real->base;
 }
 

@@ -1,14 +1,17 @@
 #include "log/local/cleaner.h"
 #include "log/local/journal.h"
+#include "log/local/pace.h"
 #include "log/local/space.h"
 #include "log/local/views.h"
 #include <stdlib.h>
 
-#define ENTRY_ROOM    64u
-#define JOIN_COUNT    8u /* so many neighbours become one */
-#define ARCHIVE_SLACK 16384u
-#define TOMBSTONE_MS  (24 * 3600 * 1000ll)
-#define JOIN_SIZE_MAX (1u << 30) /* of what comes out */
+#define ENTRY_ROOM       64u
+#define JOIN_COUNT       8u /* so many neighbours become one */
+#define ARCHIVE_SLACK    16384u
+#define SLOW_FILE_COUNT  1u /* filled up between two rounds */
+#define DRAIN_COUNT_MAX  8u /* in a round */
+#define TOMBSTONE_MS     (24 * 3600 * 1000ll)
+#define COMPACT_SIZE_MAX (1u << 30) /* of what goes in */
 
 struct cleaner {
     struct log *log;
@@ -17,8 +20,10 @@ struct cleaner {
         bool on;
         uint64_t file;    /* sequence of the next to look at */
         uint64_t archive; /* number of the next */
-        mono_time next;   /* not before */
+        struct pace pace;
         bool urgent;
+        bool wanted;          /* room: what is half dead is copied, too */
+        uint32_t drain_count; /* files; then what has died meanwhile is looked for */
     } round;
     struct rewrite *rewrite;
     uint64_t drained; /* the journal file in work; 0: archives are */
@@ -141,6 +146,17 @@ static void look_again(struct cleaner *c, uint64_t sequence)
         f->live_at = 0;
 }
 
+/* Under the mutex. What was looked at while little was copied is looked at again when more is. While files fill up slowly copying
+ * disturbs nobody. */
+static void ask_for_room(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    bool wanted = c->round.pace.filled <= SLOW_FILE_COUNT || space_is_wanted(c->log, c->round.wanted);
+    for (uint32_t i = 0; wanted && !c->round.wanted && i < s->open_index; i++)
+        s->files[i].live_at = 0;
+    c->round.wanted = wanted;
+}
+
 /* Whatever it was, it is over. */
 static void put_down(struct cleaner *c)
 {
@@ -149,6 +165,7 @@ static void put_down(struct cleaner *c)
     pin_sources(c, -1);
     s->reserved_size = 0;
     look_again(c, c->drained);
+    ask_for_room(c);
     io_mutex_drop(s->mutex);
     rewrite_free(&c->rewrite);
     free(c->ops);
@@ -221,6 +238,7 @@ static bool begin_file(struct cleaner *c, const struct journal_file *f, uint64_t
     struct rewrite_source source = { { f->index, 0, c->log->pages }, f->file, f->base, f->salt };
     struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
     c->drained = f->sequence;
+    c->round.drain_count++;
     c->number_count = 0;
     io_mutex_take(c->log->shared.mutex);
     pin_sources(c, 1);
@@ -342,16 +360,29 @@ static enum neap_status hand_over(struct cleaner *c, struct log_client *client, 
     return status;
 }
 
+/* Its file can be the next spare at once. */
+static void note_drained(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    io_mutex_take(s->mutex);
+    struct journal_file *f = c->drained != 0 ? file_by_sequence(s, c->drained) : NULL;
+    if (f != NULL)
+        f->dead |= archives_drained(&s->views.archives, f->sequence);
+    io_mutex_drop(s->mutex);
+}
+
 static void finish(struct cleaner *c)
 {
     enum neap_status status = c->unit.status_;
     c->submitted = false;
-    if (status == NEAP_OK)
+    if (status == NEAP_OK) {
         rewrite_taken(c->rewrite);
-    else if (status == NEAP_IO || status == NEAP_CLOSED)
+        note_drained(c);
+    } else if (status == NEAP_IO || status == NEAP_CLOSED) {
         rewrite_taken(c->rewrite); /* whether the journal holds them is found out at the next start */
-    else
+    } else {
         drop_prepared(c); /* a topic of it is gone: looked at again */
+    }
     put_down(c);
 }
 
@@ -372,6 +403,13 @@ static bool go_on(struct cleaner *c, struct log_client *client, struct error *er
 }
 
 /* ---- what is to be done ------------------------------------------------------------------------------------------------- */
+
+/* How much of a source may be alive to be copied. The longer it waits, the more of it dies by itself: little is copied, as long
+ * as all together takes less than twice what is kept. */
+static uint64_t copied_max(const struct cleaner *c, uint64_t size)
+{
+    return c->round.wanted ? size / 2 : size / 8;
+}
 
 /* The next sealed file of the round that the older snapshot has passed and that has not been looked at since. */
 static bool next_file(struct cleaner *c, struct journal_file *ret_file, uint64_t *ret_change)
@@ -404,16 +442,16 @@ static bool look_at_file(struct cleaner *c, struct error *err)
     struct journal_file look = { 0 };
     struct alive alive;
     uint64_t change = 0;
-    if (!next_file(c, &look, &change))
+    if (c->round.drain_count == DRAIN_COUNT_MAX || !next_file(c, &look, &change))
         return false;
-    enum neap_status status =
-        count_alive(c->log, (struct index_file){ look.index, 0, c->log->pages }, look.size / 2, &alive);
+    uint64_t enough = copied_max(c, look.size);
+    enum neap_status status = count_alive(c->log, (struct index_file){ look.index, 0, c->log->pages }, enough, &alive);
     io_mutex_take(s->mutex);
     struct journal_file *f = file_by_sequence(s, look.sequence);
     f->pin_count--;
     f->live_at = change + 1;
     f->dead = status == NEAP_OK && alive.size == 0;
-    bool half = status == NEAP_OK && alive.size > 0 && alive.stay <= look.size / 2 &&
+    bool half = status == NEAP_OK && alive.size > 0 && alive.stay <= enough &&
                 s->views.archives.count < ARCHIVE_COUNT_MAX - DRAIN_TOPIC_COUNT_MAX;
     io_mutex_drop(s->mutex);
     return half ? begin_file(c, &look, alive.size, err) : true;
@@ -473,15 +511,15 @@ static uint64_t batches_size(const struct archive *a)
     return a->index_at - ARCHIVE_HEADER_SIZE;
 }
 
-/* Under the mutex: how many from `list[0]` on can become one. */
-static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_t count)
+/* Under the mutex: how many from `list[0]` on can become one of at most that size. */
+static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_t count, uint64_t size_max)
 {
     struct shared *s = &c->log->shared;
     uint64_t size = 0, batches = 0;
     uint32_t n = 0;
     for (; n < count && n < REWRITE_SOURCE_MAX; n++) {
         const struct archive *a = list[n];
-        if (is_left(a) || size + a->facts.size > JOIN_SIZE_MAX || batches + a->facts.batch_count > s->index_count_max ||
+        if (is_left(a) || size + a->facts.size > size_max || batches + a->facts.batch_count > s->index_count_max ||
             (n > 0 && !are_neighbours(s, list[n - 1], a)))
             break;
         size += a->facts.size;
@@ -494,7 +532,7 @@ static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_
  * compacted again and again, and their keys' older records in the others never met. */
 static bool begins_before(struct cleaner *c, struct archive *const *list, uint32_t at, uint32_t count)
 {
-    return at > 0 && joinable(c, list + at - 1, count - at + 1) == count - at + 1;
+    return at > 0 && joinable(c, list + at - 1, count - at + 1, COMPACT_SIZE_MAX) == count - at + 1;
 }
 
 /* Under the mutex: whether the archives of a compacted topic from `list[0]` on are to be compacted: when at least half of them is
@@ -504,7 +542,7 @@ static bool worth_compacting(struct cleaner *c, struct archive *const *list, uin
 {
     const struct topic *t = views_topic(&c->log->shared.views, list[0]->topic_id);
     uint64_t size = 0, dirty = 0;
-    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || joinable(c, list, count) < count)
+    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || joinable(c, list, count, COMPACT_SIZE_MAX) < count)
         return false; /* not to their end: from a later one on it may be */
     for (uint32_t i = 0; i < count; i++) {
         size += list[i]->facts.size;
@@ -516,11 +554,18 @@ static bool worth_compacting(struct cleaner *c, struct archive *const *list, uin
     return dirty * 2 >= size && dirty > 0;
 }
 
+/* So that there are never many of them, and what has become as large is not copied any more. */
+static uint64_t joined_size_max(const struct log_options *options)
+{
+    uint64_t share = options->disk_size / 64;
+    return share < options->file_size ? options->file_size : share < COMPACT_SIZE_MAX ? share : COMPACT_SIZE_MAX;
+}
+
 /* Under the mutex: how many from `list[0]` on can become one, and are worth it; 0: none. */
 static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, uint32_t count)
 {
     uint64_t size = 0, largest = 0;
-    uint32_t n = joinable(c, list, count);
+    uint32_t n = joinable(c, list, count, joined_size_max(&c->log->options));
     for (uint32_t i = 0; i < n; i++) {
         if ((list[i]->facts.flags ^ list[0]->facts.flags) & ARCHIVE_COMPACTED) {
             n = i; /* what is not compacted yet must not pass for it */
@@ -553,7 +598,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         count = of_topic - at;
     else if (at < of_topic && !is_left(a))
         count = worth_joining(c, list + at, of_topic - at);
-    if (count == 0 && at < of_topic && !is_left(a) && live_size <= batches_size(a) / 2)
+    if (count == 0 && at < of_topic && !is_left(a) && live_size <= copied_max(c, batches_size(a)))
         count = 1;
     if (count > 0)
         choose(c, list + at, count, sources, &facts);
@@ -620,16 +665,29 @@ static bool unlink_gone(struct cleaner *c)
 static bool round_due(struct cleaner *c, mono_time now)
 {
     struct shared *s = &c->log->shared;
-    if (!c->round.urgent && now.ns < c->round.next.ns)
+    if (!c->round.urgent && !pace_due(&c->round.pace, c->log, now))
         return false;
     io_mutex_take(s->mutex);
     bool due = s->recycle_due;
     s->recycle_due = false;
     io_mutex_drop(s->mutex);
     c->round.urgent = false;
-    if (due)
-        c->round.next = mono_after(now, c->log->options.clean_ns);
-    return due;
+    if (!due)
+        return false;
+    pace_begin(&c->round.pace, c->log, now);
+    io_mutex_take(s->mutex);
+    ask_for_room(c);
+    io_mutex_drop(s->mutex);
+    return true;
+}
+
+static void end_round(struct cleaner *c)
+{
+    struct shared *s = &c->log->shared;
+    pace_end(&c->round.pace, c->log);
+    io_mutex_take(s->mutex);
+    s->recycle_due |= c->round.drain_count == DRAIN_COUNT_MAX; /* there may be more */
+    io_mutex_drop(s->mutex);
 }
 
 static bool step(struct cleaner *c, struct log_client *client, mono_time now, struct error *err)
@@ -647,11 +705,15 @@ static bool step(struct cleaner *c, struct log_client *client, mono_time now, st
     if (!c->round.on) {
         c->round.on = round_due(c, now);
         c->round.file = c->round.archive = 0;
+        c->round.drain_count = 0;
     }
     if (!c->round.on)
         return false;
-    if (!look_at_file(c, err) && !look_at_archive(c, err))
-        c->round.on = false;
+    mono_time since = io_now(c->log->io);
+    c->round.on = look_at_file(c, err) || look_at_archive(c, err);
+    pace_looked(&c->round.pace, c->log, since);
+    if (!c->round.on)
+        end_round(c);
     return true;
 }
 

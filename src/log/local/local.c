@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LOCK_NAME  "neap.lock"
-#define DISK_FILES 64u /* a budget is this many files */
+#define LOCK_NAME        "neap.lock"
+#define DISK_FILES       64u  /* a budget is this many files */
+#define DISK_FILES_MAX   512u /* or so many, where the index in memory is small for the disk */
+#define SMALL_BATCH_SIZE 256u
 
 /* ---- options ------------------------------------------------------------------------------------------------------------- */
 
@@ -79,8 +81,11 @@ static enum neap_status fill_disk_options(struct log *log, struct error *err)
         if (o->disk_size < JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN)
             o->disk_size = JOURNAL_FILE_COUNT_MIN * (uint64_t)JOURNAL_FILE_SIZE_MIN;
     }
-    if (o->file_size == 0) {
-        uint64_t size = o->disk_size / DISK_FILES;
+    if (o->file_size == 0) { /* as many batches as the index holds, of small events that come alone, fill a file */
+        uint64_t size = o->disk_size / DISK_FILES, indexed = (uint64_t)o->index_count_max * SMALL_BATCH_SIZE;
+        size = size < indexed                            ? size
+               : indexed > o->disk_size / DISK_FILES_MAX ? indexed
+                                                         : o->disk_size / DISK_FILES_MAX;
         size = size < JOURNAL_FILE_SIZE_MIN   ? JOURNAL_FILE_SIZE_MIN
                : size > JOURNAL_FILE_SIZE_MAX ? JOURNAL_FILE_SIZE_MAX
                                               : size;

@@ -214,9 +214,10 @@ static void hand_over(struct retention *r, struct log_client *client)
 static bool begin(struct retention *r, mono_time now)
 {
     struct shared *s = &r->log->shared;
-    if (now.ns < r->next.ns)
+    if (!r->more && !pace_due(&r->pace, r->log, now))
         return false;
-    r->next = mono_after(now, r->log->options.clean_ns);
+    pace_begin(&r->pace, r->log, now);
+    r->more = false;
     clock_look(r->clock, now);
     io_mutex_take(s->mutex);
     collect_holds(&s->views);
@@ -239,6 +240,7 @@ bool retention_step(struct retention *r, struct log_client *client, mono_time no
     }
     if (!r->on)
         return begin(r, now);
+    mono_time since = io_now(r->log->io);
     for (uint32_t i = 0; i < RETENTION_STEP && r->on && r->op_count < RETENTION_STEP; i++) {
         io_mutex_take(s->mutex);
         r->on = next(r, &look);
@@ -248,9 +250,13 @@ bool retention_step(struct retention *r, struct log_client *client, mono_time no
         uint64_t start = decide(r, &look);
         places_release(&r->places);
         remember(r, &look);
+        r->more = r->more || (look.walked_max && start > look.start);
         if (is_worth_it(r, &look, start))
             add_trim(r, &look, start);
     }
+    pace_looked(&r->pace, r->log, since);
+    if (!r->on)
+        pace_end(&r->pace, r->log);
     if (r->op_count > 0)
         hand_over(r, client);
     return true;

@@ -13,6 +13,7 @@
 #define LOG_LOCAL_RETENTION_H
 
 #include "log/local/clock.h"
+#include "log/local/pace.h"
 #include "log/local/place.h"
 
 #define RETENTION_STEP     256u
@@ -23,7 +24,8 @@ struct retention {
     bool on;             /* a round is under way */
     uint32_t topic;      /* index of the next topic, and of its next partition */
     uint32_t partition;
-    mono_time next;
+    struct pace pace;
+    bool more; /* there was more to free than the walks count: the next round follows at once */
     struct clock *clock;
     uint32_t holds; /* shared.hold_count, when the round began: a trim is refused once it is another */
     struct log_op ops[RETENTION_STEP];

@@ -1,4 +1,6 @@
 #include "log/local/space.h"
+#include "log/local/archive.h"
+#include "log/local/views.h"
 
 #define PIPELINE_PERCENT 8u
 #define HOUSE_PERCENT    2u
@@ -47,6 +49,42 @@ uint64_t space_left_size(const struct log *log)
     for (uint32_t i = 0; i < s->open_index; i++)
         used -= s->files[i].dead ? s->files[i].size : 0;
     return used < log->options.disk_size ? log->options.disk_size - used : 0;
+}
+
+/* Of topics that are not compacted: those are cleaned by what they say themselves. */
+static uint64_t kept_size(const struct views *v)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < v->topic_count; i++) {
+        const struct topic *t = v->by_name[i];
+        for (uint32_t n = 0; t->settings.cleanup != LOG_CLEANUP_COMPACT && n < t->partition_count; n++) {
+            const struct partition *p = topic_partition(t, n);
+            size += p->size + p->batch_count * OP_HEADER_SIZE;
+        }
+    }
+    return size;
+}
+
+static uint64_t taken_size(const struct shared *s)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < s->open_index; i++)
+        size += s->files[i].dead || archives_drained(&s->views.archives, s->files[i].sequence) ? 0 : s->files[i].size;
+    for (uint32_t i = 0; i < s->views.archives.count; i++) {
+        const struct archive *a = s->views.archives.list[i];
+        const struct topic *t = views_topic(&s->views, a->topic_id);
+        size += t != NULL && t->settings.cleanup == LOG_CLEANUP_COMPACT ? 0 : a->facts.size;
+    }
+    return size;
+}
+
+bool space_is_wanted(const struct log *log, bool already)
+{
+    const struct shared *s = &log->shared;
+    if (s->full || space_left_size(log) < log->options.disk_size / 4)
+        return true;
+    uint64_t kept = kept_size(&s->views), spread = already ? kept / 2 : kept / 4 * 3;
+    return taken_size(s) > kept + spread + 2ull * log->options.file_size;
 }
 
 static enum log_rank rank_by_budget(const struct log *log)

@@ -13,6 +13,9 @@ uint64_t space_reserve(const struct log *log, enum log_rank rank); /* bytes of `
 uint32_t space_ready_count(const struct log *log);               /* files to have ready */
 /* Bytes of the budget beyond what holds events: ready files are not used yet, dead ones no more. */
 uint64_t space_left_size(const struct log *log);
+/* What lies on disk takes up nearly twice what is kept, or the disk fills up: half-dead files are worth copying. `already`: it
+ * was so when last asked; it stays so until there is some way to go to the next time. */
+bool space_is_wanted(const struct log *log, bool already);
 bool space_may_switch(const struct log *log, enum log_rank rank); /* take the next ready file */
 void space_update(struct log *log);                              /* after anything that changes it: shared.rank_min */
 
