@@ -221,12 +221,22 @@ static enum verdict check_stand(struct checking *c, uint32_t client, uint32_t to
     struct log_partition where = { c->model->topics[topic].id, partition };
     struct log_commit commit;
     enum neap_status status = log_offset_get(c->log, (const char *)client_group(client).at, where, room, &commit);
+    bool inherits = right->may_inherit && !right->forgotten;
+    if (right->commit == NULL && status == NEAP_NOTFOUND && right->must_inherit && !right->forgotten)
+        return finding_set(c->finding, VERDICT_LOST, "client %u does not hold the new partition %s/%u", client,
+                           c->model->topics[topic].name, partition);
+    if (right->commit == NULL && inherits && status == NEAP_OK)
+        return commit.offset.n == 0 && commit.hold && bytes_equal(commit.done_set, log_held_set())
+                   ? VERDICT_GOOD
+                   : finding_set(c->finding, VERDICT_WRONG, "client %u holds the new partition %s/%u from %llu on",
+                                 client, c->model->topics[topic].name, partition, (unsigned long long)commit.offset.n);
     if (right->commit == NULL)
         return status == NEAP_NOTFOUND
                    ? VERDICT_GOOD
                    : finding_set(c->finding, VERDICT_INVENTED, "client %u has a commit point on %s/%u", client,
                                  c->model->topics[topic].name, partition);
-    if (status != NEAP_OK || commit.offset.n != right->commit->offset.n || commit.hold != right->hold ||
+    if (status != NEAP_OK || commit.offset.n != right->commit->offset.n ||
+        (commit.hold != right->hold && !(commit.hold && inherits)) ||
         !bytes_equal(commit.done_set, right->commit->payload))
         return finding_set(c->finding, VERDICT_WRONG, "commit point of client %u on %s/%u: %s, not %llu%s", client,
                            c->model->topics[topic].name, partition, status_text(status),

@@ -13,6 +13,8 @@ struct stand { /* of one client's group on one partition */
     bool hold;
     bool settled;  /* it held, and retention knew, when the partition started at `start` */
     uint64_t start;
+    bool forgotten; /* the last that was said of it */
+    bool may_inherit, must_inherit; /* the partition came when the group may have held, or held, some of the topic: it is its own */
 };
 
 struct partition_truth {

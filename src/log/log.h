@@ -111,6 +111,10 @@ enum {
     LOG_OFFSET_FORGET = 2, /* the group's commit point on this partition is no more; offset and payload mean nothing */
 };
 
+/* In the place of a done set: the group holds the partition and has committed nothing there yet. Those that hold partitions of
+ * a topic hold so what LOG_TOPIC_ALTER adds to it, from its first event on, until they say otherwise. */
+struct bytes log_held_set(void);
+
 /* In `view` of LOG_LOST. */
 enum {
     LOG_LOST_RAISE = 1, /* they were given once, and the journal's memory of it is damaged: the partition ends behind them */
@@ -153,7 +157,10 @@ struct log_op {
     struct bytes name, payload;  /* kept until done */
     /* the log's: */
     log_position position_;
-    void *partition_;
+    union {
+        void *partition_;
+        uint64_t reserved_size_; /* of an alteration: for the holds that come of it */
+    };
 };
 
 /* Whose units these are, and so how far into a full disk they may go. */

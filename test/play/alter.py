@@ -60,4 +60,27 @@ with Running() as run:
     r = neap("topic", "alter", "free", "--partitions", "2")
     ok(r.code == 0, "and a topic that it has nothing to do with may grow", r)
     run.stop()
+
+write("held.yaml", "topics: {a: {retention: 1s}}\n" + pipeline(source="topic: a", sink="file: {path: out.ndjson}"))
+neap("run", "held.yaml", "--until-idle")
+r = neap("topic", "alter", "a", "--partitions", "4", *D)
+ok(r.code == 0, "a topic that a pipeline reads grows while it does not run", r)
+r = neap("group", "describe", "p", "--json", *D)
+ok([x["partition"] for x in r.lines() if x["topic"] == "a"] == [0, 1, 2, 3], "the pipeline holds the new partitions already", r)
+for partition in ("0", "2"):
+    neap("send", "a", "--partition", partition, *D, stdin=b'{"n":1}\n' * 40)
+write("other.yaml", "topics: {a: {retention: 1s}, c: {retention: 1s}}\n"
+      + pipeline(source="topic: free", sink="topic: made").replace("  p:", "  q:"))
+with Running("other.yaml") as run:
+    run.until(run.status, "an answer")
+    for event in ("1", "2"):  # what came later, and nobody needs, goes
+        neap("send", "c", event)
+        run.until(lambda: neap("topic", "describe", "c", "--json").lines()[0]["start"] == int(event), "retention")
+    starts = [x["start"] for x in neap("topic", "describe", "a", "--json").lines()]
+    ok(starts == [0, 0, 0, 0], "and nothing of what it has not processed is freed", starts)
+    run.stop()
+neap("run", "held.yaml", "--until-idle")
+with open("out.ndjson", encoding="utf-8") as f:
+    lines = f.read().count("\n")
+ok(lines == 80, "it processes all of it when it runs again", lines)
 done()

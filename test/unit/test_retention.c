@@ -173,12 +173,36 @@ static void a_new_holder_is_never_too_late(void **state)
     bench_end(&b);
 }
 
+/* A partition that comes to a topic waits for those that hold the others. */
+static void what_comes_to_a_topic_is_held(void **state)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b;
+    (void)state;
+    settings.retention_size = 3000;
+    struct log_partition p = begin(&b, settings);
+    commit(&b, p, "pipe", 0, LOG_OFFSET_HOLD);
+    struct log_op op = { .kind = LOG_TOPIC_ALTER, .target = p, .count = 2 };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+    struct log_partition q = { p.topic_id, 1 };
+    fill(&b, q, 0, COUNT);
+    usleep(200000);
+    assert_int_equal(start_of(&b, q), 0);
+    bench_reopen(&b);
+    usleep(200000);
+    assert_int_equal(check_records(&b, q, "v", 0), COUNT);
+    commit(&b, q, "pipe", 200, 0);
+    assert_int_equal(start_comes(&b, q, 200), 200);
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_every_holder_has_passed_is_freed),   cmocka_unit_test(size_is_kept_within_its_limit),
         cmocka_unit_test(what_was_trimmed_by_hand_counts_no_more), cmocka_unit_test(time_runs_out),
-        cmocka_unit_test(a_new_holder_is_never_too_late),
+        cmocka_unit_test(a_new_holder_is_never_too_late),          cmocka_unit_test(what_comes_to_a_topic_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,6 @@
 /* test_topic.c - a topic's settings, its partitions and where they start are as durable as its events */
+#include "base/crc32c.h"
+#include "log/local/snapshot.h"
 #include "log_bench.h"
 
 #define FILE_SIZE (64u << 10)
@@ -188,6 +190,122 @@ static void a_hold_is_durable_until_it_is_forgotten(void **state)
     bench_end(&b);
 }
 
+static enum neap_status grow(struct bench *b, uint32_t id, uint32_t count)
+{
+    return one(b, (struct log_op){ .kind = LOG_TOPIC_ALTER, .target = { id, 0 }, .count = count });
+}
+
+static enum neap_status commit(struct bench *b, struct log_partition p, const char *group, uint64_t at, uint8_t flags)
+{
+    return one(b, (struct log_op){
+                      .kind = LOG_OFFSET, .view = flags, .target = p, .name = bytes_of_text(group), .offset = { at } });
+}
+
+static void check_new_is_held(struct bench *b)
+{
+    struct log_topic t = found(b, "t");
+    struct log_commit commit;
+    uint8_t room[LOG_VALUE_SIZE_MAX];
+    for (uint32_t n = 2; n < 5; n++) {
+        struct log_partition p = { t.id, n };
+        assert_int_equal(log_offset_get(b->log, "pipe", p, room, &commit), NEAP_OK);
+        assert_true(commit.hold);
+        assert_int_equal(commit.offset.n, n == 4 ? 2 : 0);
+        assert_true(n == 4 || bytes_equal(commit.done_set, log_held_set()));
+        assert_int_equal(log_offset_get(b->log, "client", p, NULL, &commit), NEAP_NOTFOUND);
+        assert_int_equal(log_offset_get(b->log, "left", p, NULL, &commit), NEAP_NOTFOUND);
+    }
+}
+
+/* Also by what stands still: nobody has to come and say so. */
+static void a_group_holds_what_comes_to_its_topic(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    (void)state;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", 2);
+    assert_int_equal(commit(&b, (struct log_partition){ id, 1 }, "pipe", 0, LOG_OFFSET_HOLD), NEAP_OK);
+    assert_int_equal(commit(&b, (struct log_partition){ id, 0 }, "client", 0, 0), NEAP_OK);
+    assert_int_equal(commit(&b, (struct log_partition){ id, 0 }, "left", 0, LOG_OFFSET_HOLD), NEAP_OK);
+    assert_int_equal(commit(&b, (struct log_partition){ id, 0 }, "left", 0, LOG_OFFSET_FORGET), NEAP_OK);
+    assert_int_equal(grow(&b, id, 3), NEAP_OK);
+    assert_int_equal(grow(&b, id, 5), NEAP_OK);
+    assert_int_equal(append(&b, (struct log_partition){ id, 4 }, "v", 0, 3, 10, NULL), NEAP_OK);
+    assert_int_equal(commit(&b, (struct log_partition){ id, 4 }, "pipe", 2, 0), NEAP_OK);
+    check_new_is_held(&b);
+    reopen_both_ways(&b, check_new_is_held);
+    bench_end(&b);
+}
+
+static void what_holds_would_take_is_within_the_bound(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    (void)state;
+    b.options.fact_size_max = 16 << 10;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", 1);
+    assert_int_equal(commit(&b, (struct log_partition){ id, 0 }, "pipe", 0, LOG_OFFSET_HOLD), NEAP_OK);
+    assert_int_equal(grow(&b, id, 200), NEAP_FULL);
+    assert_int_equal(found(&b, "t").partition_count, 1);
+    assert_int_equal(grow(&b, id, 60), NEAP_OK);
+    assert_int_equal(grow(&b, id, 119), NEAP_FULL);
+    bench_end(&b);
+}
+
+/* The section of META, which comes first, without what it did not have once. */
+static struct bytes without_flags(struct bytes bytes, uint8_t *room)
+{
+    uint8_t *section = room + SNAPSHOT_HEADER_SIZE, *body = section + SECTION_HEADER_SIZE;
+    size_t size = get_le64(bytes.at + SNAPSHOT_HEADER_SIZE + 8) - 4;
+    memcpy(room, bytes.at, bytes.size);
+    memmove(body + size, body + size + 4, bytes.size - (size_t)(body + size + 4 - room));
+    put_le32(section + 4, crc32c(0, body, size));
+    put_le64(section + 8, size);
+    put_le64(room + 52, bytes.size - 4);
+    put_le32(room + 60, crc32c(0, room, 60));
+    return (struct bytes){ room, bytes.size - 4 };
+}
+
+static void views_of_old(struct views *v)
+{
+    struct topic *t;
+    uint8_t room[VIEW_KEY_SIZE_MAX];
+    assert_int_equal(views_init(v, &(struct log_options){ .partition_count_max = 10, .fact_size_max = 1 << 20 }),
+                     NEAP_OK);
+    assert_int_equal(views_topic_add(v, "t", 1, 3, &t), NEAP_OK);
+    t->durable = true;
+    struct bytes key = offset_key(room, (struct log_partition){ 1, 0 }, BYTES("pipe"));
+    assert_int_equal(views_fact_put(v, v->offsets, key, 0, BYTES("")), NEAP_OK);
+    ((struct fact *)map_get(v->offsets, key))->hold = true;
+}
+
+static void a_snapshot_of_before_is_read_as_if_they_had(void **state)
+{
+    static uint8_t room[4096], old_room[4096];
+    uint8_t key[VIEW_KEY_SIZE_MAX];
+    (void)state;
+    for (int old = 0; old < 2; old++) {
+        struct views v, read;
+        struct snapshot s = { .sequence = 1 };
+        views_of_old(&v);
+        assert_true(snapshot_size(&v) <= sizeof room);
+        struct bytes bytes = snapshot_encode(&v, &s, room);
+        if (old)
+            bytes = without_flags(bytes, old_room);
+        assert_int_equal(views_init(&read,
+                                    &(struct log_options){ .partition_count_max = 10, .fact_size_max = 1 << 20 }),
+                         NEAP_OK);
+        assert_int_equal(snapshot_decode(bytes, &read, &s, NULL), NEAP_OK);
+        for (uint32_t n = 1; n < 3; n++) {
+            const struct fact *f =
+                map_get(read.offsets, offset_key(key, (struct log_partition){ 1, n }, BYTES("pipe")));
+            assert_true((f != NULL && f->hold) == (old == 1));
+        }
+        views_fini(&v);
+        views_fini(&read);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +314,9 @@ int main(void)
         cmocka_unit_test(a_refused_alteration_leaves_nothing),
         cmocka_unit_test(a_trim_is_durable),
         cmocka_unit_test(a_hold_is_durable_until_it_is_forgotten),
+        cmocka_unit_test(a_group_holds_what_comes_to_its_topic),
+        cmocka_unit_test(what_holds_would_take_is_within_the_bound),
+        cmocka_unit_test(a_snapshot_of_before_is_read_as_if_they_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,12 +27,21 @@ static enum neap_status check_create(struct journal *j, struct log_op *op)
 static enum neap_status check_alter(struct journal *j, struct topic *topic, struct log_op *op)
 {
     struct shared *s = &j->log->shared;
+    uint64_t size = 0;
     if (op->count != 0 && op->count < topic->growing)
         return NEAP_REFUSED;
+    enum neap_status status =
+        views_holds_cost(&s->views, topic, op->count > topic->growing ? op->count - topic->growing : 0, &size);
+    if (status == NEAP_OK && s->views.fact_size + j->fact_reserved + size > s->views.fact_size_max)
+        status = NEAP_FULL;
+    if (status != NEAP_OK)
+        return status;
     op->offset.n = topic->growing; /* should it not be written after all */
     io_mutex_take(s->mutex);
-    enum neap_status status = views_topic_grow(&s->views, topic, op->count);
+    status = views_topic_grow(&s->views, topic, op->count);
     io_mutex_drop(s->mutex);
+    op->reserved_size_ = status == NEAP_OK ? size : 0;
+    j->fact_reserved += op->reserved_size_;
     return status;
 }
 
@@ -118,6 +127,7 @@ static void uncheck(struct journal *j, struct log_unit *unit, uint32_t count)
             io_mutex_drop(j->log->shared.mutex);
         }
         if (op->kind == LOG_TOPIC_ALTER) {
+            j->fact_reserved -= op->reserved_size_;
             io_mutex_take(j->log->shared.mutex);
             views_topic_shrink(v, views_topic(v, op->target.topic_id), (uint32_t)op->offset.n);
             io_mutex_drop(j->log->shared.mutex);

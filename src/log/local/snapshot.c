@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #define LOST_SIZE 24ull /* of a range */
-#define META_SIZE 28ull
+#define META_SIZE 32ull
+
+enum { META_HOLDS_GROW = 1 }; /* groups hold what came to their topics by an alteration (holds.c) */
 
 /* ---- encode ------------------------------------------------------------------------------------------------------ */
 
@@ -174,6 +176,7 @@ static void write_section(struct writer *w, enum section_id id, const struct vie
         write_le64(w, (uint64_t)s->time_ms);
         write_le64(w, (uint64_t)s->clock_jumped_ms);
         write_le64(w, (uint64_t)s->clock_jump_ms);
+        write_le32(w, META_HOLDS_GROW);
         break;
     case SECTION_TOPICS:
         write_topics(w, v);
@@ -361,6 +364,7 @@ static enum neap_status read_section(struct views *v, uint32_t id, struct bytes 
             s->clock_jumped_ms = (int64_t)read_le64(&r);
             s->clock_jump_ms = (int64_t)read_le64(&r);
         }
+        s->holds_grow = reader_left(&r) > 0 && read_le32(&r) & META_HOLDS_GROW;
         if (next > v->topic_id_next)
             v->topic_id_next = next;
         break;
@@ -427,6 +431,9 @@ enum neap_status snapshot_decode(struct bytes bytes, struct views *v, struct sna
     }
     if (reader_left(&r) != 0)
         return error_set(err, NEAP_CORRUPT, "snapshot has bytes after its last section");
+    for (uint32_t i = 0; !s.holds_grow && i < v->topic_count; i++)
+        if (views_hold_from(v, v->by_name[i], 0) != NEAP_OK)
+            return error_set(err, NEAP_NOMEM, "snapshot: holds");
     *ret_snapshot = s;
     return NEAP_OK;
 }

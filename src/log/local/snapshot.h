@@ -11,7 +11,7 @@
  *     8 16  log id            40  8  boot number             60  4  CRC32C of bytes 0..59
  *   sections, back to back: 0 4 id, 4 4 CRC32C of the body, 8 8 body size, 16 8 position it reflects, 24 8 zero; body
  *     1 meta     next topic id u32, time of the newest entry i64; when the clock was found more than a day ahead i64, by how
- *                many ms i64: these two may be missing
+ *                many ms i64; flags u32 (1: groups hold the partitions that came to their topics): these may be missing
  *     2 topics   count u32; each: name size u16, name, id u32, partitions u32; each partition: end u64, batches u64, size u64
  *     3 offsets  count u32; each: key size u16, key, commit point u64, size u32, done set
  *     4 facts    count u32; each: key size u16, key, size u32, value
@@ -50,6 +50,7 @@ struct snapshot {
     uint64_t sequence, position, boot;
     int64_t time_ms;
     int64_t clock_jumped_ms, clock_jump_ms; /* as in log_figures */
+    bool holds_grow; /* read: it is of a time when groups held what came to their topics; else decoding has seen to it */
 };
 
 uint64_t snapshot_size(const struct views *v);

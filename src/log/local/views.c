@@ -205,19 +205,6 @@ struct bytes fact_key(uint8_t *room, uint8_t view, struct log_partition p, struc
     return (struct bytes){ room, 9 + key.size };
 }
 
-uint64_t views_hold(const struct views *v, struct log_partition p)
-{
-    uint64_t hold = UINT64_MAX;
-    struct bytes key;
-    void *value;
-    for (size_t i = 0; map_next(v->offsets, &i, &key, &value);) {
-        const struct fact *fact = value;
-        if (fact->hold && get_be32(key.at) == p.topic_id && get_be32(key.at + 4) == p.partition && fact->offset < hold)
-            hold = fact->offset;
-    }
-    return hold;
-}
-
 uint64_t fact_cost(size_t key_size, size_t value_size)
 {
     return FACT_OVERHEAD + key_size + round_up(value_size, 32);
@@ -290,12 +277,13 @@ static enum neap_status apply_topic_alter(struct views *v, const struct op *op)
     enum neap_status status = views_topic_grow(v, topic, op->count); /* the journal has done so already */
     if (status != NEAP_OK)
         return status;
+    uint32_t before = topic->partition_count;
     if (op->count != 0)
         topic->partition_count = op->count;
     if (op->payload.size > 0 && log_settings_decode(op->payload, &topic->settings) != NEAP_OK)
         return NEAP_CORRUPT;
     v->change_count++;
-    return NEAP_OK;
+    return topic->partition_count > before ? views_hold_from(v, topic, before) : NEAP_OK;
 }
 
 static uint64_t share_of(uint64_t whole, uint64_t part, uint64_t of)

@@ -25,6 +25,10 @@ void views_topic_remove(struct views *v, uint32_t topic_id); /* with its offsets
 
 /* The lowest commit point of the groups that hold a partition; UINT64_MAX: none does. It looks at all offsets. */
 uint64_t views_hold(const struct views *v, struct log_partition p);
+/* What views_hold_from() adds to fact_size, when the topic gets so many more partitions. NOMEM. */
+enum neap_status views_holds_cost(const struct views *v, const struct topic *topic, uint32_t more_count, uint64_t *ret_size);
+/* Every group that holds any partition of the topic holds those from `first` on, where it has committed nothing yet. NOMEM. */
+enum neap_status views_hold_from(struct views *v, struct topic *topic, uint32_t first);
 
 #define VIEW_KEY_SIZE_MAX (16u + LOG_KEY_SIZE_MAX)
 struct bytes offset_key(uint8_t *room, struct log_partition p, struct bytes group);

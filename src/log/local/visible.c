@@ -133,6 +133,8 @@ static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
         status = views_apply(v, &written);
         if (op->kind == LOG_OFFSET || op->kind == LOG_FACT)
             j->fact_reserved -= fact_cost(op->name.size + 9, op->payload.size);
+        if (op->kind == LOG_TOPIC_ALTER)
+            j->fact_reserved -= op->reserved_size_;
         if (op->kind == LOG_TOPIC_DELETE || op->kind == LOG_TRIM || op->kind == LOG_REPLACE_)
             something_died(j->log);
         if (op->kind == LOG_REPLACE_)
