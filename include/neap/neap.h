@@ -75,7 +75,8 @@ NEAP_API enum neap_reaction neap_status_reaction(enum neap_status status);
 enum neap_log_level { NEAP_LOG_INFO, NEAP_LOG_DEBUG, NEAP_LOG_WARN, NEAP_LOG_ERROR }; /* 0 is the default */
 
 struct neap_options {
-    const char *path;              /* the data directory; made when missing. Copied */
+    const char *path;              /* the data directory; made when missing. Copied; a relative one is looked up once, here: the
+                                      program may chdir() as it likes (daemon(3) does) */
     uint64_t    disk_size;         /* bytes that all its files may take; 0: 90 % of what is free, or what it has already */
     uint64_t    memory_size;       /* bytes: the log takes its share of them when opened, a pipeline file has to fit into the
                                       rest; 0: 64 MiB; at least 16 MiB */
@@ -272,8 +273,9 @@ struct neap_run_options {
 };
 
 /* Runs a pipeline file, as `neap run` does, on the handle's own log, on threads of its own; topics that it reads and writes are
- * those that you append to and read. Its node.data, node.memory and node.disk are not looked at: they are the handle's. Waits
- * until it is set up. One at a time of a handle: NEAP_HELD. NEAP_BADINPUT: errors in the file, the first in `err` as
+ * those that you append to and read. Its node.data, node.memory and node.disk are not looked at: they are the handle's. A file
+ * in it that is named relatively belongs to the folder of `file`: give the full name of that where the program changes its
+ * working directory while it runs. Waits until it is set up. One at a time of a handle: NEAP_HELD. NEAP_BADINPUT: errors in the file, the first in `err` as
  * FILE:LINE:COLUMN: error: …, all of them in the log. NEAP_NOTFOUND, NEAP_DENIED: the file. NEAP_CONFLICT: two sources of truth
  * disagree. NEAP_MISUSE: it cannot be done here, such as a handler that is not registered. Any thread. */
 NEAP_API enum neap_status neap_run_open(struct neap *neap, const char *file, const struct neap_run_options *options,

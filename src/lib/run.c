@@ -164,7 +164,7 @@ static enum neap_status load_file(struct neap_run *run, const char *file, struct
     config_messages_free(&messages);
     if (status != NEAP_OK)
         return status;
-    run->config->data = neap->path;
+    run->config->data = log_directory(neap->log);
     run->config->memory_size = neap->options.memory_size;
     return NEAP_OK;
 }

@@ -45,7 +45,7 @@ struct log_client;
 struct log_reader;
 
 struct log_options {
-    const char *path;             /* the data directory; made when missing */
+    const char *path;             /* the data directory; made when missing; a relative one is looked up once, by log_open() */
     uint64_t disk_size;           /* bytes all files together may take; 0: 90 % of what is free or its own already */
     uint32_t disk_percent;        /* instead of disk_size: this share of the disk that `path` lies on */
     uint32_t file_size;           /* of a journal file; 0: disk_size / 64 within 4 and 256 MiB, and what
@@ -83,6 +83,7 @@ struct log_disk {
 enum neap_status log_disk_plan(struct io *io, const struct log_options *options, struct log_disk *ret_disk,
                                struct error *err);
 struct log_id log_identity(const struct log *log);
+const char *log_directory(const struct log *log); /* its full name, as it was when it was opened; until log_close() */
 /* What stopped it: OK while it works; IO after a failed write or sync. `err` gets the trail. Any thread. */
 enum neap_status log_health(struct log *log, struct error *err);
 /* Looks whether its directory is still there and its own; where it was deleted, moved away or replaced the log stops, as

@@ -272,7 +272,7 @@ static enum neap_status examine(struct patient *p, struct error *err)
 
 enum neap_status log_doctor(struct io *io, const char *path, const struct log_doctor *doctor, struct error *err)
 {
-    if (strlen(path) >= PATH_SIZE_MAX - 64)
+    if (strlen(path) >= PATH_SIZE_MAX - PATH_INSIDE_SIZE_MAX)
         return error_set(err, NEAP_MISUSE, "the path of the data directory is too long");
     struct patient *p = calloc(1, sizeof *p);
     if (p == NULL)

@@ -170,11 +170,23 @@ static enum neap_status sync_own_name(struct log *log, struct error *err)
     return error_set(err, status, "%s", why.text);
 }
 
+/* Whatever the process does with its working directory afterwards, or anybody with a link on the way: the log stays here. */
+static enum neap_status settle_down(struct log *log, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    enum neap_status status = io_dir_make(log->io, log->path, err);
+    if (status == NEAP_OK)
+        status = io_path_full(log->io, log->path, path, sizeof(path) - PATH_INSIDE_SIZE_MAX, err);
+    if (status == NEAP_OK)
+        memcpy(log->path, path, strlen(path) + 1);
+    return status;
+}
+
 static enum neap_status make_folders(struct log *log, struct error *err)
 {
     static const char *const folders[] = { JOURNAL_FOLDER, INDEX_FOLDER, SNAPSHOT_FOLDER, ARCHIVE_FOLDER };
     char path[PATH_SIZE_MAX];
-    enum neap_status status = io_dir_make(log->io, log->path, err);
+    enum neap_status status = settle_down(log, err);
     if (status == NEAP_OK)
         status = sync_own_name(log, err);
     for (size_t i = 0; i < COUNT_OF(folders) && status == NEAP_OK; i++)
@@ -263,9 +275,9 @@ static enum neap_status recover_and_start(struct log *log, struct error *err)
 
 enum neap_status log_open(struct io *io, const struct log_options *options, struct log **ret_log, struct error *err)
 {
-    if (strlen(options->path) >= PATH_SIZE_MAX - 64)
+    if (strlen(options->path) >= PATH_SIZE_MAX - PATH_INSIDE_SIZE_MAX)
         return error_set(err, NEAP_MISUSE, "the path of the data directory is longer than %u bytes",
-                         PATH_SIZE_MAX - 64);
+                         PATH_SIZE_MAX - PATH_INSIDE_SIZE_MAX);
     struct log *log = calloc(1, sizeof(*log));
     if (log == NULL)
         return error_set(err, NEAP_NOMEM, "open log");
@@ -326,6 +338,11 @@ void log_close(struct log **ret_log)
 }
 
 /* ---- what it says ------------------------------------------------------------------------------------------------------------- */
+
+const char *log_directory(const struct log *log)
+{
+    return log->path;
+}
 
 struct log_id log_identity(const struct log *log)
 {

@@ -23,6 +23,7 @@
 #define INDEX_NONE         UINT32_MAX
 #define JOURNAL_FILE_MAX   1024u /* files of one journal; disk / file size is far below it */
 #define PATH_SIZE_MAX      4096u
+#define PATH_INSIDE_SIZE_MAX 64u /* of it, for a name inside the data directory */
 #define RECOVERY_STEP_SIZE (1u << 20)
 
 /* ---- shared: under the mutex ---------------------------------------------------------------------------------- */

@@ -368,7 +368,7 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
 enum neap_status log_repair(struct io *io, const struct log_options *options, const struct log_loss *losses,
                             uint32_t count, bool only_look, struct error *err)
 {
-    if (count == 0 || count > LOSS_COUNT_LIMIT || strlen(options->path) >= PATH_SIZE_MAX - 64)
+    if (count == 0 || count > LOSS_COUNT_LIMIT || strlen(options->path) >= PATH_SIZE_MAX - PATH_INSIDE_SIZE_MAX)
         return error_set(err, NEAP_MISUSE, "name what is lost: 1 to %u places", LOSS_COUNT_LIMIT);
     struct repair *r = calloc(1, sizeof *r);
     if (r != NULL) {
