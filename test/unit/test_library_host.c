@@ -4,7 +4,9 @@
 #include "neap/neap.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,11 +124,126 @@ static void the_root_directory_is_as_good(void **state)
     assert_int_equal(chdir(home), 0);
 }
 
+/* ---- standard streams ------------------------------------------------------------------------------------------------ */
+
+static bool is_free(int fd)
+{
+    return fcntl(fd, F_GETFD) < 0;
+}
+
+/* In a process of its own: what it prints must go nowhere. Answers how far it came, 0 for all the way. */
+static int without_streams(const char *path)
+{
+    struct neap *neap = NULL;
+    struct neap_writer *writer = NULL;
+    struct neap_topic *topic = NULL;
+    struct neap_reader *reader = NULL;
+    struct neap_record record;
+    struct neap_event event = { .value = NEAP_TEXT("x") };
+    int fd = -1;
+    for (int i = 0; i < 3; i++)
+        close(i);
+    if (neap_open(&(struct neap_options){ .path = path, .disk_size = 64u << 20 }, &neap, NULL) != NEAP_OK ||
+        neap_writer_open(neap, NULL, &writer, NULL) != NEAP_OK ||
+        neap_topic_open(writer, "t", 1, SOON_MS, &topic, NULL) != NEAP_OK)
+        return 1;
+    if (neap_writer_descriptor(writer, &fd, NULL) != NEAP_OK || fd < 3)
+        return 2;
+    for (uint32_t i = 0; i < ENOUGH; i++) {
+        if (neap_append_wait(writer, topic, 0, &event, 1, SOON_MS, NULL) != NEAP_OK)
+            return 3;
+        dprintf(STDOUT_FILENO, "progress %u\n", i);
+        dprintf(STDERR_FILENO, "warning %u\n", i);
+    }
+    if (neap_reader_open(neap, topic, 0, 0, &reader, NULL) != NEAP_OK ||
+        neap_reader_descriptor(reader, &fd, NULL) != NEAP_OK || fd < 3 ||
+        neap_reader_next(reader, SOON_MS, &record, NULL) != NEAP_OK)
+        return 4;
+    if (!is_free(0) || !is_free(1) || !is_free(2))
+        return 5;
+    neap_reader_close(&reader);
+    neap_topic_close(&topic);
+    return neap_writer_close(&writer, SOON_MS) == NEAP_OK && neap_close(&neap) == NEAP_OK ? 0 : 6;
+}
+
+static int in_a_child(int (*what)(const char *path), const char *path)
+{
+    int status = -1;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(what(path));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void closed_streams_stay_closed(void **state)
+{
+    struct host *h = *state;
+    assert_int_equal(in_a_child(without_streams, scratch_path(&h->scratch, "data")), 0);
+    open_log(h, scratch_path(&h->scratch, "data")); /* nothing was printed into it */
+    assert_int_equal(end_of(h), ENOUGH);
+    close_log(h);
+}
+
+/* A question to the node over its socket, while 0 and 1 are free: this end takes 0, so the other one must not take 1. */
+static bool is_answered(const char *folder)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    char answer[4096] = { 0 };
+    size_t got = 0;
+    ssize_t n = 1;
+    if ((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s/neap.sock", folder) >= sizeof address.sun_path)
+        return false;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd != 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        dprintf(fd, "{\"verb\":\"topic list\"}\n") < 0)
+        return false;
+    while (n > 0 && strstr(answer, "{\"end\":") == NULL && got < sizeof answer - 1) {
+        n = read(fd, answer + got, sizeof answer - 1 - got);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return strstr(answer, "{\"end\":\"OK\"}") != NULL && is_free(1);
+}
+
+static int run_without_streams(const char *folder)
+{
+    static const char yaml[] = "pipelines:\n  p:\n    source: {topic: t}\n    sink: {topic: out}\n";
+    char file[700], data[700];
+    struct neap *neap = NULL;
+    struct neap_run *run = NULL;
+    snprintf(file, sizeof file, "%s/p.yaml", folder);
+    snprintf(data, sizeof data, "%s/data", folder);
+    int fd = open(file, O_WRONLY | O_CREAT, 0600);
+    if (fd < 0 || write(fd, yaml, sizeof yaml - 1) != sizeof yaml - 1 || close(fd) != 0)
+        return 1;
+    for (int i = 0; i < 3; i++)
+        close(i);
+    if (neap_open(&(struct neap_options){ .path = data, .disk_size = 64u << 20 }, &neap, NULL) != NEAP_OK ||
+        neap_run_open(neap, file, NULL, &run, NULL) != NEAP_OK)
+        return 2;
+    close(0);
+    close(1);
+    if (!is_answered(data))
+        return 3;
+    neap_run_close(&run);
+    return neap_close(&neap) == NEAP_OK ? 0 : 4;
+}
+
+static void a_run_leaves_them_alone(void **state)
+{
+    struct host *h = *state;
+    assert_int_equal(in_a_child(run_without_streams, h->scratch.dir), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_host, close_host)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(closed_streams_stay_closed), /* first: forks before there are threads */
+        CASE(a_run_leaves_them_alone),
         CASE(a_relative_path_is_looked_up_once),
         CASE(the_root_directory_is_as_good),
     };

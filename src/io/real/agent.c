@@ -185,7 +185,7 @@ void real_agent_leave(struct io_agent *agent)
 enum neap_status real_agent_need_event(struct real_agent *a, struct error *err)
 {
     if (a->event_fd < 0)
-        a->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        a->event_fd = real_high(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (a->event_fd < 0)
         return error_set(err, NEAP_NOMEM, "agent %s: no descriptor: %s", a->agent->name, strerrordesc_np(errno));
     return NEAP_OK;

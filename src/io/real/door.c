@@ -108,12 +108,22 @@ static const struct io_verbs verbs = {
 
 /* A process may be started with a standard stream closed. The next file opened would take its number, and what is meant for
  * the user would be written into it. */
-static bool fill_standard(void)
+bool real_standard_fill(void)
 {
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             return false;
     return true;
+}
+
+int real_high(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error_number = errno;
+    close(fd);
+    errno = error_number;
+    return high;
 }
 
 int real_thread_start(struct real *real, pthread_t *ret_thread, void *(*main)(void *ctx), void *ctx)
@@ -160,7 +170,7 @@ static void allow_files(void)
 
 struct io *io_real_open(struct error *err)
 {
-    if (!fill_standard()) {
+    if (!real_standard_fill()) {
         error_set(err, NEAP_DENIED, "a standard stream is closed, and /dev/null cannot stand in for it");
         return NULL;
     }

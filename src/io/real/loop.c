@@ -41,7 +41,7 @@ enum neap_status real_loop_need(struct real_agent *agent, uv_loop_t **ret_loop, 
         struct real_loop *loop = calloc(1, sizeof(*loop));
         if (loop == NULL)
             return error_set(err, NEAP_NOMEM, "agent %s: no memory for a loop", name);
-        int rc = uv_loop_init(&loop->uv);
+        int rc = real_standard_fill() ? uv_loop_init(&loop->uv) : UV_EMFILE;
         if (rc != 0) {
             free(loop);
             return error_set(err, NEAP_NOMEM, "agent %s: no loop: %s", name, uv_strerror(rc));

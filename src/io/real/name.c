@@ -146,7 +146,7 @@ enum neap_status real_dir_make(struct io *io, const char *path, struct error *er
 
 enum neap_status real_dir_sync(struct io *io, const char *path, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = real_high(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd < 0)
         return real_error(err, errno, path);
     int rc = fsync(fd);
@@ -203,9 +203,14 @@ static int names_read(struct names *names, DIR *dir) /* gives 0 or an error numb
 enum neap_status real_dir_list(struct io *io, const char *path, bool (*each)(void *ctx, const char *name), void *ctx,
                                struct error *err)
 {
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return real_error(err, errno, path);
+    int fd = real_high(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        int why = errno;
+        if (fd >= 0)
+            close(fd);
+        return real_error(err, why, path);
+    }
     struct names names = { .all = NULL };
     int error_number = names_read(&names, dir);
     closedir(dir);

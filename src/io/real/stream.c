@@ -183,7 +183,7 @@ static enum neap_status address_init(struct address *address, const char *path, 
     char *dir = strndup(path, (size_t)(slash - path));
     if (dir == NULL)
         return error_set(err, NEAP_NOMEM, "%s: no memory", path);
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = real_high(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC));
     int error_number = errno;
     free(dir);
     if (fd < 0)
@@ -205,7 +205,7 @@ static void address_fini(struct address *address)
 
 static int connect_to(const struct address *address, int *ret_fd) /* gives 0 or an error number */
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = real_high(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0)
         return errno;
     if (connect(fd, (const struct sockaddr *)&address->un, sizeof(address->un)) != 0) {
@@ -253,6 +253,27 @@ enum neap_status real_connect(struct io_agent *agent, const char *path, struct i
 
 static void drop_ended(uv_handle_t *handle);
 
+/* libuv has taken it in under whatever number was free. NULL: it could not be moved; it is gone. */
+static struct real_stream *move_high(struct real_stream *s, uv_loop_t *uv)
+{
+    uv_os_fd_t fd = -1;
+    int rc = uv_fileno((uv_handle_t *)&s->pipe, &fd);
+    must(rc == 0);
+    if (fd > STDERR_FILENO)
+        return s;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    struct real_stream *moved = high >= 0 ? stream_new(s->agent, uv) : NULL;
+    stream_end(s, NEAP_CLOSED);
+    close(fd); /* which libuv does not do with numbers so low */
+    if (moved != NULL) {
+        rc = uv_pipe_open(&moved->pipe, high);
+        must(rc == 0);
+    } else if (high >= 0) {
+        close(high);
+    }
+    return moved;
+}
+
 static void came(uv_stream_t *server, int rc)
 {
     struct real_listener *l = server->data;
@@ -269,9 +290,12 @@ static void came(uv_stream_t *server, int rc)
         uv_close((uv_handle_t *)&l->dropped, drop_ended);
         return;
     }
-    if (uv_accept(server, (uv_stream_t *)&s->pipe) != 0)
+    if (uv_accept(server, (uv_stream_t *)&s->pipe) != 0) {
         stream_end(s, NEAP_CLOSED);
-    else
+        return;
+    }
+    s = move_high(s, server->loop);
+    if (s != NULL)
         l->accepted(l->ctx, &s->base);
 }
 
@@ -322,7 +346,7 @@ static enum neap_status clear_way(const struct address *address, const char *pat
 static enum neap_status bind_and_listen(const struct address *address, const char *path, int *ret_fd,
                                         struct stat *ret_stat, struct error *err)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = real_high(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd < 0)
         return real_error(err, errno, path);
     int error_number = 0;
