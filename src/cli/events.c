@@ -60,6 +60,17 @@ static void print_dead_letter(struct session *s, struct json_value line, struct 
     out_print(cli, "\n");
 }
 
+static void say_unreadable(struct session *s, struct json_value root, struct bytes why)
+{
+    unsigned long long partition = line_number(root, "partition");
+    unsigned long long from = line_number(root, "offset"), until = line_number(root, "until");
+    if (until > from)
+        say(s->cli, "partition %llu, offsets %llu to %llu: %.*s", partition, from, until - 1, (int)why.size,
+            (const char *)why.at);
+    else
+        say(s->cli, "partition %llu: %.*s", partition, (int)why.size, (const char *)why.at);
+}
+
 static void each_record(struct session *s, void *ctx, struct bytes line)
 {
     struct reading *reading = ctx;
@@ -72,9 +83,7 @@ static void each_record(struct session *s, void *ctx, struct bytes line)
     }
     struct bytes unreadable = line_text(root, "unreadable");
     if (unreadable.size > 0) {
-        say(s->cli, "partition %llu, offsets %llu to %llu: %.*s", (unsigned long long)line_number(root, "partition"),
-            (unsigned long long)line_number(root, "offset"), (unsigned long long)line_number(root, "until") - 1,
-            (int)unreadable.size, (const char *)unreadable.at);
+        say_unreadable(s, root, unreadable);
         return;
     }
     struct bytes value = value_text(s, line, root);

@@ -51,6 +51,15 @@ void task_fill_end(struct task *t)
     forget_batch(t);
 }
 
+/* Every record that the batch counts has been read, and still there are bytes: they never were anybody's event. */
+static void pass_surplus(struct task *t)
+{
+    t->batch_open = false;
+    logging_warn(t->p->o.logging, "a batch has bytes behind its last event, which are none",
+                 LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
+                 LOGGING_UINT("offset", t->batch.base_offset));
+}
+
 /* Neither this record nor what follows it in the batch can be read. Their offsets were acknowledged as events, so each becomes
  * a dead letter, and the pipeline goes on behind them. Where compaction has taken records away nobody can say which offsets
  * were left: that batch was written by the log itself, so it is damage. */
@@ -171,6 +180,8 @@ bool task_next_record(struct task *t, log_offset from, struct record *ret_record
             status = batch_next(&t->walk, ret_record);
         if (status == NEAP_NOTFOUND) {
             t->batch_open = false;
+        } else if (status == NEAP_BADINPUT && batch_walk_over(&t->walk)) {
+            pass_surplus(t);
         } else if (status != NEAP_OK) {
             if (!give_up_rest(t, status))
                 return false;

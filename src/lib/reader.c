@@ -141,8 +141,12 @@ static enum neap_status open_batch(struct neap_reader *r, struct error *err)
 static enum neap_status pass_unreadable(struct neap_reader *r, enum neap_status why, struct error *err)
 {
     uint64_t from = r->next, until = r->batch.base_offset + r->batch.span;
-    must(until > from);
     r->batch_open = false;
+    if (until <= from) /* all that it counts have been given */
+        return error_set(err, NEAP_BADINPUT,
+                         "the batch that ends at offset %" PRIu64
+                         " (%s) has bytes behind its last event, which are none",
+                         until - 1, codec_name(batch_codec(&r->batch)));
     if (why == NEAP_NOMEM) { /* nothing is wrong with it */
         log_reader_seek(r->reader, (log_offset){ from });
         return error_set(err, why, "unpack the batch at offset %" PRIu64, r->batch.base_offset);

@@ -276,6 +276,11 @@ uint64_t batch_walk_next(const struct batch_walk *walk)
     return walk->base_offset + walk->delta_least;
 }
 
+bool batch_walk_over(const struct batch_walk *walk)
+{
+    return walk->index == walk->count;
+}
+
 /* As many records are still to come as offsets at least are left for them. */
 static bool delta_fits(const struct batch_walk *walk, int64_t delta)
 {
@@ -285,7 +290,7 @@ static bool delta_fits(const struct batch_walk *walk, int64_t delta)
 enum neap_status batch_next(struct batch_walk *walk, struct record *ret_record)
 {
     struct reader *left = &walk->left;
-    if (walk->index == walk->count)
+    if (batch_walk_over(walk))
         return reader_left(left) == 0 && !left->spent ? NEAP_NOTFOUND : NEAP_BADINPUT;
     struct bytes bytes = read_sized(left, false);
     if (left->spent)

@@ -79,8 +79,10 @@ struct batch_walk {
  * a room (NULL) they are refused. BADINPUT, TOOLARGE (the room's size_max), NOMEM: as codec_unpack(). */
 enum neap_status batch_unpack(const struct batch *batch, struct codec_room *room, struct batch_walk *ret_walk);
 /* The next record. NOTFOUND: past the last, and it was one. BADINPUT: neither it nor anything after it can be read; what came
- * before stands, and the offsets from batch_walk_next() on are those not seen. */
+ * before stands, and the offsets from batch_walk_next() on are those not seen; where batch_walk_over(), there are none, but bytes
+ * behind the last record that the batch counts. */
 enum neap_status batch_next(struct batch_walk *walk, struct record *ret_record);
+bool batch_walk_over(const struct batch_walk *walk); /* all that the batch counts have been given */
 uint64_t batch_walk_next(const struct batch_walk *walk); /* no record is left below this offset */
 enum neap_status record_header_next(struct reader *left,
                                     struct record_header *ret_header); /* left: reader_of(headers) */

@@ -343,9 +343,11 @@ static enum neap_status next_record(struct job_records *r, struct record *ret_re
             continue;
         if (status == NEAP_NOMEM)
             return error_set(err, status, "read: out of memory");
-        error_set(&r->unreadable, status, "the batch at offset %llu (%s) cannot be read from here on: %s",
-                  (unsigned long long)r->batch.base_offset, codec_name(batch_codec(&r->batch)), status_text(status));
-        return status;
+        return error_set(&r->unreadable, status, "the batch at offset %llu (%s) %s: %s",
+                         (unsigned long long)r->batch.base_offset, codec_name(batch_codec(&r->batch)),
+                         r->next >= r->batch.base_offset + r->batch.span ? "has bytes behind its last event"
+                                                                         : "cannot be read from here on",
+                         status_text(status));
     }
 }
 
@@ -354,7 +356,8 @@ static void show_unreadable(struct job *job)
 {
     struct job_records *r = job->records;
     uint64_t until = r->batch.base_offset + r->batch.span;
-    must(until > r->next);
+    if (until < r->next) /* all that it counts were read; what is left is nobody's */
+        until = r->next;
     add_printed(r, "{\"topic\":\"%s\",\"partition\":%llu,\"offset\":%llu,\"until\":%llu", job->topic.name,
                 (unsigned long long)job->partition, (unsigned long long)r->next, (unsigned long long)until);
     add_member(r, "unreadable", bytes_of_text(r->unreadable.text));

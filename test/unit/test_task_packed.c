@@ -105,6 +105,27 @@ static void what_does_not_unpack_becomes_letters(void **state)
     }
 }
 
+static void bytes_behind_the_last_record_are_passed(void **state)
+{
+    for (enum codec codec = CODEC_NONE; codec < CODEC_COUNT; codec++) {
+        static struct bench b;
+        bench_init(&b, 1);
+        bench_open(&b);
+        bench_append(&b, 0, 0, 20, 20);
+        b.codec = codec;
+        struct bytes batch = make_batch(&b, 20, 61);
+        uint8_t *at = (uint8_t *)(uintptr_t)batch.at;
+        put_be32(at + 23, 39);
+        put_be32(at + 57, 40);
+        append_batch(&b, 0, sealed(batch), 40);
+        bench_append(&b, 0, 60, 100, 10);
+        bench_run(&b, all_idle);
+        check_unreadable(&b, 100, 0, 0);
+        bench_close(&b);
+        bench_fini(&b);
+    }
+}
+
 static void a_batch_larger_than_the_room_becomes_letters(void **state)
 {
     static struct bench b;
@@ -210,6 +231,7 @@ int main(void)
         cmocka_unit_test(every_codec_is_read),
         cmocka_unit_test(tasks_take_turns_with_one_room),
         cmocka_unit_test(what_does_not_unpack_becomes_letters),
+        cmocka_unit_test(bytes_behind_the_last_record_are_passed),
         cmocka_unit_test(a_batch_larger_than_the_room_becomes_letters),
         cmocka_unit_test(what_follows_a_lie_becomes_letters),
         cmocka_unit_test(a_crash_at_any_landing_changes_nothing),

@@ -114,11 +114,91 @@ static void a_reader_of_the_library_says_it_once(void **state)
     bench_end(&b);
 }
 
+/* ---- bytes behind the last record ---------------------------------------------------------------------------------------- */
+
+/* Two batches; the first one counts one record fewer than it has. */
+static void fill_surplus(struct bench *b, struct log_partition p, enum codec codec)
+{
+    static uint8_t room[16384], packed_room[16384];
+    for (uint32_t i = 0; i < 2; i++) {
+        struct bytes batch = make_batch(room, sizeof room, "v", i * BATCH_EVENTS, BATCH_EVENTS, 30);
+        if (codec != CODEC_NONE)
+            assert_int_equal(batch_pack(batch, codec, packed_room, sizeof packed_room, &batch), NEAP_OK);
+        uint8_t *at = codec != CODEC_NONE ? packed_room : room;
+        uint32_t count = BATCH_EVENTS - (i == 0);
+        put_be32(at + 23, count - 1);
+        put_be32(at + 57, count);
+        put_be32(at + 17, crc32c(0, at + 21, batch.size - 21));
+        struct log_op op = { .kind = LOG_APPEND, .target = p, .count = count, .payload = { at, batch.size } };
+        struct log_unit unit = { .ops = &op, .count = 1 };
+        assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+    }
+}
+
+static void list_surplus(enum codec codec)
+{
+    struct bench b = bench_new(64u << 10);
+    static struct answer answer;
+    bench_open(&b);
+    fill_surplus(&b, (struct log_partition){ topic(&b, "t", 1), 0 }, codec);
+    struct control_context context = { .io = b.io, .log = b.log };
+    answer.size = 0;
+    assert_int_equal(
+        control_execute(&context, false,
+                        BYTES("{\"verb\":\"topic read\",\"topic\":\"t\",\"partition\":0,\"from\":0,\"limit\":100}"),
+                        (struct bytes){ NULL, 0 }, keep, &answer, soon(&b), &b.err),
+        NEAP_OK);
+    assert_int_equal(count(answer.text, "\"text\":\"v "), 2 * BATCH_EVENTS - 1);
+    assert_int_equal(count(answer.text, "\"offset\":9,\"until\":9,\"unreadable\":"), 1);
+    bench_end(&b);
+}
+
+static void read_surplus(enum codec codec)
+{
+    struct bench b = bench_new(64u << 10);
+    struct neap *neap;
+    struct neap_topic *topic_there;
+    struct neap_reader *reader;
+    struct neap_record record;
+    struct neap_error err;
+    bench_open(&b);
+    fill_surplus(&b, (struct log_partition){ topic(&b, "t", 1), 0 }, codec);
+    bench_close(&b);
+    struct neap_options options = { .path = b.path, .disk_size = 64u << 20 };
+    assert_int_equal(neap_open(&options, &neap, &err), NEAP_OK);
+    assert_int_equal(neap_topic_find(neap, "t", &topic_there, &err), NEAP_OK);
+    assert_int_equal(neap_reader_open(neap, topic_there, 0, 0, &reader, &err), NEAP_OK);
+    for (uint64_t n = 0; n < 2 * BATCH_EVENTS - 1; n++) {
+        if (n == BATCH_EVENTS - 1) {
+            assert_int_equal(neap_reader_next(reader, 0, &record, &err), NEAP_BADINPUT);
+            assert_non_null(strstr(err.text, "offset 8"));
+        }
+        assert_int_equal(neap_reader_next(reader, 0, &record, &err), NEAP_OK);
+        assert_int_equal(record.offset, n);
+    }
+    assert_int_equal(neap_reader_next(reader, 0, &record, &err), NEAP_AGAIN);
+    neap_reader_close(&reader);
+    neap_topic_close(&topic_there);
+    assert_int_equal(neap_close(&neap), NEAP_OK);
+    bench_open(&b);
+    bench_end(&b);
+}
+
+static void bytes_behind_the_last_record_are_said(void **state)
+{
+    (void)state;
+    list_surplus(CODEC_NONE);
+    list_surplus(CODEC_LZ4);
+    read_surplus(CODEC_NONE);
+    read_surplus(CODEC_LZ4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_listing_says_what_it_passes),
         cmocka_unit_test(a_reader_of_the_library_says_it_once),
+        cmocka_unit_test(bytes_behind_the_last_record_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
