@@ -224,7 +224,8 @@ NEAP_API void             neap_reader_close(struct neap_reader **reader); /* acc
  * NEAP_AGAIN: none in time. NEAP_NOTFOUND: the topic was deleted. NEAP_CORRUPT: damage, with file and position: the partition
  * ends here until it is settled. NEAP_BADINPUT: events of a compressed batch that cannot be unpacked, their offsets named, or
  * bytes of a batch that are no event; asked again, it goes on behind them. NEAP_VERSION: a batch of a kind that this version
- * does not read. NEAP_IO, NEAP_NOMEM: also where more than NEAP_READER_WAIT_MAX wait. */
+ * does not read. NEAP_IO: also when the log has stopped (neap_health()), after the last event that is durable. NEAP_NOMEM: also
+ * where more than NEAP_READER_WAIT_MAX wait. Deletion and stop end a wait at once. */
 NEAP_API enum neap_status neap_reader_next(struct neap_reader *reader, int64_t timeout_ms, struct neap_record *ret_record,
                                            struct neap_error *err);
 NEAP_API enum neap_status neap_reader_seek(struct neap_reader *reader, uint64_t offset);

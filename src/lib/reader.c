@@ -27,6 +27,7 @@ struct neap_reader {
         struct error *err;
     } wait;
     struct neap_header headers[NEAP_HEADER_COUNT_MAX];
+    char topic_name[LOG_NAME_SIZE_MAX + 1];
 };
 
 static enum neap_status next_record(struct neap_reader *r, struct record *ret_record, struct error *err);
@@ -68,6 +69,7 @@ enum neap_status neap_reader_open(struct neap *neap, const struct neap_topic *to
     r->neap = neap;
     r->from = from;
     r->next = start.n;
+    memcpy(r->topic_name, topic->topic.name, sizeof r->topic_name);
     codec_room_init(&r->unpack, BATCH_UNPACKED_SIZE_MAX);
     r->agent = (struct io_agent){ .name = "reader", .work = look_again, .ctx = r };
     status = log_reader_open(neap->log, from, start, READ_SIZE, &r->reader, &error);
@@ -119,10 +121,22 @@ enum neap_status neap_reader_seek(struct neap_reader *r, uint64_t offset)
 
 /* ---- the next one -------------------------------------------------------------------------------------------------- */
 
+/* Nothing more comes from a log that has stopped: who waits would wait for ever. */
+static enum neap_status look_health(struct neap_reader *r, struct error *err)
+{
+    struct error why = { 0 };
+    enum neap_status status = log_health(r->neap->log, &why);
+    return status == NEAP_OK ? NEAP_AGAIN : error_set(err, NEAP_IO, "the log has stopped: %s", why.text);
+}
+
 static enum neap_status open_batch(struct neap_reader *r, struct error *err)
 {
     struct log_batch from;
     enum neap_status status = log_reader_next(r->reader, &from, err);
+    if (status == NEAP_AGAIN)
+        return look_health(r, err);
+    if (status == NEAP_NOTFOUND)
+        return error_set(err, status, "topic %s was deleted", r->topic_name);
     if (status != NEAP_OK)
         return status;
     status = batch_open(from.bytes, false, &r->batch); /* the log has checked the sums */

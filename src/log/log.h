@@ -287,7 +287,8 @@ void log_reader_close(struct log_reader **reader);
  * and position in `err`: this partition ends here until it is settled. NOTFOUND: the topic was deleted. */
 enum neap_status log_reader_next(struct log_reader *reader, struct log_batch *ret_batch, struct error *err);
 void log_reader_seek(struct log_reader *reader, log_offset to);
-/* From now on `agent` is woken when something new is durable anywhere in the log. At most LOG_WATCH_COUNT_MAX. */
+/* From now on `agent` is woken when something new is durable anywhere in the log, a topic is deleted, or the log has stopped
+ * (log_health()). At most LOG_WATCH_COUNT_MAX. */
 enum neap_status log_watch(struct log *log, struct io_agent *agent);
 void log_unwatch(struct log *log, struct io_agent *agent);
 #define LOG_WATCH_COUNT_MAX 64u

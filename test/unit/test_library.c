@@ -1,7 +1,7 @@
 /* What the C interface promises: appends against a plain list of what was given, readers, commits, misuse, many threads. */
 #include "scratch.h"
 
-#include "neap/neap.h"
+#include "lib/lib.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -320,6 +320,79 @@ static void test_reader_descriptor(void **state)
         assert_int_equal(record.offset, i);
     }
     neap_reader_close(&reader);
+}
+
+/* ---- what ends a wait ------------------------------------------------------------------------------------------------- */
+
+struct patient {
+    struct neap_reader *reader;
+    enum neap_status status;
+    struct neap_error err;
+};
+
+static void *wait_forever(void *ctx)
+{
+    struct patient *p = ctx;
+    struct neap_record record;
+    p->status = neap_reader_next(p->reader, NEAP_FOREVER, &record, &p->err);
+    return NULL;
+}
+
+/* Waits for the reader's end, and looks again without a wait: the answer stands. */
+static void check_ended(struct patient *p, pthread_t thread, enum neap_status status, const char *said)
+{
+    struct timespec until;
+    struct neap_record record;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SOON_MS / 1000;
+    assert_int_equal(pthread_timedjoin_np(thread, NULL, &until), 0);
+    assert_int_equal(p->status, status);
+    assert_non_null(strstr(p->err.text, said));
+    assert_int_equal(neap_reader_next(p->reader, 0, &record, NULL), status);
+    neap_reader_close(&p->reader);
+}
+
+static void test_a_deleted_topic_ends_a_wait(void **state)
+{
+    struct world *w = *state;
+    struct patient p = { 0 };
+    struct log_client *client;
+    pthread_t thread;
+    open_all(w, 1);
+    assert_int_equal(neap_reader_open(w->neap, w->topic, 0, 0, &p.reader, &w->err), NEAP_OK);
+    assert_int_equal(pthread_create(&thread, NULL, wait_forever, &p), 0);
+    while (atomic_load(&w->neap->waiting_count) == 0)
+        usleep(1000); /* it watches the log: from here on nothing but the log wakes it */
+    assert_int_equal(log_client_open(w->neap->log, &(struct log_client_options){ 0 }, &client, NULL), NEAP_OK);
+    struct log_op op = { .kind = LOG_TOPIC_DELETE, .target = { w->topic->topic.id, 0 } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(client, &unit, lib_deadline(w->neap, SOON_MS)), NEAP_OK);
+    log_client_close(&client);
+    check_ended(&p, thread, NEAP_NOTFOUND, "topic orders was deleted");
+}
+
+static void test_a_stopped_log_ends_a_wait(void **state)
+{
+    struct world *w = *state;
+    struct patient p = { 0 };
+    struct neap_record record;
+    struct neap_event event = { .value = NEAP_TEXT("before") };
+    char command[700];
+    pthread_t thread;
+    open_all(w, 1);
+    assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
+    assert_int_equal(neap_reader_open(w->neap, w->topic, 0, 0, &p.reader, &w->err), NEAP_OK);
+    assert_int_equal(neap_reader_next(p.reader, 0, &record, &w->err), NEAP_OK);
+    assert_int_equal(pthread_create(&thread, NULL, wait_forever, &p), 0);
+    while (atomic_load(&w->neap->waiting_count) == 0)
+        usleep(1000);
+    snprintf(command, sizeof command, "rm -rf '%s'", scratch_path(&w->scratch, "data"));
+    assert_int_equal(system(command), 0);
+    (void)log_look(w->neap->log, NULL);
+    check_ended(&p, thread, NEAP_IO, "deleted or moved away");
+    assert_int_equal(neap_append(w->writer, w->topic, 0, &event, 1, NULL, NULL), NEAP_OK);
+    assert_int_equal(neap_writer_flush(w->writer, SOON_MS), NEAP_OK);
+    assert_int_equal(neap_health(w->neap, NULL), NEAP_IO);
 }
 
 /* ---- threads --------------------------------------------------------------------------------------------------------- */
@@ -656,6 +729,8 @@ int main(void)
         CASE(test_keyless),
         CASE(test_descriptor),
         CASE(test_reader_descriptor),
+        CASE(test_a_deleted_topic_ends_a_wait),
+        CASE(test_a_stopped_log_ends_a_wait),
         CASE(test_threads),
         CASE(test_two_threads_at_once),
         CASE(test_commit),

@@ -67,6 +67,7 @@ struct journal {
         struct topic *topic;
     } seen; /* the topic looked up last */
     bool stopped;
+    bool topic_went;         /* in what becomes visible next: who waits for its events is to be told */
 };
 
 /* ---- visible.c ---- */

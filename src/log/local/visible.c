@@ -33,6 +33,13 @@ static void wake_clients(struct log *log, uint64_t which)
     }
 }
 
+static void wake_watchers(struct shared *s) /* under the mutex */
+{
+    for (uint32_t i = 0; i < LOG_WATCH_COUNT_MAX; i++)
+        if (s->watchers[i] != NULL)
+            io_agent_wake(s->watchers[i]);
+}
+
 static void complete_all(struct journal *j, struct log_unit *first, enum neap_status status)
 {
     uint64_t which = 0;
@@ -75,9 +82,7 @@ void journal_fail(struct journal *j, enum neap_status status, const char *what)
     owe(j, false); /* whoever was answered early may have lost it: a power cut would do as much */
     complete_all(j, j->syncing.first, NEAP_IO);
     complete_all(j, j->written.first, NEAP_IO);
-    for (uint32_t i = 0; i < LOG_WATCH_COUNT_MAX; i++)
-        if (s->watchers[i] != NULL)
-            io_agent_wake(s->watchers[i]);
+    wake_watchers(s);
     io_mutex_drop(s->mutex);
     j->syncing = j->written = (struct group){ 0 };
     j->stopped = true;
@@ -139,6 +144,7 @@ static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
             something_died(j->log);
         if (op->kind == LOG_REPLACE_)
             j->log->shared.change_count++; /* whoever looks for a place looks again */
+        j->topic_went = j->topic_went || op->kind == LOG_TOPIC_DELETE;
     }
     return status;
 }
@@ -290,9 +296,9 @@ void journal_make_visible(struct journal *j, struct group *g)
         add_figures(s, g);
         complete_all(j, g->first, NEAP_OK); /* rule J2 */
         g->first = NULL;
-        for (uint32_t i = 0; g->batch_count > 0 && i < LOG_WATCH_COUNT_MAX; i++)
-            if (s->watchers[i] != NULL)
-                io_agent_wake(s->watchers[i]);
+        if (g->batch_count > 0 || j->topic_went)
+            wake_watchers(s);
+        j->topic_went = false;
     }
     io_mutex_drop(s->mutex);
     if (status != NEAP_OK) {
