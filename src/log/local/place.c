@@ -301,8 +301,8 @@ static enum neap_status find_places(struct places *p, struct error *err)
         status = look_in_files(p, file_count, false);
         if (status != NEAP_OK && status != NEAP_IO)
             status = look_in_archives(p);
-        if (status != NEAP_OK && status != NEAP_IO)
-            status = look_in_files(p, file_count, true); /* its archive is damaged */
+        if (status != NEAP_OK && status != NEAP_IO && status != NEAP_NOTFOUND)
+            status = look_in_files(p, file_count, true); /* its archive is damaged, and may not be missed yet */
         if (status == NEAP_OK)
             return NEAP_OK;
         if (status == NEAP_IO)
