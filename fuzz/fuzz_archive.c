@@ -61,6 +61,8 @@ static void decode(struct bytes all)
     if (replace_decode(all, 7, &r) == NEAP_OK) {
         for (uint32_t i = 0; i < r.removed_count; i++)
             (void)replace_number(&r, i);
+        for (uint32_t i = 0; i < r.shrunk_count; i++)
+            (void)replace_shrunk(&r, i);
         struct archives archives = { .number_next = 1 };
         (void)archives_apply(&archives, 3, &r);
         archives_fini(&archives);

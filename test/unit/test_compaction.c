@@ -126,6 +126,22 @@ static void the_newest_of_each_key_stays(void **state)
     bench_end(&b);
 }
 
+/* What the log says it keeps of a partition is what can be read from it. */
+static void assert_figures(struct bench *b, struct log_partition p)
+{
+    struct log_reader *reader;
+    struct log_batch batch;
+    struct log_partition_figures figures;
+    uint64_t size = 0, count = 0;
+    assert_int_equal(log_reader_open(b->log, p, (log_offset){ 0 }, 4096, &reader, &b->err), NEAP_OK);
+    for (; log_reader_next(reader, &batch, &b->err) == NEAP_OK; count++)
+        size += batch.bytes.size;
+    log_reader_close(&reader);
+    assert_int_equal(log_partition_figures(b->log, p, &figures), NEAP_OK);
+    assert_int_equal(figures.size, size);
+    assert_int_equal(figures.batch_count, count);
+}
+
 /* One small file after the other is drained, which holds each key once at most: older records go only where what came later meets
  * them. */
 static void archives_are_compacted_with_those_before_them(void **state)
@@ -150,6 +166,65 @@ static void archives_are_compacted_with_those_before_them(void **state)
     }
     sim_run(b.io, 10 * NS_PER_S);
     assert_true(check(&b, (struct log_partition){ t.id, 0 }, &n) < 200); /* of 4,800 */
+    assert_figures(&b, (struct log_partition){ t.id, 0 });
+    bench_reopen(&b);
+    assert_figures(&b, (struct log_partition){ t.id, 0 });
+    bench_close(&b);
+    sim_close(&b.io);
+}
+
+static void alter(struct bench *b, struct log_partition p, struct log_topic_settings settings)
+{
+    uint8_t room[LOG_SETTINGS_SIZE];
+    struct log_op op = { .kind = LOG_TOPIC_ALTER, .target = p, .payload = log_settings_encode(&settings, room) };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* Retention by size counts what is left: far more has been appended than it lets be. And trims and compactions, one after the
+ * other and both at work, lose no count. */
+static void size_is_what_is_left(void **state)
+{
+    struct log_topic t;
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct newest n = { .end = 0 };
+    struct bench b = { .path = "data",
+                       .options = { .file_size = FILE_SIZE / 4,
+                                    .disk_size = 256 * FILE_SIZE,
+                                    .tail_size = 1u << 20,
+                                    .snapshot_size = FILE_SIZE / 4,
+                                    .clean_ns = 10 * NS_PER_MS } };
+    (void)state;
+    b.io = sim_open(&(struct sim_options){ .seed = 13 });
+    bench_open(&b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    settings.retention_size = 300000; /* of a megabyte that comes in */
+    assert_int_equal(log_topic_ensure_with(b.client, "t", 1, &settings, soon(&b), &t, &b.err), NEAP_OK);
+    struct log_partition p = { t.id, 0 };
+    log_offset start, end;
+    for (uint32_t round = 0; round < 900; round++) {
+        put(&b, p, &n, round);
+        sim_run(b.io, 50 * NS_PER_MS);
+        if (round == 450)
+            bench_reopen(&b);
+    }
+    sim_run(b.io, 10 * NS_PER_S);
+    assert_figures(&b, p);
+    assert_int_equal(log_partition_range(b.log, p, &start, &end), NEAP_OK);
+    assert_int_equal(start.n, 0);
+    check(&b, p, &n);               /* every key is there */
+    settings.retention_size = 3000; /* now it has to go, while more comes */
+    alter(&b, p, settings);
+    for (uint32_t round = 900; round < 1200; round++) {
+        put(&b, p, &n, round);
+        sim_run(b.io, 30 * NS_PER_MS);
+    }
+    sim_run(b.io, 10 * NS_PER_S);
+    assert_figures(&b, p);
+    assert_int_equal(log_partition_range(b.log, p, &start, &end), NEAP_OK);
+    assert_true(start.n > 0);
+    bench_reopen(&b);
+    assert_figures(&b, p);
     bench_close(&b);
     sim_close(&b.io);
 }
@@ -399,6 +474,7 @@ int main(void)
         cmocka_unit_test(nothing_that_a_group_has_to_process_goes),
         cmocka_unit_test(the_newest_of_each_key_stays),
         cmocka_unit_test(archives_are_compacted_with_those_before_them),
+        cmocka_unit_test(size_is_what_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,32 +24,46 @@ struct archive_facts replace_added(const struct replace *r, uint32_t index)
                                    .flags = get_le64(at + 48) };
 }
 
+struct shrunk replace_shrunk(const struct replace *r, uint32_t index)
+{
+    must(index < r->shrunk_count);
+    const uint8_t *at = r->shrunk.at + (size_t)index * REPLACE_SHRUNK_SIZE;
+    return (struct shrunk){ .partition = get_le32(at),
+                            .batch_count = get_le32(at + 4),
+                            .start = get_le64(at + 8),
+                            .size = (int64_t)get_le64(at + 16) };
+}
+
 enum neap_status replace_decode(struct bytes payload, uint64_t drained, struct replace *ret)
 {
     if (payload.size < REPLACE_HEADER_SIZE)
         return NEAP_CORRUPT;
     if (get_le32(payload.at) > REPLACE_VERSION)
         return NEAP_VERSION;
-    uint64_t removed = get_le32(payload.at + 4), added = get_le32(payload.at + 8);
-    if (get_le32(payload.at) != REPLACE_VERSION || get_le32(payload.at + 12) != 0 ||
-        payload.size != REPLACE_HEADER_SIZE + 8 * removed + REPLACE_ADDED_SIZE * added)
+    uint64_t removed = 8ull * get_le32(payload.at + 4), added = (uint64_t)REPLACE_ADDED_SIZE * get_le32(payload.at + 8);
+    uint64_t shrunk = (uint64_t)REPLACE_SHRUNK_SIZE * get_le32(payload.at + 12);
+    if (get_le32(payload.at) != REPLACE_VERSION || payload.size != REPLACE_HEADER_SIZE + removed + added + shrunk)
         return NEAP_CORRUPT;
+    const uint8_t *at = payload.at + REPLACE_HEADER_SIZE;
     *ret = (struct replace){ .drained = drained,
-                             .removed_count = (uint32_t)removed,
-                             .added_count = (uint32_t)added,
-                             .removed = { payload.at + REPLACE_HEADER_SIZE, 8 * removed },
-                             .added = { payload.at + REPLACE_HEADER_SIZE + 8 * removed, REPLACE_ADDED_SIZE * added } };
+                             .removed_count = get_le32(payload.at + 4),
+                             .added_count = get_le32(payload.at + 8),
+                             .shrunk_count = get_le32(payload.at + 12),
+                             .removed = { at, removed },
+                             .added = { at + removed, added },
+                             .shrunk = { at + removed + added, shrunk } };
     return NEAP_OK;
 }
 
 struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t removed_count,
-                            const struct archive_facts *added, uint32_t added_count)
+                            const struct archive_facts *added, uint32_t added_count, const struct shrunk *shrunk,
+                            uint32_t shrunk_count)
 {
     uint8_t *at = room;
     put_le32(at, REPLACE_VERSION);
     put_le32(at + 4, removed_count);
     put_le32(at + 8, added_count);
-    put_le32(at + 12, 0);
+    put_le32(at + 12, shrunk_count);
     at += REPLACE_HEADER_SIZE;
     for (uint32_t i = 0; i < removed_count; i++, at += 8)
         put_le64(at, removed[i]);
@@ -61,6 +75,12 @@ struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t rem
         put_le64(at + 32, added[i].salt);
         put_le64(at + 40, added[i].batch_count);
         put_le64(at + 48, added[i].flags);
+    }
+    for (uint32_t i = 0; i < shrunk_count; i++, at += REPLACE_SHRUNK_SIZE) {
+        put_le32(at, shrunk[i].partition);
+        put_le32(at + 4, shrunk[i].batch_count);
+        put_le64(at + 8, shrunk[i].start);
+        put_le64(at + 16, (uint64_t)shrunk[i].size);
     }
     return (struct bytes){ room, (size_t)(at - room) };
 }

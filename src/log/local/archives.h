@@ -9,8 +9,9 @@
  * promise  a function of the journal's entries in their order, handles of files and pins aside
  *
  * FORMAT of what replaces what (the payload of operation 9; target: the topic; offset: the journal file that is drained, or 0)
- *     0  4  format version (1)     4  4  removed count     8  4  added count     12  4  zero
- *     removed: number u64          added: number, first sequence, last sequence, size, salt, batch count, flags: u64 each */
+ *     0  4  format version (1)     4  4  removed count     8  4  added count     12  4  shrunk count
+ *     removed: number u64          added: number, first sequence, last sequence, size, salt, batch count, flags: u64 each
+ *     shrunk, what compaction took from a partition: number u32, batches u32, start of the partition then u64, bytes i64 */
 #ifndef LOG_LOCAL_ARCHIVES_H
 #define LOG_LOCAL_ARCHIVES_H
 
@@ -21,6 +22,7 @@
 #define REPLACE_VERSION     1u
 #define REPLACE_HEADER_SIZE 16u
 #define REPLACE_ADDED_SIZE  56u
+#define REPLACE_SHRUNK_SIZE 24u
 
 struct archive_facts {
     uint64_t number; /* its name; never used twice */
@@ -55,18 +57,26 @@ struct archives {
     uint32_t drained_count;
 };
 
+struct shrunk { /* a partition whose batches became fewer, or smaller, and from which start on they were counted */
+    uint32_t partition, batch_count;
+    uint64_t start;
+    int64_t size;
+};
+
 struct replace {
     uint64_t drained; /* 0: no journal file */
-    uint32_t removed_count, added_count;
-    struct bytes removed, added;
+    uint32_t removed_count, added_count, shrunk_count;
+    struct bytes removed, added, shrunk;
 };
 
 uint64_t replace_number(const struct replace *r, uint32_t index); /* of the removed */
 struct archive_facts replace_added(const struct replace *r, uint32_t index);
+struct shrunk replace_shrunk(const struct replace *r, uint32_t index);
 enum neap_status replace_decode(struct bytes payload, uint64_t drained, struct replace *ret);
-/* room: REPLACE_HEADER_SIZE + 8 * removed + REPLACE_ADDED_SIZE * added. */
+/* room: REPLACE_HEADER_SIZE + 8 * removed + REPLACE_ADDED_SIZE * added + REPLACE_SHRUNK_SIZE * shrunk. */
 struct bytes replace_encode(uint8_t *room, const uint64_t *removed, uint32_t removed_count,
-                            const struct archive_facts *added, uint32_t added_count);
+                            const struct archive_facts *added, uint32_t added_count, const struct shrunk *shrunk,
+                            uint32_t shrunk_count);
 
 void archives_free_chain(struct archive *first); /* linked by next_; closes the files */
 void archives_fini(struct archives *a); /* closes the files */

@@ -164,6 +164,7 @@ static void put_down(struct cleaner *c)
     io_mutex_take(s->mutex);
     pin_sources(c, -1);
     s->reserved_size = 0;
+    s->compacting = 0;
     look_again(c, c->drained);
     ask_for_room(c);
     io_mutex_drop(s->mutex);
@@ -276,6 +277,8 @@ static bool begin_archives(struct cleaner *c, const struct rewrite_source *sourc
                            const struct clock_cut *tombstones, struct error *err)
 {
     struct compaction *compaction = tombstones != NULL ? compaction_new(*tombstones) : NULL;
+    if (compaction != NULL)
+        c->log->shared.compacting = c->topic_id; /* the keeper's turn: retention stands still meanwhile */
     if (tombstones == NULL || compaction != NULL)
         c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, compaction);
     if (c->rewrite == NULL) {
@@ -321,8 +324,11 @@ static enum neap_status prepare(struct cleaner *c, const struct rewritten *list,
 /* One operation per topic; where nothing of some archives is alive, one that only removes them. */
 static enum neap_status make_ops(struct cleaner *c, const struct rewritten *list, uint32_t count, struct error *err)
 {
+    const struct shrunk *shrunk = NULL;
+    uint32_t op_count = count > 0 ? count : 1, shrunk_count = rewrite_shrunk(c->rewrite, &shrunk);
     size_t payload_size = REPLACE_HEADER_SIZE + 8u * c->number_count + REPLACE_ADDED_SIZE;
-    uint32_t op_count = count > 0 ? count : 1;
+    must(shrunk_count == 0 || op_count == 1); /* a compaction is of one topic */
+    payload_size += (size_t)REPLACE_SHRUNK_SIZE * shrunk_count;
     c->ops = calloc(op_count, sizeof(*c->ops));
     c->payloads = malloc(op_count * payload_size);
     if (c->ops == NULL || c->payloads == NULL)
@@ -333,7 +339,7 @@ static enum neap_status make_ops(struct cleaner *c, const struct rewritten *list
             .target = { count > 0 ? list[i].topic_id : c->topic_id, 0 },
             .offset = { c->drained },
             .payload = replace_encode(c->payloads + i * payload_size, c->numbers, c->number_count,
-                                      count > 0 ? &list[i].facts : NULL, count > 0 ? 1 : 0),
+                                      count > 0 ? &list[i].facts : NULL, count > 0 ? 1 : 0, shrunk, shrunk_count),
         };
     c->unit = (struct log_unit){ .ops = c->ops, .count = op_count, .done = replaced, .ctx = c };
     return NEAP_OK;
@@ -591,7 +597,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     for (at = 0; at < of_topic && list[at] != a;)
         at++;
     if (at < of_topic && !is_left(a) && !begins_before(c, list, at, of_topic))
-        compacts = worth_compacting(c, list + at, of_topic - at, &tombstones);
+        compacts = !s->trimming && worth_compacting(c, list + at, of_topic - at, &tombstones);
     if (at > 0 || lies_behind_files(s, list[0]))
         tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
     if (compacts)

@@ -153,6 +153,8 @@ struct shared {
         uint32_t count;
     } damage;
     uint64_t reserved_size;  /* for archives in the making: counted as used */
+    uint32_t compacting;     /* the keeper's: topic that is not trimmed now, as its batches are counted and become fewer; 0: none */
+    bool trimming;           /* the keeper's: trims are on their way, and no compaction begins */
     bool cleaning;           /* the cleaner looks or copies: nobody is refused for what it may be about to free */
     bool recycle_due;        /* something died, or a snapshot passed: look for what can be given back */
     bool full;               /* no room for another ready file */

@@ -157,7 +157,8 @@ static bool next(struct retention *r, struct look *ret)
         const struct topic *t = v->by_name[r->topic];
         bool keeps_all = t->settings.retention == LOG_RETAIN_LIMITS && t->settings.retention_ms < 0 &&
                          t->settings.retention_size < 0;
-        while (t->durable && !keeps_all && r->partition < t->partition_count) {
+        bool compacting = t->id == r->log->shared.compacting;
+        while (t->durable && !keeps_all && !compacting && r->partition < t->partition_count) {
             struct partition *p = topic_partition(t, r->partition++);
             if (p->start == p->end)
                 continue;
@@ -209,6 +210,7 @@ static void hand_over(struct retention *r, struct log_client *client)
     r->ended = false;
     r->submitted = log_submit(client, &r->unit) == NEAP_OK;
     r->op_count = r->submitted ? r->op_count : 0;
+    r->log->shared.trimming = r->submitted;
 }
 
 static bool begin(struct retention *r, mono_time now)
@@ -235,7 +237,7 @@ bool retention_step(struct retention *r, struct log_client *client, mono_time no
     if (r->submitted) {
         if (!r->ended)
             return false;
-        r->submitted = false;
+        r->submitted = r->log->shared.trimming = false;
         r->op_count = 0;
     }
     if (!r->on)

@@ -30,7 +30,10 @@ struct rewrite {
     struct index_entry entries[ENTRY_ROOM];
     uint8_t *room;
     size_t room_size;
-    uint64_t copied; /* in this step */
+    uint64_t copied;   /* in this step */
+    struct shrunk now; /* of the partition in work */
+    struct shrunk *shrunk;
+    uint32_t shrunk_count, shrunk_room;
     struct rewritten results[DRAIN_TOPIC_COUNT_MAX];
     uint32_t result_count;
     bool taken;
@@ -63,6 +66,7 @@ void rewrite_free(struct rewrite **rewrite)
     for (uint32_t i = 0; i < r->result_count && !r->taken; i++)
         archive_unlink(r->log, r->results[i].facts.number);
     free(r->room);
+    free(r->shrunk);
     free(r);
     *rewrite = NULL;
 }
@@ -71,6 +75,12 @@ uint32_t rewrite_result(const struct rewrite *r, const struct rewritten **ret_li
 {
     *ret_list = r->results;
     return r->result_count;
+}
+
+uint32_t rewrite_shrunk(const struct rewrite *r, const struct shrunk **ret_list)
+{
+    *ret_list = r->shrunk;
+    return r->shrunk_count;
 }
 
 void rewrite_taken(struct rewrite *r)
@@ -267,7 +277,11 @@ static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, str
     if (r->compaction == NULL)
         return copy(r, &op, err);
     status = r->noting ? compaction_note(r->compaction, &op) : compaction_keep(r->compaction, &op, &op);
-    if (status == NEAP_NOTFOUND || (status == NEAP_OK && r->noting))
+    if (status == NEAP_OK && r->noting)
+        return NEAP_OK;
+    r->now.batch_count += status == NEAP_NOTFOUND;
+    r->now.size += (int64_t)e.size - (status == NEAP_OK ? (int64_t)op.payload.size : 0);
+    if (status == NEAP_NOTFOUND)
         return NEAP_OK;
     return status == NEAP_OK ? copy(r, &op, err)
                              : error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT,
@@ -324,15 +338,37 @@ static enum neap_status measure(struct rewrite *r, uint64_t *ret_end, struct err
     return NEAP_OK;
 }
 
+/* The partition in work is done: what was taken from it is remembered. */
+static enum neap_status note_shrunk(struct rewrite *r, struct error *err)
+{
+    if (r->now.batch_count == 0 && r->now.size == 0)
+        return NEAP_OK;
+    if (r->shrunk_count == r->shrunk_room) {
+        uint32_t room = r->shrunk_room == 0 ? 16 : 2 * r->shrunk_room;
+        struct shrunk *grown = realloc(r->shrunk, room * sizeof(*grown));
+        if (grown == NULL)
+            return error_set(err, NEAP_NOMEM, "rewrite");
+        r->shrunk = grown;
+        r->shrunk_room = room;
+    }
+    r->shrunk[r->shrunk_count++] = r->now;
+    r->now = (struct shrunk){ 0 };
+    return NEAP_OK;
+}
+
 /* OK: there is another partition, opened at its first source. NOTFOUND: that was the last. */
 static enum neap_status next_partition(struct rewrite *r, struct error *err)
 {
+    enum neap_status status = note_shrunk(r, err);
+    if (status != NEAP_OK)
+        return status;
     if (!least(r, &r->at))
         return NEAP_NOTFOUND;
     uint64_t hold = UINT64_MAX, end = 0;
     r->start = start_of(r, &hold);
     r->put = false;
-    enum neap_status status = measure(r, &end, err);
+    r->now = (struct shrunk){ .partition = r->at.partition, .start = r->start };
+    status = measure(r, &end, err);
     r->noting = r->compaction != NULL && status == NEAP_OK && end > r->start && r->start != UINT64_MAX;
     if (r->noting) {
         uint64_t first = r->first > r->start ? r->first : r->start;

@@ -38,6 +38,8 @@ struct rewritten {
 };
 /* After OK: an archive per topic that had anything alive. */
 uint32_t rewrite_result(const struct rewrite *rewrite, const struct rewritten **ret_list);
+/* After OK, of a compaction: what was taken from which partitions. */
+uint32_t rewrite_shrunk(const struct rewrite *rewrite, const struct shrunk **ret_list);
 void rewrite_taken(struct rewrite *rewrite); /* they belong to the views: rewrite_free() leaves them */
 
 #endif

@@ -145,7 +145,7 @@ static void write_archives(struct writer *w, const struct archives *a)
     write_le64(w, a->number_next);
     write_le32(w, a->count);
     for (uint32_t i = 0; i < a->count; i++) {
-        struct bytes facts = replace_encode(room, NULL, 0, &a->list[i]->facts, 1);
+        struct bytes facts = replace_encode(room, NULL, 0, &a->list[i]->facts, 1, NULL, 0);
         write_le32(w, a->list[i]->topic_id);
         write_bytes(w, (struct bytes){ facts.at + REPLACE_HEADER_SIZE, REPLACE_ADDED_SIZE });
     }

@@ -325,13 +325,37 @@ static enum neap_status apply_lost(struct views *v, const struct op *op)
     return lost_add(&v->lost, op->target, op->offset, op->offset + op->count);
 }
 
+/* Where the partition was trimmed since it was counted, by hand, a share of it is gone already. */
+static enum neap_status apply_shrunk(struct views *v, uint32_t topic_id, const struct shrunk *s)
+{
+    struct partition *p = views_partition(v, (struct log_partition){ topic_id, s->partition });
+    if (p == NULL || s->start > p->start || s->start > p->end)
+        return NEAP_CORRUPT;
+    int64_t size = s->size;
+    uint64_t batches = s->batch_count;
+    if (s->start < p->start) {
+        uint64_t left = p->end - p->start, of = p->end - s->start;
+        size = size > 0 ? (int64_t)share_of((uint64_t)size, left, of) : 0;
+        batches = share_of(batches, left, of);
+    }
+    p->batch_count -= batches < p->batch_count ? batches : p->batch_count;
+    p->size = size > 0 && (uint64_t)size > p->size ? 0 : p->size - (uint64_t)size;
+    return NEAP_OK;
+}
+
 static enum neap_status apply_replace(struct views *v, const struct op *op)
 {
-    struct replace r;
+    struct replace r = { .shrunk_count = 0 };
     if (views_topic(v, op->target.topic_id) == NULL)
         return NEAP_CORRUPT;
     enum neap_status status = replace_decode(op->payload, op->offset, &r);
-    return status == NEAP_OK ? archives_apply(&v->archives, op->target.topic_id, &r) : status;
+    if (status == NEAP_OK)
+        status = archives_apply(&v->archives, op->target.topic_id, &r);
+    for (uint32_t i = 0; i < r.shrunk_count && status == NEAP_OK; i++) {
+        struct shrunk shrunk = replace_shrunk(&r, i);
+        status = apply_shrunk(v, op->target.topic_id, &shrunk);
+    }
+    return status;
 }
 
 static enum neap_status apply_offset(struct views *v, const struct op *op)
