@@ -93,18 +93,48 @@ static void of_two_that_wait_none_is_forgotten(void **state)
     small = (struct told){ .count = 0 };
     hand_in(pipeline, &small, q, 3);
     hand_in(pipeline, &large, q, 27);
-    sim_run(b.io, NS_PER_S);
+    sim_run(b.io, 100 * NS_PER_MS);
     log_client_work(pipeline);
     log_client_work(b.client);
     assert_true(small.count == 1 && small.status == NEAP_OK);
     assert_true(producer.count == 0 && large.count == 0);
-    sim_faults_clear(b.io);
+    sim_faults_clear(b.io); /* in time: after some tries in vain they would be told that there is no room */
     sim_run(b.io, 10 * NS_PER_S);
     log_client_work(pipeline);
     log_client_work(b.client);
     assert_true(large.count == 1 && large.status == NEAP_OK);
     assert_true(producer.count == 1 && producer.status == NEAP_OK);
     log_client_close(&pipeline);
+    world_close(&b);
+}
+
+/* Files that cannot be made, for whatever reason, are as good as a full disk: nobody waits for them without an answer. */
+static void who_waits_for_no_file_is_told(void **state)
+{
+    static struct told told;
+    struct bench b;
+    (void)state;
+    world_open(&b, (struct log_options){ .file_size = FILE_SIZE, .disk_size = 64 * FILE_SIZE });
+    struct log_partition p = { topic(&b, "p", 1), 0 };
+    sim_fault_add(b.io, &(struct sim_fault){
+                            .call = SIM_OPEN, .path_part = "spare-", .nth = 1, .sticky = true, .status = NEAP_DENIED });
+    do {
+        told = (struct told){ .count = 0 };
+        hand_in(b.client, &told, p, 20);
+        for (int i = 0; i < 10000 && told.count == 0; i++) {
+            sim_run(b.io, NS_PER_MS);
+            log_client_work(b.client);
+        }
+        assert_int_equal(told.count, 1);
+    } while (told.status == NEAP_OK);
+    assert_int_equal(told.status, NEAP_FULL);
+    sim_faults_clear(b.io);
+    sim_run(b.io, 10 * NS_PER_S);
+    told = (struct told){ .count = 0 };
+    hand_in(b.client, &told, p, 20);
+    sim_run(b.io, NS_PER_S);
+    log_client_work(b.client);
+    assert_true(told.count == 1 && told.status == NEAP_OK);
     world_close(&b);
 }
 
@@ -179,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_two_that_wait_none_is_forgotten),
+        cmocka_unit_test(who_waits_for_no_file_is_told),
         cmocka_unit_test(snapshots_do_not_pile_up),
         cmocka_unit_test(a_file_that_was_given_back_stays_away),
     };

@@ -54,7 +54,17 @@ bool cleaner_pending(const struct cleaner *c)
     for (const struct archive *a = s->views.archives.gone; a != NULL; a = a->next_)
         pending |= a->pin_count == 0;
     io_mutex_drop(s->mutex);
-    return pending || c->rewrite != NULL || c->submitted || c->round.on;
+    return pending || cleaner_works(c);
+}
+
+bool cleaner_works(const struct cleaner *c)
+{
+    return c->round.on || c->rewrite != NULL || c->submitted;
+}
+
+bool cleaner_waits(const struct cleaner *c)
+{
+    return c->submitted && !c->ended;
 }
 
 void cleaner_wake(struct cleaner *c, bool urgent)
@@ -580,6 +590,8 @@ static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, ui
         size += list[i]->facts.size;
         largest = list[i]->facts.size > largest ? list[i]->facts.size : largest;
     }
+    if (c->log->shared.views.archives.count > ARCHIVE_COUNT_MAX / 2)
+        return n >= 2 ? n : 0;                             /* there must be fewer, or nothing can be drained any more */
     return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
 }
 
@@ -728,7 +740,7 @@ bool cleaner_step(struct cleaner *c, struct log_client *client, mono_time now, s
 {
     struct shared *s = &c->log->shared;
     bool worked = step(c, client, now, err);
-    bool cleaning = c->round.on || c->rewrite != NULL || c->submitted;
+    bool cleaning = cleaner_works(c);
     io_mutex_take(s->mutex);
     bool changed = s->cleaning != cleaning;
     s->cleaning = cleaning;

@@ -20,6 +20,8 @@ void cleaner_stop(struct cleaner *cleaner); /* what is under way is dropped; its
 bool cleaner_step(struct cleaner *cleaner, struct log_client *client, mono_time now, struct error *err);
 /* Something may be dead that was not; `urgent`: room is wanted, do not wait for the next round. */
 void cleaner_wake(struct cleaner *cleaner, bool urgent);
+bool cleaner_works(const struct cleaner *cleaner);   /* a round is under way */
+bool cleaner_waits(const struct cleaner *cleaner);   /* for the journal */
 bool cleaner_pending(const struct cleaner *cleaner); /* it is at work, or has something to look at */
 
 #endif

@@ -183,15 +183,19 @@ static bool tail_holds(const struct journal *j, const struct log_unit *unit)
     return !oldest->used || j->position + unit->size_ + JOURNAL_PAGE_SIZE - oldest->from <= size;
 }
 
-/* Else the keeper makes one, or finds that there is no room for it: then whoever may not have the rest is told. */
-static bool next_file_is_there(struct journal *j, const struct log_unit *unit)
+enum next_file { NEXT_IS_THERE, NEXT_COMES, NEXT_NEVER };
+
+/* COMES: the keeper makes it, or finds that there is no room for one. NEVER: it has found that already. */
+static enum next_file look_for_next(struct journal *j, const struct log_unit *unit)
 {
-    io_mutex_take(j->log->shared.mutex);
-    bool there = space_may_switch(j->log, unit->rank_);
-    io_mutex_drop(j->log->shared.mutex);
-    if (!there)
-        keeper_wake(j->log->keeper);
-    return there;
+    struct shared *s = &j->log->shared;
+    io_mutex_take(s->mutex);
+    bool there = space_may_switch(j->log, unit->rank_), full = s->full;
+    io_mutex_drop(s->mutex);
+    if (there)
+        return NEXT_IS_THERE;
+    keeper_wake(j->log->keeper);
+    return full || atomic_load(&j->log->keeper_left) ? NEXT_NEVER : NEXT_COMES;
 }
 
 /* Held back until the next group. One that goes before another which waits for a file stays before it. */
@@ -216,14 +220,15 @@ static bool collect(struct journal *j, struct group *g)
             hold(j, unit);
             break;
         }
-        if (!room_here && next_file_is_there(j, unit)) {
+        enum next_file next = room_here ? NEXT_NEVER : look_for_next(j, unit);
+        if (next == NEXT_IS_THERE) {
             hold(j, unit);
             return true;
         }
-        if (!room_here && waits == NULL && !atomic_load(&j->log->keeper_left)) {
+        if (next == NEXT_COMES) {
             hold(j, unit);
             if (unit != j->held)
-                break; /* it went first once already: the one that it passed waits, too */
+                break; /* it goes before the one that it has passed; both wait */
             waits = unit;
             continue;
         }

@@ -13,6 +13,7 @@
 #define KEEPER_MAGIC        0x6b656570u
 #define FILL_SIZE           (1u << 20)
 #define RETRY_NS            (500 * NS_PER_MS)
+#define RETRY_COUNT         3u
 #define DEAD_FILE_COUNT_MAX 16u /* kept for the next spares: a sync in a file written before is twice as fast */
 #define SPARE_NAME          "spare-" JOURNAL_NAME
 
@@ -29,7 +30,10 @@ struct keeper {
     } spare;
     struct scrub scrub;
     uint8_t *zeros;
-    bool waiting, said_waiting;
+    bool waiting;
+    uint32_t failed_count; /* steps, since the last file that came */
+    mono_time stuck_since;
+    bool made_way; /* for an archive: it comes before the next spare, which would take its room */
     struct clock clock;
     struct cleaner *cleaner;
     struct retention retention;
@@ -71,13 +75,10 @@ static void step_failed(struct keeper *k, struct error *err, mono_time now)
         stop_log(k, err);
         return;
     }
-    if (!k->said_waiting)
+    if (k->failed_count++ == 0)
         logging_warn(k->log->logging, "housekeeping waits and tries again", LOGGING_TEXT("error", err->text));
-    k->said_waiting = true;
-    if (err->status == NEAP_FULL)
-        set_full(k, true); /* whichever step it was, the next file cannot come */
-    else
-        k->said_waiting = false;
+    if (err->status == NEAP_FULL || k->failed_count >= RETRY_COUNT)
+        set_full(k, true); /* whichever step it was, the next file cannot come: nobody waits for it without an answer */
     k->waiting = true;
     io_timer_set(&k->timer, mono_after(now, RETRY_NS));
 }
@@ -182,7 +183,7 @@ static enum neap_status name_spare(struct keeper *k, struct error *err)
                                                        .size = k->spare.header.size,
                                                        .salt = k->spare.header.salt,
                                                        .file = file };
-    k->said_waiting = false;
+    k->failed_count = 0;
     s->full = false;
     space_update(log);
     io_mutex_drop(s->mutex);
@@ -390,9 +391,9 @@ static bool release(struct keeper *k, struct error *err)
     return true;
 }
 
-/* An archive, an index or a snapshot found no room: the last ready file gives it its own, and it is tried again. The name is gone for good
- * before the one before it may go: no crash leaves a hole between them. */
-static enum neap_status make_way(struct keeper *k, struct error *err)
+/* An archive, an index or a snapshot found no room: the last ready file gives it its own, and it is tried again. The name is gone
+ * for good before the one before it may go: no crash leaves a hole between them. False: there is none to give. */
+static bool make_way(struct keeper *k, struct error *err)
 {
     struct log *log = k->log;
     struct shared *s = &log->shared;
@@ -403,20 +404,22 @@ static enum neap_status make_way(struct keeper *k, struct error *err)
         last = s->files[--s->file_count];
     io_mutex_drop(s->mutex);
     if (last.file == NULL)
-        return NEAP_OK;
+        return false;
     char path[PATH_SIZE_MAX];
     io_file_close(&last.file);
     log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)last.sequence);
-    enum neap_status status = io_unlink(log->io, path, err);
-    logging_warn(log->logging, "the disk is full: housekeeping takes the room of a ready journal file");
-    return status == NEAP_OK ? io_dir_sync(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), err) : status;
+    if (!k->made_way)
+        logging_warn(log->logging, "the disk is full: housekeeping takes the room of a ready journal file");
+    if (io_unlink(log->io, path, err) == NEAP_OK)
+        io_dir_sync(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), err);
+    return true;
 }
 
 /* The reserve lies in ready journal files; what else must be written now takes its room from them. */
 static void give_way(struct keeper *k, enum neap_status status, struct error *err)
 {
     struct error why = { 0 };
-    if (status == NEAP_FULL && make_way(k, &why) != NEAP_OK)
+    if (status == NEAP_FULL && make_way(k, &why) && why.status != NEAP_OK)
         *err = why;
 }
 
@@ -426,11 +429,16 @@ static bool clean(struct keeper *k, mono_time now, struct error *err)
         cleaner_wake(k->cleaner, true);
     bool worked = cleaner_step(k->cleaner, k->client, now, err);
     if (err->status == NEAP_FULL) {
-        make_way(k, err);
+        struct error why = { 0 };
+        k->made_way = make_way(k, &why);
+        if (why.status != NEAP_OK)
+            *err = why;
         cleaner_wake(k->cleaner, true);
         io_mutex_take(k->log->shared.mutex);
         k->log->shared.recycle_due = true;
         io_mutex_drop(k->log->shared.mutex);
+    } else if (!cleaner_works(k->cleaner)) {
+        k->made_way = false;
     }
     return worked;
 }
@@ -456,19 +464,35 @@ static bool snapshots_hold_files(struct keeper *k)
     return hold;
 }
 
+/* It has handed something to the journal, and the journal may need the very file that there is no room for. */
+static bool is_stuck(struct keeper *k, mono_time now)
+{
+    if (k->stuck_since.ns == 0)
+        k->stuck_since = now;
+    io_timer_set(&k->timer, mono_after(now, RETRY_NS));
+    return now.ns - k->stuck_since.ns >= RETRY_NS;
+}
+
 /* Where there is no room for one, what may have died meanwhile is looked for before the disk is called full. */
 static bool make_spare(struct keeper *k, mono_time now, struct error *err)
 {
-    if (spare_step(k, err) != NEAP_FULL)
+    struct error full = { 0 };
+    if (spare_step(k, &full) != NEAP_FULL) {
+        *err = full;
+        k->stuck_since = (mono_time){ 0 };
         return true;
+    }
     if (cleaner_pending(k->cleaner)) {
-        *err = (struct error){ 0 };
-        return clean(k, now, err);
-    }
-    if (snapshots_hold_files(k)) {
-        *err = (struct error){ 0 };
+        bool worked = clean(k, now, err);
+        if (worked)
+            k->stuck_since = (mono_time){ 0 };
+        if (worked || err->status != NEAP_OK || !is_stuck(k, now))
+            return worked;
+    } else if (snapshots_hold_files(k)) {
         snapshot_write(k->log, err);
+        return true;
     }
+    *err = full;
     return true;
 }
 
@@ -491,6 +515,8 @@ static uint32_t keeper_work(void *ctx, mono_time now)
         give_way(k, snapshot_write(k->log, &err), &err);
     else if (spare_due(k) && recycle(k, &err))
         ;
+    else if (k->made_way && !k->waiting && !cleaner_waits(k->cleaner))
+        worked = clean(k, now, &err);
     else if (!k->waiting && spare_due(k))
         worked = make_spare(k, now, &err);
     else if (!release(k, &err))
