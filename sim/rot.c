@@ -177,7 +177,7 @@ static enum repaired repair_once(struct rotting *r, struct io *io, const struct 
     return result;
 }
 
-/* Rule R5. What stands in the header of a file, or a file that is gone, no repair brings back: the start stays refused. */
+/* Rule R5. Without a snapshot to start from no repair helps: the start stays refused. */
 static bool repaired_well(struct rotting *r, struct io *io, const struct damage *d, struct heard *heard)
 {
     enum repaired result = repair_once(r, io, d, heard);

@@ -176,6 +176,20 @@ static bool look_at_snapshot(struct patient *p, uint64_t number, bool keep)
     return kept;
 }
 
+static void say_hopeless(struct patient *p)
+{
+    struct log_finding place = { .damage = true };
+    doctor_say(p, &place,
+               "%s: no snapshot can be read, and the journal does not reach back to its beginning (its first file is "
+               "number %llu): "
+               "which topics there are and what was committed is written nowhere else. The log cannot be opened, and "
+               "nothing here "
+               "can mend that: put the snapshots back from a copy of this directory, or all of a copy",
+               p->log.path, (unsigned long long)p->numbers[0]);
+    p->has_views = false;
+    p->hopeless = true;
+}
+
 /* The newest good one says which topics there are; what the journal holds beyond it follows. */
 static enum neap_status look_at_snapshots(struct patient *p, struct error *err)
 {
@@ -183,7 +197,18 @@ static enum neap_status look_at_snapshots(struct patient *p, struct error *err)
     bool kept = false;
     for (uint32_t i = p->count; status == NEAP_OK && i > 0; i--)
         kept |= look_at_snapshot(p, p->numbers[i - 1], !kept);
-    p->has_views = kept || p->count == 0;
+    p->has_views = true;
+    if (kept || status != NEAP_OK)
+        return status;
+    uint32_t bad_count = p->count, archive_count = 0;
+    if (list(p, ARCHIVE_FOLDER, ".npa", NULL) == NEAP_OK)
+        archive_count = p->count;
+    status = list(p, JOURNAL_FOLDER, ".npj", err);
+    bool whole = status == NEAP_OK && p->numbers[0] == 1;
+    for (uint32_t i = 1; i < p->count; i++)
+        whole &= p->numbers[i] == i + 1;
+    if (!whole && (p->numbers[0] != 1 || bad_count + archive_count > 0)) /* else the journal tells all of it */
+        say_hopeless(p);
     return status;
 }
 
@@ -262,6 +287,7 @@ static enum neap_status examine(struct patient *p, struct error *err)
         doctor_look_at_journal(p, i);
     if (status != NEAP_OK)
         return status;
+    doctor_look_at_end(p);
     look_at_archives(p);
     if (p->has_views && names == names_mixed(p))
         look_at_topics(p);

@@ -110,34 +110,17 @@ static void name_wound(struct patient *p, const char *path, const struct damage_
 
 /* ---- where entries stop --------------------------------------------------------------------------------------------------- */
 
-static bool open_journal(struct patient *p, uint64_t number, char *path, struct io_file **ret_file,
-                         struct file_header *ret_header, enum neap_status *ret_status)
-{
-    uint8_t page[FILE_HEADER_SIZE];
-    size_t got = 0;
-    struct error err = { 0 };
-    log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)number);
-    *ret_status = io_file_open(p->io, path, IO_READ, ret_file, &err);
-    if (*ret_status == NEAP_OK)
-        *ret_status = io_file_read(*ret_file, page, sizeof(page), 0, &got);
-    if (*ret_status == NEAP_OK)
-        *ret_status = got == sizeof(page) ? file_header_read(page, ret_header) : NEAP_BADINPUT;
-    return *ret_status == NEAP_OK;
-}
-
 static uint64_t mark_of_next(struct patient *p, uint32_t index)
 {
-    char path[PATH_SIZE_MAX];
-    struct file_header h;
-    struct io_file *file = NULL;
+    struct header_look look = { 0 };
     struct scan scan = { 0 };
     uint64_t mark = 0;
-    enum neap_status status;
-    if (index + 1 < p->count && open_journal(p, p->numbers[index + 1], path, &file, &h, &status) &&
-        scan_begin(&scan, file, h.base, h.size, h.salt) == NEAP_OK)
+    if (index + 1 < p->count && header_look(&p->log, p->numbers[index + 1], IO_READ, &look, NULL) == NEAP_OK &&
+        look.state <= HEADER_TOLD &&
+        scan_begin(&scan, look.file, look.header.base, look.header.size, look.header.salt) == NEAP_OK)
         scan_marks(&scan, scan.position, &mark);
     scan_end(&scan);
-    io_file_close(&file);
+    io_file_close(&look.file);
     return mark;
 }
 
@@ -192,6 +175,7 @@ static uint64_t look_at_entries(struct patient *p, uint32_t index, const char *p
         }
         doctor_note(p, "%s: %llu entries%s", path, (unsigned long long)count,
                     status == NEAP_NOTFOUND ? ", sealed" : "");
+        p->ended = status == NEAP_BADINPUT && p->scan.position < p->scan.base + p->scan.size;
         return told;
     }
 }
@@ -258,33 +242,115 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
     doctor_progress(p, h->base + h->size - told);
 }
 
+/* Its size, so that it can be named; offsets that were in it will be in no file. */
+static void say_lost_file(struct patient *p, uint64_t sequence, uint64_t size, const char *what)
+{
+    char path[PATH_SIZE_MAX];
+    log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)sequence);
+    struct log_finding place = doctor_place(p, path, 0, size <= UINT32_MAX ? size : 0);
+    doctor_say(p, &place, "%s: %s", path, what);
+}
+
+void doctor_look_for_missing(struct patient *p, uint64_t sequence, uint64_t base)
+{
+    uint64_t position = p->snapshot.position, end = p->has_before ? p->before.base + p->before.size : 0;
+    uint64_t count = sequence - (p->has_before ? p->before.sequence : 0) - 1;
+    if (p->hopeless || p->gap || count == 0 || base <= end || base <= position || p->changing ||
+        (!p->has_before && position == 0))
+        return; /* none is, or it was given back long ago; without a snapshot the first one is no start */
+    if (p->ended) {
+        char path[PATH_SIZE_MAX];
+        log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)sequence - 1);
+        doctor_note(p, "%s: missing; it held nothing, and is made anew at the next start", path);
+        return;
+    }
+    uint64_t page = position - position % JOURNAL_PAGE_SIZE;
+    if (end < position &&
+        count > 1) { /* how many of them were given back before is not known: one stands for all that is left */
+        end = page > end + JOURNAL_PAGE_SIZE ? page - JOURNAL_PAGE_SIZE : end;
+        count = 1;
+    }
+    uint64_t share = (base - end) / count / JOURNAL_PAGE_SIZE * JOURNAL_PAGE_SIZE;
+    for (; count > 0; count--, end += share)
+        say_lost_file(p, sequence - count, count > 1 ? share : base - end, "missing");
+}
+
+void doctor_look_at_end(struct patient *p)
+{
+    uint64_t end = p->has_before ? p->before.base + p->before.size : 0;
+    if (p->changing || p->gap || !p->has_before || end >= p->snapshot.position)
+        return;
+    uint64_t to = round_up(p->snapshot.position, JOURNAL_PAGE_SIZE) + JOURNAL_PAGE_SIZE;
+    say_lost_file(p, p->before.sequence + 1, to - end, "missing");
+}
+
+/* Nothing tells where its entries are. Whether it ever held any? */
+static void look_at_unknown(struct patient *p, const char *path, const struct header_look *look)
+{
+    uint64_t end = p->has_before ? p->before.base + p->before.size : 0;
+    bool follows = p->has_before ? look->header.sequence == p->before.sequence + 1 : look->header.sequence == 1;
+    bool holds = true;
+    struct log_finding place = doctor_place(p, path, 0, 0);
+    if (follows && end >= p->snapshot.position)
+        (void)header_holds_entries(look->file, end, look->disk_size, &holds);
+    if (holds && !p->ended && !p->hopeless)
+        say_lost_file(p, look->header.sequence, look->header.size,
+                      "its header is damaged, and nothing else says where its entries begin");
+    else
+        doctor_say(p, &place, "%s: its header is damaged; it holds nothing, and is made anew at the next start", path);
+    p->gap = look->header.size == 0;
+    if (!p->gap) {
+        p->before = look->header;
+        p->has_before = true;
+    }
+}
+
+static void look_at_known(struct patient *p, uint32_t index, const char *path, const struct header_look *look)
+{
+    const struct file_header *h = &look->header;
+    struct log_finding place = doctor_place(p, path, 0, 0);
+    bool other = p->snapshot.position > 0 && memcmp(h->log_id.bytes, p->snapshot.log_id.bytes, 16) != 0;
+    if (look->state == HEADER_TOLD)
+        doctor_say(
+            p, &place,
+            "%s: its header is damaged; it is made anew at the next start from what its entries and neighbours say",
+            path);
+    if (other)
+        doctor_say(p, &place, "%s: it belongs to another log than the snapshot", path);
+    if (p->has_before && !p->gap &&
+        (memcmp(h->log_id.bytes, p->before.log_id.bytes, 16) != 0 ||
+         (h->sequence == p->before.sequence + 1 && h->base != p->before.base + p->before.size)))
+        doctor_say(p, &place, "%s: does not follow the file before it", path);
+    else
+        doctor_look_for_missing(p, h->sequence, h->base);
+    if (look->disk_size < h->size)
+        doctor_say(p, &place, "%s: shorter than its header says%s", path,
+                   p->ended ? "; it holds nothing, and has its size again at the next start" : "");
+    look_at_body(p, index, path, look->file, h);
+    p->before = *h;
+    p->has_before = true;
+    p->gap = false;
+}
+
 void doctor_look_at_journal(struct patient *p, uint32_t index)
 {
     char path[PATH_SIZE_MAX];
-    struct file_header h;
-    struct io_file *file = NULL;
-    struct io_file_info info;
-    enum neap_status status;
-    bool opened = open_journal(p, p->numbers[index], path, &file, &h, &status);
+    struct header_look look;
+    struct error err = { 0 };
+    log_path(&p->log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)p->numbers[index]);
+    enum neap_status status = header_look(&p->log, p->numbers[index], IO_READ, &look, &err);
     struct log_finding place = doctor_place(p, path, 0, 0);
-    if (!opened && status == NEAP_NOTFOUND && p->changing) {
-        doctor_note(p, "%s: gone since, for another use", path);
-    } else if (!opened || h.sequence != p->numbers[index]) {
-        doctor_say(p, &place, "%s: its header: %s", path, opened ? "it is another file's" : status_text(status));
-    } else if (io_file_info(file, &info) != NEAP_OK || info.size < h.size) {
-        doctor_say(p, &place, "%s: shorter than its header says", path);
-    } else {
-        if (p->has_before && (memcmp(h.log_id.bytes, p->before.log_id.bytes, 16) != 0 ||
-                              (h.sequence == p->before.sequence + 1 && h.base != p->before.base + p->before.size)))
-            doctor_say(p, &place, "%s: does not follow the file before it", path);
-        if (p->has_before && h.sequence > p->before.sequence + 1 && h.base > p->snapshot.position &&
-            h.base > p->before.base + p->before.size)
-            doctor_say(p, &place, "%s: the file before it is missing", path);
-        look_at_body(p, index, path, file, &h);
-        p->before = h;
-        p->has_before = true;
+    if (status != NEAP_OK) {
+        doctor_say(p, &place, "%s", err.text);
+        return;
     }
-    io_file_close(&file);
+    if (look.state == HEADER_GONE)
+        doctor_note(p, "%s: gone since, for another use", path);
+    else if (look.state == HEADER_LOST)
+        look_at_unknown(p, path, &look);
+    else
+        look_at_known(p, index, path, &look);
+    io_file_close(&look.file);
 }
 
 /* ---- archives ----------------------------------------------------------------------------------------------------------- */

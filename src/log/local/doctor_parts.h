@@ -3,6 +3,7 @@
 #define LOG_LOCAL_DOCTOR_PARTS_H
 
 #include "log/local/damage.h"
+#include "log/local/header.h"
 #include "log/local/recovery.h"
 #include "log/local/scars.h"
 #include "log/local/snapshot.h"
@@ -23,9 +24,12 @@ struct patient {
     const char *suffix;
     uint64_t done_size, total_size;
     struct scan scan;
-    struct file_header before;
+    struct file_header before; /* the last one whose header is known */
     struct scars scars; /* of the file in work */
     bool scarred;       /* some were passed */
+    bool hopeless;      /* no snapshot, and not enough of a journal to do without */
+    bool gap;           /* the file looked at last is damaged, and nobody knows how far it reached */
+    bool ended;         /* the journal's end has been found: files behind it hold nothing */
     bool has_before, damage, changing; /* changing: somebody works in the directory, or did a moment ago */
 };
 
@@ -40,6 +44,10 @@ void doctor_progress(struct patient *p, uint64_t size);
 
 /* ---- doctor_look.c: one file */
 void doctor_look_at_journal(struct patient *p, uint32_t index); /* of numbers */
+/* Names the journal files between the last one looked at and the one that begins at `base`, where a start needs them;
+ * `sequence`: of that one. Behind the last file: what the snapshot holds beyond it. */
+void doctor_look_for_missing(struct patient *p, uint64_t sequence, uint64_t base);
+void doctor_look_at_end(struct patient *p);
 void doctor_look_at_archive(struct patient *p, uint64_t number);
 
 #endif

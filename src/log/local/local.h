@@ -100,6 +100,7 @@ struct journal_file {
     uint64_t live_at;             /* 1 + what had changed when its living batches were last counted; 0: never */
     bool dead;                    /* every batch in it is dead, or lies in an archive: never again otherwise */
     bool bad;                     /* damage was met in it: it is left as it is */
+    bool cut_short;               /* the file ends before the size in its header */
     bool scarred;                 /* bytes of it were declared lost: its batches need not follow each other */
     bool index_ready;             /* its index file is on disk and was right when last looked at */
 };

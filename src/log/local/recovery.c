@@ -1,12 +1,14 @@
 #include "log/local/recovery.h"
 #include "log/local/archive.h"
 #include "log/local/clock.h"
+#include "log/local/header.h"
 #include "log/local/index.h"
 #include "log/local/keeper.h"
 #include "log/local/salvage.h"
 #include "log/local/scars.h"
 #include "log/local/snapshot.h"
 #include "log/local/views.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 struct recovery {
@@ -14,8 +16,12 @@ struct recovery {
     struct scan scan;
     struct snapshot snapshot; /* position 0: there is none */
     uint64_t sequences[JOURNAL_FILE_MAX];
+    enum header_state states[JOURNAL_FILE_MAX];
     uint32_t sequence_count;
-    bool too_many;
+    struct journal_file
+        behind[JOURNAL_FILE_MAX]; /* from the first that is missing or unknown on: nothing, if all is well */
+    uint32_t behind_count;
+    bool too_many, has_id;
     bool scarred; /* bytes were passed over: what they held is missing from here on */
     int64_t time_ms;
 };
@@ -37,47 +43,52 @@ static bool collect_file(void *ctx, const char *name)
     return !r->too_many;
 }
 
+/* Header, size and place, as far as they can be told; damage is no error yet. */
 static enum neap_status add_file(struct recovery *r, uint64_t sequence, struct error *err)
 {
     struct log *log = r->log;
     struct shared *s = &log->shared;
-    char path[PATH_SIZE_MAX];
-    uint8_t page[FILE_HEADER_SIZE];
-    struct file_header h;
-    struct io_file *file = NULL;
-    struct io_file_info info;
-    size_t got = 0;
-    log_path(log, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)sequence);
-    enum neap_status status = io_file_open(log->io, path, IO_READ | IO_WRITE, &file, err);
+    struct header_look look;
+    enum neap_status status = header_look(log, sequence, IO_READ | IO_WRITE, &look, err);
     if (status != NEAP_OK)
         return status;
-    s->files[s->file_count++] = (struct journal_file){ .sequence = sequence, .file = file }; /* log_close() ends it */
-    status = io_file_read(file, page, sizeof(page), 0, &got);
-    if (status == NEAP_OK)
-        status = io_file_info(file, &info);
-    if (status != NEAP_OK)
-        return error_set(err, status, "read %s: %s", path, status_text(status));
-    status = got == sizeof(page) ? file_header_read(page, &h) : NEAP_BADINPUT;
-    if (status == NEAP_VERSION)
-        return error_set(err, NEAP_VERSION, "%s has format %u, this program knows %u", path, get_le32(page + 4),
-                         JOURNAL_VERSION);
-    if (status != NEAP_OK || h.sequence != sequence || info.size < h.size)
-        return error_set(err, NEAP_CORRUPT, "%s: its header is damaged; 'neap doctor %s' says more", path, log->path);
-    const struct journal_file *before = s->file_count > 1 ? &s->files[s->file_count - 2] : NULL;
-    if (before != NULL && memcmp(h.log_id.bytes, log->id.bytes, sizeof(h.log_id.bytes)) != 0)
-        return error_set(err, NEAP_CORRUPT, "%s belongs to another log", path);
-    if (before != NULL && before->sequence + 1 == sequence && h.base != before->base + before->size)
-        return error_set(err, NEAP_CORRUPT, "%s begins at %llu, the file before it ends at %llu", path,
-                         (unsigned long long)h.base, (unsigned long long)(before->base + before->size));
-    log->id = h.log_id;
-    struct journal_file *f = &s->files[s->file_count - 1];
-    f->base = h.base;
-    f->size = h.size;
-    f->salt = h.salt;
+    if (look.state == HEADER_GONE)
+        return error_set(err, NEAP_HELD, "%s: somebody else works in it", log->path);
+    bool placed = look.state != HEADER_LOST;
+    struct journal_file *f = &s->files[s->file_count]; /* log_close() ends it */
+    r->states[s->file_count++] = look.state;
+    *f = (struct journal_file){ .sequence = sequence, .file = look.file };
+    f->cut_short = placed && look.disk_size < look.header.size;
+    if (!placed)
+        return NEAP_OK;
+    if (r->has_id && memcmp(look.header.log_id.bytes, log->id.bytes, sizeof(log->id.bytes)) != 0)
+        return error_set(err, NEAP_CORRUPT, "%s belongs to another log", io_file_path(f->file));
+    log->id = look.header.log_id;
+    r->has_id = true;
+    f->base = look.header.base;
+    f->size = look.header.size;
+    f->salt = look.header.salt;
     struct scars scars;
     status = scars_load(log, sequence, f->salt, &scars, err);
     f->scarred = status == NEAP_OK;
     return status == NEAP_VERSION ? status : NEAP_OK;
+}
+
+static enum neap_status check_order(struct recovery *r, struct error *err)
+{
+    const struct shared *s = &r->log->shared;
+    const struct journal_file *before = NULL;
+    for (uint32_t i = 0; i < s->file_count; i++) {
+        const struct journal_file *f = &s->files[i];
+        if (r->states[i] == HEADER_LOST)
+            continue;
+        uint64_t end = before != NULL ? before->base + before->size : 0;
+        if (f->base < end || (before != NULL && before->sequence + 1 == f->sequence && f->base != end))
+            return error_set(err, NEAP_CORRUPT, "%s begins at %llu, the file before it ends at %llu",
+                             io_file_path(f->file), (unsigned long long)f->base, (unsigned long long)end);
+        before = f;
+    }
+    return NEAP_OK;
 }
 
 static enum neap_status open_files(struct recovery *r, struct error *err)
@@ -89,7 +100,7 @@ static enum neap_status open_files(struct recovery *r, struct error *err)
         status = error_set(err, NEAP_CORRUPT, "%s holds more than %u files", path, JOURNAL_FILE_MAX);
     for (uint32_t i = 0; i < r->sequence_count && status == NEAP_OK; i++)
         status = add_file(r, r->sequences[i], err);
-    return status;
+    return status == NEAP_OK ? check_order(r, err) : status;
 }
 
 /* ---- a new log ------------------------------------------------------------------------------------------------------------- */
@@ -388,23 +399,157 @@ static enum neap_status write_again(struct recovery *r, struct error *err)
     return NEAP_OK;
 }
 
+/* Takes file i out of sight: what can be told of it is not enough to read it. */
+static struct journal_file set_aside(struct recovery *r, uint32_t i)
+{
+    struct shared *s = &r->log->shared;
+    struct journal_file f = s->files[i];
+    memmove(&s->files[i], &s->files[i + 1], (s->file_count - i - 1) * sizeof(f));
+    memmove(&r->states[i], &r->states[i + 1], (s->file_count - i - 1) * sizeof(r->states[0]));
+    s->file_count--;
+    return f;
+}
+
+static void leave_out_old(struct recovery *r, uint32_t *first)
+{
+    for (uint32_t i = *first; i > 0; i--) {
+        if (r->states[i - 1] != HEADER_LOST)
+            continue;
+        struct journal_file f = set_aside(r, i - 1);
+        logging_error(r->log->logging,
+                      "the header of a journal file is damaged, and nothing else tells it; its events are not served",
+                      LOGGING_TEXT("file", io_file_path(f.file)));
+        io_file_close(&f.file);
+        --*first;
+    }
+}
+
+static enum neap_status no_file_at(struct recovery *r, uint64_t position, struct error *err)
+{
+    const struct shared *s = &r->log->shared;
+    if (position == 0 && s->file_count > 0)
+        return error_set(
+            err, NEAP_CORRUPT,
+            "%s has no snapshot that can be read, and its journal does not reach back to its beginning: its first "
+            "file is number %llu; nothing was changed; 'neap doctor %s' says more",
+            r->log->path, (unsigned long long)s->files[0].sequence, r->log->path);
+    return error_set(
+        err, NEAP_CORRUPT,
+        "%s: the journal file that holds position %llu is missing or damaged; nothing was changed; 'neap doctor %s' "
+        "says more",
+        r->log->path, (unsigned long long)position, r->log->path);
+}
+
+/* The file that holds what the snapshot does not. Those from the first that is missing or unknown on are set aside. */
 static enum neap_status first_to_replay(struct recovery *r, uint32_t *ret_index, struct error *err)
 {
     struct shared *s = &r->log->shared;
     uint64_t position = r->snapshot.position;
-    uint32_t index = 0;
-    while (index + 1 < s->file_count && s->files[index].base + s->files[index].size <= position)
-        index++; /* a snapshot may reflect the very end of a full disk's last file */
-    if (s->files[index].base + s->files[index].size < position || (position == 0 && s->files[0].sequence != 1) ||
-        s->files[index].base > position)
-        return error_set(err, NEAP_CORRUPT, "%s: the journal file that holds position %llu is missing", r->log->path,
-                         (unsigned long long)position);
-    for (uint32_t i = index + 1; i < s->file_count; i++)
-        if (s->files[i].sequence != s->files[i - 1].sequence + 1)
-            return error_set(err, NEAP_CORRUPT, "%s: journal file %llu is missing", r->log->path,
-                             (unsigned long long)s->files[i - 1].sequence + 1);
+    uint32_t index = s->file_count;
+    for (uint32_t i = 0; i < s->file_count; i++)
+        if (r->states[i] != HEADER_LOST && s->files[i].base <= position)
+            index = i;
+    if (index == s->file_count || s->files[index].base + s->files[index].size < position ||
+        (position == 0 && s->files[index].sequence != 1))
+        return no_file_at(r, position, err);
+    leave_out_old(r, &index);
+    uint32_t end = index + 1;
+    while (end < s->file_count && r->states[end] != HEADER_LOST &&
+           s->files[end].sequence == s->files[end - 1].sequence + 1)
+        end++;
+    r->behind_count = s->file_count - end;
+    memcpy(r->behind, &s->files[end], r->behind_count * sizeof(r->behind[0]));
+    s->file_count = end;
+    memset(&r->states[end], 0,
+           (JOURNAL_FILE_MAX - end) * sizeof(r->states[0])); /* HEADER_WHOLE: of files yet to be made */
     *ret_index = index;
     return NEAP_OK;
+}
+
+/* ---- files behind the journal's end ----------------------------------------------------------------------------------------- */
+
+/* The one after the last may have been entered where that is sealed; nothing in it says so, and no file behind it. */
+static enum neap_status check_behind(struct recovery *r, bool sealed, struct error *err)
+{
+    const struct shared *s = &r->log->shared;
+    const struct journal_file *last = &s->files[s->file_count - 1], *next = r->behind;
+    uint64_t base = last->base + last->size;
+    bool missing = next->sequence != last->sequence + 1;
+    bool holds = (sealed && missing) || r->snapshot.position > base;
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < r->behind_count && status == NEAP_OK && !holds; i++) {
+        const struct journal_file *f = &r->behind[i];
+        struct io_file_info info;
+        base = f->size != 0 ? f->base : base;
+        status = io_file_info(f->file, &info);
+        if (status == NEAP_OK)
+            status = header_holds_entries(f->file, base, info.size, &holds);
+        base += f->size != 0 ? f->size : info.size;
+    }
+    if (status != NEAP_OK)
+        return error_set(err, status, "read what follows %s: %s", io_file_path(last->file), status_text(status));
+    if (holds && missing)
+        return error_set(err, NEAP_CORRUPT,
+                         "%s: journal file %llu is missing; nothing was changed; 'neap doctor %s' says more",
+                         r->log->path, (unsigned long long)last->sequence + 1, r->log->path);
+    if (holds)
+        return error_set(err, NEAP_CORRUPT,
+                         "%s: its header is damaged; nothing was changed; 'neap doctor %s' says more",
+                         io_file_path(next->file), r->log->path);
+    return NEAP_OK;
+}
+
+/* Ready files that hold nothing are given up from the first bad one on; the last goes first, so that no crash leaves a hole. */
+static enum neap_status drop_behind(struct recovery *r, bool sealed, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    struct log *log = r->log;
+    if (r->behind_count == 0)
+        return NEAP_OK;
+    enum neap_status status = check_behind(r, sealed, err);
+    while (status == NEAP_OK && r->behind_count > 0) {
+        struct journal_file *f = &r->behind[r->behind_count - 1];
+        logging_warn(log->logging,
+                     "a ready journal file is damaged, or one before it is missing; it held nothing and is made anew",
+                     LOGGING_TEXT("file", io_file_path(f->file)));
+        snprintf(path, sizeof(path), "%s", io_file_path(f->file));
+        io_file_close(&f->file);
+        r->behind_count--;
+        status = io_unlink(log->io, path, err);
+        if (status == NEAP_OK)
+            status = io_dir_sync(log->io, log_path(log, path, JOURNAL_FOLDER, "%s", ""), err);
+    }
+    return status;
+}
+
+/* Headers that were told, and ready files that were cut short, are made whole. */
+static enum neap_status mend_files(struct recovery *r, struct error *err)
+{
+    struct log *log = r->log;
+    struct shared *s = &log->shared;
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < s->file_count && status == NEAP_OK; i++) {
+        struct journal_file *f = &s->files[i];
+        bool grows = f->cut_short && i >= s->open_index;
+        if (grows)
+            status = io_file_allocate(f->file, f->size);
+        if (status != NEAP_OK)
+            return error_set(err, status, "make %s as large as it was: %s", io_file_path(f->file), status_text(status));
+        f->cut_short &= !grows;
+        if (grows || r->states[i] == HEADER_TOLD)
+            logging_warn(log->logging,
+                         grows ? "a journal file was shorter than it should be; it has its size again"
+                               : "the header of a journal file is damaged; it is made anew from what its entries and "
+                                 "neighbours say",
+                         LOGGING_TEXT("file", io_file_path(f->file)));
+        if (r->states[i] == HEADER_TOLD)
+            status = journal_file_prepare(
+                log, f->file,
+                &(struct file_header){
+                    .log_id = log->id, .sequence = f->sequence, .base = f->base, .size = f->size, .salt = f->salt },
+                err);
+    }
+    return status;
 }
 
 static enum neap_status replay_all(struct recovery *r, struct error *err)
@@ -417,12 +562,17 @@ static enum neap_status replay_all(struct recovery *r, struct error *err)
     for (uint32_t i = first; status == NEAP_OK && i < s->file_count; i++) {
         s->open_index = i;
         status = replay_file(r, &s->files[i], err);
-        if (status == NEAP_AGAIN)
-            return check_cut(r, i, err);
-        if (status == NEAP_OK)
+        bool ends = status == NEAP_AGAIN;
+        if (ends)
+            status = check_cut(r, i, err);
+        else if (status == NEAP_OK)
             status = finish_sealed(r, &s->files[i], NULL, err);
-        if (status == NEAP_OK && i + 1 == s->file_count)
+        if (status == NEAP_OK && (ends || i + 1 == s->file_count))
+            status = drop_behind(r, !ends, err);
+        if (status == NEAP_OK && !ends && i + 1 == s->file_count)
             status = keeper_make_spare(r->log->keeper, err); /* sealed before a spare was ready */
+        if (ends)
+            return status;
     }
     return status;
 }
@@ -496,7 +646,13 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
 {
     struct log *log = r->log;
     struct shared *s = &log->shared;
-    enum neap_status status = snapshot_load(log, &s->views, &r->snapshot, err);
+    uint64_t number = 0;
+    enum neap_status status = snapshot_load(log, &s->views, &r->snapshot, &number, err);
+    bool none_good = status == NEAP_CORRUPT; /* a journal that reaches back to its beginning says all of it */
+    if (none_good && err != NULL)
+        *err = (struct error){ 0 };
+    if (none_good)
+        status = NEAP_NOTFOUND;
     if (status == NEAP_OK && memcmp(r->snapshot.log_id.bytes, log->id.bytes, sizeof(log->id.bytes)) != 0)
         status = error_set(err, NEAP_CORRUPT, "%s: the snapshot belongs to another log", log->path);
     if (status != NEAP_OK && status != NEAP_NOTFOUND)
@@ -511,11 +667,17 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
     if (status == NEAP_OK && r->scarred)
         status = raise_ends(r, err);
     if (status == NEAP_OK)
+        status = mend_files(r, err);
+    if (status == NEAP_OK)
         status = write_again(r, err);
     if (status == NEAP_OK)
         status = settle_archives(r, err);
     if (status == NEAP_OK)
         status = make_room(r, err);
+    if (status == NEAP_OK)
+        snapshot_set_aside(log, number);
+    if (status == NEAP_OK && none_good)
+        logging_warn(log->logging, "no snapshot could be read; the journal was, from its beginning");
     uint64_t boot = r->scan.boot > r->snapshot.boot ? r->scan.boot : r->snapshot.boot;
     *ret = (struct recovered){ .position = r->scan.position, .boot = boot, .time_ms = r->time_ms };
     return status;
@@ -529,7 +691,8 @@ enum neap_status recovery_run(struct log *log, struct recovered *ret, struct err
     r->log = log;
     enum neap_status status = open_files(r, err);
     if (status == NEAP_OK && log->shared.file_count == 0) {
-        status = snapshot_load(log, &log->shared.views, &r->snapshot, err);
+        uint64_t number;
+        status = snapshot_load(log, &log->shared.views, &r->snapshot, &number, err);
         if (status == NEAP_OK)
             status = error_set(err, NEAP_CORRUPT, "%s has snapshots but no journal", log->path);
         else if (status == NEAP_NOTFOUND)
@@ -537,6 +700,8 @@ enum neap_status recovery_run(struct log *log, struct recovered *ret, struct err
     } else if (status == NEAP_OK) {
         status = load_and_replay(r, ret, err);
     }
+    for (uint32_t i = 0; i < r->behind_count; i++)
+        io_file_close(&r->behind[i].file);
     scan_end(&r->scan);
     free(r);
     return status;

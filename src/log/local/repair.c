@@ -3,10 +3,12 @@
  * Where the log opens, offsets are declared in the journal: one durable operation each. Where it does not, because what a
  * start has to read is damaged, the damaged bytes of each file are written down beside it (scars.h), and replay passes over
  * them; which offsets are lost follows from what is left. Bytes that are named where the log opens are written down, too:
- * nobody calls them damage again, and an index of their file can be made anew.
+ * nobody calls them damage again, and an index of their file can be made anew. A file that is missing, or of whose header
+ * nothing is left, is named whole: it gets a header, and all of it is passed over.
  *
  * Doctor decides what can be named: whoever names more is refused, before anything is changed. */
 #include "log/local/doctor_parts.h"
+#include "log/local/header.h"
 #include "log/local/scars.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,28 +257,110 @@ static int by_place(const void *a, const void *b)
     return x->byte_first < y->byte_first ? -1 : x->byte_first > y->byte_first;
 }
 
-static enum neap_status begin_scars(struct repair *r, uint64_t file, struct scars *ret_scars, uint64_t *ret_base,
-                                    struct error *err)
+/* The base of a file that is gone: where the one before it ends; else its size, and those of the ones that are named behind it,
+ * before the next that is there. */
+static uint64_t base_of_gone(struct repair *r, const struct log_loss *list, uint32_t count, uint32_t at)
 {
-    char path[PATH_SIZE_MAX];
-    uint8_t page[FILE_HEADER_SIZE];
-    struct file_header h;
-    struct io_file *opened = NULL;
-    size_t got = 0;
-    log_path(&r->place, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)file);
-    enum neap_status status = io_file_open(r->io, path, IO_READ, &opened, err);
+    struct header_look look = { .state = HEADER_GONE };
+    uint64_t size = 0;
+    if (list[at].file > 1)
+        (void)header_look(&r->place, list[at].file - 1, IO_READ, &look, NULL);
+    io_file_close(&look.file);
+    if (list[at].file == 1 || look.state <= HEADER_TOLD)
+        return list[at].file == 1 ? 0 : look.header.base + look.header.size;
+    for (uint64_t file = list[at].file; at < count && list[at].file == file; at++, file++)
+        size += list[at].byte_end;
+    look = (struct header_look){ .state = HEADER_GONE };
+    (void)header_look(&r->place, list[at - 1].file + 1, IO_READ, &look, NULL);
+    io_file_close(&look.file);
+    return look.state <= HEADER_TOLD && look.header.base >= size ? look.header.base - size : UINT64_MAX;
+}
+
+/* A file of the size that is named, without a single entry: a start passes over all of it. */
+static enum neap_status make_gone(struct repair *r, struct file_header *h, struct error *err)
+{
+    char temporary[PATH_SIZE_MAX], path[PATH_SIZE_MAX];
+    struct io_file *file = NULL;
+    log_path(&r->place, temporary, JOURNAL_FOLDER, "spare-" JOURNAL_NAME, (unsigned long long)h->sequence);
+    log_path(&r->place, path, JOURNAL_FOLDER, JOURNAL_NAME, (unsigned long long)h->sequence);
+    enum neap_status status = io_file_open(r->io, temporary, IO_READ | IO_WRITE | IO_CREATE, &file, err);
     if (status != NEAP_OK)
         return status;
-    status = io_file_read(opened, page, sizeof(page), 0, &got);
-    io_file_close(&opened);
+    status = io_file_truncate(file, 0);
     if (status == NEAP_OK)
-        status = got == sizeof(page) ? file_header_read(page, &h) : NEAP_CORRUPT;
+        status = io_file_allocate(file, h->size);
+    status = status == NEAP_OK ? journal_file_prepare(&r->place, file, h, err)
+                               : error_set(err, status, "make %s: %s", temporary, status_text(status));
+    io_file_close(&file);
+    if (status == NEAP_OK)
+        status = io_rename(r->io, temporary, path, err);
+    if (status == NEAP_OK)
+        status = io_dir_sync(r->io, log_path(&r->place, path, JOURNAL_FOLDER, "%s", ""), err);
+    return status;
+}
+
+/* A file that was named whole gets a header of its own. The scars come before it: whoever stops between the two has changed nothing
+ * that counts. */
+static enum neap_status give_header(struct repair *r, struct header_look *look, struct scars *scars, struct error *err)
+{
+    struct file_header *h = &look->header;
+    static const struct log_id none;
+    if (h->size < 2 * JOURNAL_PAGE_SIZE || h->size % JOURNAL_PAGE_SIZE != 0 || h->base % JOURNAL_PAGE_SIZE != 0 ||
+        memcmp(&h->log_id, &none, sizeof(none)) == 0)
+        return error_set(err, NEAP_CORRUPT,
+                         "%s/" JOURNAL_FOLDER "/" JOURNAL_NAME ": nothing says where it began, or how large it was",
+                         r->place.path, (unsigned long long)h->sequence);
+    h->salt = io_random(r->io);
+    *scars = (struct scars){ .log_id = h->log_id, .sequence = h->sequence, .salt = h->salt, .count = 1 };
+    scars->list[0].from = h->base + JOURNAL_HEADER_SIZE;
+    scars->list[0].to = h->base + h->size;
+    enum neap_status status = scars_write(&r->place, scars, err);
     if (status != NEAP_OK)
-        return error_set(err, status, "%s: its header: %s", path, status_text(status));
-    if (scars_load(&r->place, file, h.salt, ret_scars, NULL) != NEAP_OK)
-        *ret_scars = (struct scars){ .log_id = h.log_id, .sequence = file, .salt = h.salt };
-    *ret_base = h.base;
-    return NEAP_OK;
+        return status;
+    return look->state == HEADER_GONE ? make_gone(r, h, err) : journal_file_prepare(&r->place, look->file, h, err);
+}
+
+static enum neap_status find_id(struct repair *r, uint64_t sequence, struct log_id *id)
+{
+    struct header_look look = { .state = HEADER_GONE };
+    for (int step = -1; step <= 1; step += 2) {
+        (void)header_look(&r->place, sequence + (uint64_t)step, IO_READ, &look, NULL);
+        io_file_close(&look.file);
+        if (look.state > HEADER_TOLD)
+            continue;
+        *id = look.header.log_id;
+        return NEAP_OK;
+    }
+    return NEAP_NOTFOUND;
+}
+
+/* Its header, and the stretches it has already. *ret_whole: it was named whole, and nothing is left to be written. */
+static enum neap_status begin_scars(struct repair *r, const struct log_loss *list, uint32_t count, uint32_t at,
+                                    struct scars *ret_scars, uint64_t *ret_base, bool *ret_whole, struct error *err)
+{
+    uint64_t file = list[at].file;
+    struct header_look look;
+    struct file_header *h = &look.header;
+    enum neap_status status = header_look(&r->place, file, IO_READ | IO_WRITE, &look, err);
+    if (status != NEAP_OK)
+        return status;
+    *ret_whole = list[at].byte_first == 0;
+    if (look.state > HEADER_TOLD && !*ret_whole) {
+        status = look.state == HEADER_GONE ? NEAP_NOTFOUND : NEAP_CORRUPT;
+        error_set(err, status, "journal file %llu: its header: %s", (unsigned long long)file, status_text(status));
+    } else if (look.state > HEADER_TOLD) {
+        if (look.state == HEADER_GONE) {
+            *h = (struct file_header){ .sequence = file, .size = list[at].byte_end };
+            h->base = base_of_gone(r, list, count, at);
+            (void)find_id(r, file, &h->log_id);
+        }
+        status = give_header(r, &look, ret_scars, err);
+    } else if (scars_load(&r->place, file, h->salt, ret_scars, NULL) != NEAP_OK) {
+        *ret_scars = (struct scars){ .log_id = h->log_id, .sequence = file, .salt = h->salt };
+    }
+    *ret_base = h->base;
+    io_file_close(&look.file);
+    return status;
 }
 
 static int by_position(const void *a, const void *b)
@@ -291,17 +375,18 @@ static enum neap_status write_file(struct repair *r, const struct log_loss *list
 {
     struct scars scars;
     uint64_t base = 0, file = list[at].file;
-    enum neap_status status = begin_scars(r, file, &scars, &base, err);
+    bool whole = false;
+    enum neap_status status = begin_scars(r, list, count, at, &scars, &base, &whole, err);
     for (; at < count && list[at].file == file; at++) {
         if (status == NEAP_OK && scars.count == SCAR_COUNT_MAX)
             status = error_set(err, NEAP_TOOLARGE, "more than %u places of one file are damaged", SCAR_COUNT_MAX);
-        if (status != NEAP_OK)
+        if (status != NEAP_OK || whole)
             continue;
         scars.list[scars.count].from = base + list[at].byte_first;
         scars.list[scars.count++].to = base + list[at].byte_end;
     }
     *ret_next = at;
-    if (status != NEAP_OK)
+    if (status != NEAP_OK || whole)
         return status;
     static_assert(sizeof(scars.list[0]) == 2 * sizeof(uint64_t), "sorted as pairs");
     qsort(scars.list, scars.count, sizeof(scars.list[0]), by_position);

@@ -12,6 +12,9 @@ enum neap_status salvage_next(struct scan *s, struct entry_header *ret_header, s
     }
     at = scan_bytes(s, s->position, ENTRY_HEADER_SIZE + (size_t)h.body_size);
     *ret_body = (struct bytes){ at != NULL ? at + ENTRY_HEADER_SIZE : NULL, at != NULL ? h.body_size : 0 };
+    if (at == NULL && s->status == NEAP_OK && s->from == s->position &&
+        s->filled > ENTRY_HEADER_SIZE) /* the file ends in it */
+        *ret_body = (struct bytes){ s->buffer + ENTRY_HEADER_SIZE, s->filled - ENTRY_HEADER_SIZE };
     *ret_header = h;
     s->boot = h.boot;
     s->position += h.entry_size;

@@ -90,8 +90,10 @@ enum neap_status scan_marks(struct scan *s, uint64_t from, uint64_t *ret_mark)
     uint64_t mark = 0;
     for (uint64_t position = from; position + ENTRY_HEADER_SIZE <= s->base + s->size;) {
         const uint8_t *at = scan_bytes(s, position, ENTRY_HEADER_SIZE);
+        if (at == NULL && s->status != NEAP_OK)
+            return s->status;
         if (at == NULL)
-            return s->status != NEAP_OK ? s->status : NEAP_BADINPUT; /* the file is shorter than its header says */
+            break; /* the file is shorter than its header says */
         uint64_t count = (s->from + s->filled - position) / ENTRY_BOUND;
         for (uint64_t i = 0; i < count; i++, at += ENTRY_BOUND, position += ENTRY_BOUND) {
             struct entry_header h;

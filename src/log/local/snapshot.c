@@ -573,7 +573,23 @@ enum neap_status snapshot_write(struct log *log, struct error *err)
     return NEAP_OK;
 }
 
-enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot *ret_snapshot, struct error *err)
+void snapshot_set_aside(struct log *log, uint64_t above)
+{
+    struct snapshot_names names;
+    if (list_snapshots(log, &names, NULL) != NEAP_OK)
+        return;
+    for (uint32_t i = 0; i < names.count; i++) {
+        char path[PATH_SIZE_MAX], bad[PATH_SIZE_MAX + 4]; /* every byte is kept, but it is no snapshot any more */
+        if (names.numbers[i] <= above)
+            continue;
+        log_path(log, path, SNAPSHOT_FOLDER, SNAPSHOT_NAME, (unsigned long long)names.numbers[i]);
+        snprintf(bad, sizeof(bad), "%s.bad", path);
+        io_rename(log->io, path, bad, NULL);
+    }
+}
+
+enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot *ret_snapshot, uint64_t *ret_number,
+                               struct error *err)
 {
     struct snapshot_names names;
     enum neap_status status = list_snapshots(log, &names, err);
@@ -591,17 +607,16 @@ enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot
             status = snapshot_decode((struct bytes){ bytes, size }, v, ret_snapshot, err);
         free(bytes);
         log->shared.snapshot_sequence = names.numbers[names.count - 1];
-        if (status == NEAP_OK)
+        if (status == NEAP_OK) {
+            *ret_number = names.numbers[i - 1];
             return NEAP_OK;
+        }
         if (status == NEAP_VERSION || status == NEAP_NOMEM)
             return error_while(err, "%s", path);
         if (status == NEAP_IO || status == NEAP_DENIED)
             return error_while(err, "%s", path); /* it may be good: another start may read it */
-        logging_warn(log->logging, "a snapshot is damaged; the older one serves", LOGGING_TEXT("file", path),
-                     LOGGING_TEXT("error", err != NULL ? err->text : status_text(status)));
-        char bad[PATH_SIZE_MAX + 4]; /* every byte is kept, but it is no snapshot any more */
-        snprintf(bad, sizeof(bad), "%s.bad", path);
-        io_rename(log->io, path, bad, NULL);
+        logging_warn(log->logging, i > 1 ? "a snapshot is damaged; the older one serves" : "a snapshot is damaged",
+                     LOGGING_TEXT("file", path), LOGGING_TEXT("error", err != NULL ? err->text : status_text(status)));
         views_fini(v);
         if (views_init(v, &log->options) != NEAP_OK)
             return error_set(err, NEAP_NOMEM, "views");

@@ -61,8 +61,12 @@ enum neap_status snapshot_decode(struct bytes bytes, struct views *v, struct sna
 
 /* Writes one of what is durable now. The keeper's turn. */
 enum neap_status snapshot_write(struct log *log, struct error *err);
-/* The newest good one; NOTFOUND: there is none at all; CORRUPT: none of those there is good. `findings` may be NULL. */
-enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot *ret_snapshot, struct error *err);
+/* The newest good one, and the number in its name; NOTFOUND: there is none at all; CORRUPT: none of those there is good.
+ * Nothing is changed. */
+enum neap_status snapshot_load(struct log *log, struct views *v, struct snapshot *ret_snapshot, uint64_t *ret_number,
+                               struct error *err);
+/* Those with a higher number did not decode: they are kept under another name, and are no snapshots any more. */
+void snapshot_set_aside(struct log *log, uint64_t above);
 enum neap_status snapshot_read_file(struct io *io, const char *path, uint8_t **ret_bytes, size_t *ret_size,
                                     struct error *err);
 
