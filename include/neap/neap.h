@@ -119,7 +119,8 @@ NEAP_API enum neap_status neap_writer_close(struct neap_writer **writer, int64_t
 
 /* Finds the topic, or makes it with that many partitions (0: as it is; a new one gets 1), durably. NEAP_MISUSE: a name that
  * cannot be one ([A-Za-z0-9._-], at most 249), or it is there with another number of partitions. NEAP_TIMEOUT: it may still be
- * made. The topic belongs to the handle, is never changed, and is for any thread until neap_topic_close(). Waits on the writer. */
+ * made. The topic belongs to the handle and is for any thread until neap_topic_close(). So long it is given no more partitions, so
+ * that a key stays in its own: `neap topic alter --partitions` is refused. Waits on the writer. */
 NEAP_API enum neap_status neap_topic_open(struct neap_writer *writer, const char *name, uint32_t partition_count,
                                           int64_t timeout_ms, struct neap_topic **ret_topic, struct neap_error *err);
 /* Finds it, and makes nothing. NEAP_NOTFOUND. Any thread. */

@@ -195,7 +195,13 @@ enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *found,
         error_set(&error, NEAP_NOMEM, "topic %s: out of memory", found->name);
         return lib_error(err, &error);
     }
-    *topic = (struct neap_topic){ .magic = LIB_TOPIC_MAGIC, .neap = neap, .topic = *found };
+    *topic = (struct neap_topic){ .magic = LIB_TOPIC_MAGIC, .neap = neap };
+    if (log_topic_keep(neap->log, found->name, &topic->topic) != NEAP_OK) { /* else it was deleted a moment ago */
+        struct error error;
+        error_set(&error, NEAP_NOTFOUND, "no topic '%s'", found->name);
+        free(topic);
+        return lib_error(err, &error);
+    }
     atomic_fetch_add(&neap->open_count, 1);
     *ret_topic = topic;
     return NEAP_OK;
@@ -222,6 +228,7 @@ void neap_topic_close(struct neap_topic **at)
     struct neap_topic *topic = *at;
     CHECK_MAGIC(topic, LIB_TOPIC_MAGIC);
     *at = NULL;
+    log_topic_let(topic->neap->log, topic->topic.id);
     atomic_fetch_sub(&topic->neap->open_count, 1);
     topic->magic = 0;
     free(topic);

@@ -45,7 +45,7 @@ struct neap {
 struct neap_topic {
     uint32_t magic;
     struct neap *neap;
-    struct log_topic topic; /* as it was when it was opened */
+    struct log_topic topic; /* as it was when it was opened; the number of its partitions stays */
 };
 
 /* Fills `ret` (may be NULL), answers the status. */

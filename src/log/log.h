@@ -39,6 +39,7 @@ struct log_partition {
 #define LOG_NAME_SIZE_MAX  249u   /* Kafka's; names are [A-Za-z0-9._-]+, not "." or ".." */
 #define LOG_VALUE_SIZE_MAX 65536u /* of a fact, or of a done set */
 #define LOG_KEY_SIZE_MAX   1024u  /* of a fact */
+#define LOG_GROWTH_MAX     32u    /* times a topic can be given more partitions, since the log was opened; then: FULL */
 
 struct log;
 struct log_client;
@@ -93,17 +94,24 @@ enum neap_status log_look(struct log *log, struct error *err);
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
 enum log_op_kind {
-    LOG_APPEND,       /* payload: one record batch (log/batch.h), base offset 0 */
+    LOG_APPEND,       /* payload: one record batch (log/batch.h), base offset 0; view: flags below */
     LOG_OFFSET,       /* name: the group; payload: the done set beyond the commit point, may be empty; view: flags below */
     LOG_FACT,         /* name: the key; payload: the value; empty value: forget it */
     LOG_TOPIC_CREATE, /* name: the topic; count: partitions; payload: settings, or nothing for the defaults */
     LOG_TOPIC_DELETE, /* target.topic_id */
     LOG_BOOT_,        /* the log's own */
     LOG_TOPIC_ALTER,  /* target.topic_id; count: partitions, at least as many as there are, 0: as it is; payload: settings,
-                         or nothing: as they are */
+                         or nothing: as they are. CONFLICT where the topic is no more what the caller has seen: revision, 0:
+                         whatever it is; offset: 1 + all that was ever appended to it, 0: whatever that is. HELD: more
+                         partitions, and somebody keeps their number (log_topic_keep) */
     LOG_TRIM,         /* offset: the partition starts here from now on; never back, never past its end */
     LOG_REPLACE_,     /* the log's own: archives stand for a journal file, or for older archives */
     LOG_LOST,         /* offset, count: records that cannot be read are declared lost; readers pass over them */
+};
+
+/* In `view` of LOG_APPEND. */
+enum {
+    LOG_APPEND_PLACED = 1, /* by a key: offset is the number of partitions it was placed by; CONFLICT where there are more now */
 };
 
 /* In `view` of LOG_OFFSET. */
@@ -151,7 +159,7 @@ enum log_view {
 
 struct log_op {
     enum log_op_kind kind;
-    uint8_t view;                /* LOG_FACT: of which; LOG_OFFSET: flags */
+    uint8_t view;                /* LOG_FACT: of which; LOG_OFFSET, LOG_APPEND: flags */
     struct log_partition target; /* APPEND: where to; OFFSET and FACT: whose; TOPIC_CREATE: ret topic_id */
     uint32_t count;              /* APPEND: records in the batch; TOPIC_CREATE, TOPIC_ALTER: partitions; TRIM: 0 */
     log_offset offset;           /* APPEND: ret base offset, valid at done(OK); OFFSET: the commit point; TRIM: the start */
@@ -159,6 +167,7 @@ struct log_op {
     /* the log's: */
     log_position position_;
     union {
+        uint64_t revision; /* TOPIC_ALTER: the topic's, as the caller has seen it; the log's from then on */
         void *partition_;
         uint64_t reserved_size_; /* of an alteration: for the holds that come of it */
     };
@@ -216,11 +225,18 @@ struct log_topic {
     char name[LOG_NAME_SIZE_MAX + 1];
     uint32_t id, partition_count;
     uint64_t batch_count, size; /* of what is durable and kept */
+    uint64_t revision;          /* another one after each alteration; never 0 */
     struct log_topic_settings settings;
 };
 /* NEAP_OK or what is wrong with the name. */
 enum neap_status log_name_check(const char *name, struct error *err);
 enum neap_status log_topic_find(struct log *log, const char *name, struct log_topic *ret_topic); /* NEAP_NOTFOUND */
+/* Finds it, and the number of its partitions stays as it is, until as many log_topic_let() have followed: for whoever places
+ * events by key for a long time. NOTFOUND. */
+enum neap_status log_topic_keep(struct log *log, const char *name, struct log_topic *ret_topic);
+void log_topic_let(struct log *log, uint32_t topic_id);
+/* Another number whenever the settings of any topic may have changed. Cheap. */
+uint64_t log_settings_count(const struct log *log);
 /* The index-th topic in name order; false past the last. */
 bool log_topic_at(struct log *log, uint32_t index, struct log_topic *ret_topic);
 /* Creates it when missing, waits. NEAP_MISUSE where it is there with another number of partitions (count 0: any; 1 new). */

@@ -157,15 +157,25 @@ static enum neap_status check_partitions(struct node *n, const struct config_top
 }
 
 static enum neap_status alter(struct node *n, const struct config_topic *c, const struct log_topic *topic,
-                              const struct log_topic_settings *settings, struct error *err)
+                              const struct log_topic_settings *settings, uint64_t seen, struct error *err)
 {
     uint8_t room[LOG_SETTINGS_SIZE];
     struct log_op op = { .kind = LOG_TOPIC_ALTER,
                          .target = { topic->id, 0 },
                          .count = c->partitions,
+                         .offset = { c->partitions > topic->partition_count ? seen + 1 : 0 },
+                         .revision = topic->revision,
                          .payload = log_settings_encode(settings, room) };
     struct log_unit unit = { .ops = &op, .count = 1 };
     enum neap_status status = log_submit_wait(n->client, &unit, build_deadline(n));
+    if (status == NEAP_HELD)
+        return refuse(
+            n, c->partitions_place, err,
+            "the program works with the %u partitions of topic '%s': close the topic before more are asked for",
+            topic->partition_count, topic->name);
+    if (status == NEAP_CONFLICT)
+        return refuse(n, c->partitions_place, err,
+                      "topic '%s' was written to or altered while it was looked at: try again", topic->name);
     if (status != NEAP_OK)
         return error_set(err, status, "change topic %s: %s", topic->name, status_text(status));
     logging_info(n->options.logging, "topic changed to what the pipeline file says", LOGGING_TEXT("topic", topic->name),
@@ -184,11 +194,12 @@ static enum neap_status change_topic(struct node *n, const struct config_topic *
         return refuse(n, c->retention_place, err,
                       "topic '%s' is compacted, which 'retention: done' contradicts: write 'cleanup: delete' beside it",
                       topic.name);
+    uint64_t seen = events_in(n, &topic); /* what comes in after this is seen by the log */
     enum neap_status status = check_partitions(n, c, &topic, err);
     bool grows = c->partitions > topic.partition_count;
     if (status != NEAP_OK || (!grows && settings_equal(&settings, &topic.settings)))
         return status;
-    return alter(n, c, &topic, &settings, err);
+    return alter(n, c, &topic, &settings, seen, err);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------------ */

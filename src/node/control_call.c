@@ -6,8 +6,12 @@
 
 /* ---- in this process ---- */
 
+#define LOOK_NS (10 * NS_PER_MS) /* how late a job that waits for something else than its unit sees that it has come */
+
 struct execution {
     struct io_agent agent;
+    struct io_timer look;
+    bool looking;
     struct log_client *client;
     struct job *job;
     control_write *write;
@@ -16,10 +20,17 @@ struct execution {
     uint8_t room[CONTROL_ROOM_SIZE];
 };
 
+static void look_again(struct io_timer *timer, mono_time now)
+{
+    struct execution *e = timer->ctx;
+    (void)now;
+    e->looking = false;
+    io_agent_wake(&e->agent);
+}
+
 static uint32_t execution_work(void *ctx, mono_time now)
 {
     struct execution *e = ctx;
-    (void)now;
     if (e->client != NULL)
         log_client_work(e->client);
     if (job_is_busy(e->job))
@@ -30,6 +41,10 @@ static uint32_t execution_work(void *ctx, mono_time now)
         e->status = e->write(e->ctx, writer_bytes(&w));
     if (state == JOB_END || (e->status != NEAP_OK && !job_is_busy(e->job)))
         io_agent_leave(&e->agent);
+    if (state == JOB_WAIT && !job_is_busy(e->job) && !e->looking) {
+        e->looking = true;
+        io_timer_set(&e->look, mono_after(now, LOOK_NS));
+    }
     return state == JOB_MORE;
 }
 
@@ -62,6 +77,7 @@ enum neap_status control_execute(const struct control_context *context, bool wri
     if (e == NULL)
         return error_set(err, NEAP_NOMEM, "out of memory");
     e->agent = (struct io_agent){ .name = "command", .work = execution_work, .ctx = e };
+    e->look = (struct io_timer){ .agent = &e->agent, .fire = look_again, .ctx = e };
     e->write = write;
     e->ctx = ctx;
     enum neap_status status = NEAP_OK;
@@ -73,6 +89,7 @@ enum neap_status control_execute(const struct control_context *context, bool wri
         status = run_job(e, context, request, body, deadline, err);
     if (e->client != NULL)
         log_client_close(&e->client);
+    io_timer_cancel(&e->look);
     io_agent_stop(&e->agent); /* after the client, which may still wake it */
     free(e);
     return status;

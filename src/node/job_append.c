@@ -22,6 +22,7 @@ struct append_batch {
     uint32_t partition, first, last; /* lines */
     uint32_t count;
     size_t size; /* at most */
+    bool placed; /* an event in it lies there by its key */
 };
 
 struct job_append {
@@ -236,6 +237,12 @@ static uint32_t partition_of(const struct job *job, const struct record *record)
     return job->append->any_partition;
 }
 
+/* Where it went by its key, the log is told by how many partitions: should there be more by then, it goes again. */
+static bool is_placed(const struct job *job, const struct record *record)
+{
+    return !job->has_partition && record->key.at != NULL;
+}
+
 static void add_line(struct job_append *a, uint32_t partition, uint32_t index, size_t size)
 {
     uint32_t number = a->batch_of[partition];
@@ -265,6 +272,7 @@ static bool sort_lines(struct job *job, int64_t now_ms)
         size_t size = batch_record_size_max(&record, a->headers, record.header_count);
         sum += size;
         add_line(a, partition_of(job, &record), i, size);
+        a->batches[a->lines[i].batch].placed |= is_placed(job, &record);
     }
     sum += (size_t)a->batch_count * BATCH_HEADER_SIZE;
     if (sum > LOG_UNIT_SIZE_MAX - CONTROL_ROOM_SIZE) {
@@ -300,6 +308,8 @@ static bool build_batches(struct job *job, int64_t now_ms)
     }
     for (uint32_t i = 0; i < a->batch_count; i++)
         a->ops[i] = (struct log_op){ .kind = LOG_APPEND,
+                                     .view = a->batches[i].placed ? LOG_APPEND_PLACED : 0,
+                                     .offset = { a->batches[i].placed ? job->topic.partition_count : 0 },
                                      .target = { job->topic.id, a->batches[i].partition },
                                      .count = builders[i].count,
                                      .payload = batch_end(&builders[i]) };
@@ -409,6 +419,11 @@ enum job_state job_topic_append(struct job *job, struct writer *w)
 {
     if (job->unit_busy)
         return JOB_WAIT;
+    if (job->unit_done && job->unit_status == NEAP_CONFLICT) { /* the topic was given more partitions meanwhile */
+        job->unit_done = false;
+        job_append_free(&job->append);
+        return JOB_WAIT; /* until they are seen */
+    }
     if (job->unit_done)
         return job->unit_status == NEAP_OK ? say_places(job, w) : job_unit_failed(job, "append to", job->topic_name);
     if (job->append == NULL && !start_append(job))

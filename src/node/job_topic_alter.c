@@ -2,7 +2,8 @@
  *
  * More partitions send a key elsewhere: what comes in then could pass what lies in the old one. So a topic that holds an event
  * with a key keeps its number. Whether there is one is looked up from the front, a slice at a time, as in most topics the
- * first event has a key, and in the others none has. */
+ * first event has a key, and in the others none has. The log is told how much was looked through: where something has come
+ * in since then it refuses, and what is new is looked through, too. */
 #include "base/must.h"
 #include "log/batch.h"
 #include "node/job.h"
@@ -11,14 +12,18 @@
 
 #define SLICE_SIZE (16u << 20) /* looked through before others have their turn */
 #define READ_SIZE  (256u << 10)
+#define TRY_NS     (5 * NS_PER_S) /* what comes in is looked through again so long */
 
 struct job_alter {
     struct log_op op;
     uint8_t settings[LOG_SETTINGS_SIZE];
-    uint32_t partition; /* that is looked through */
+    uint32_t partition_count; /* when it began */
+    uint32_t partition;       /* that is looked through */
+    log_offset *seen;         /* of each: looked through up to here */
     struct log_reader *reader;
     struct codec_room unpack;
     bool looked;
+    mono_time until;
 };
 
 void job_alter_free(struct job_alter **alter)
@@ -27,38 +32,44 @@ void job_alter_free(struct job_alter **alter)
         return;
     log_reader_close(&(*alter)->reader);
     codec_room_fini(&(*alter)->unpack);
+    free((*alter)->seen);
     free(*alter);
     *alter = NULL;
 }
 
 /* ---- is there an event with a key? ------------------------------------------------------------------------------------- */
 
-static bool has_key(struct job_alter *a, const struct log_batch *log_batch, uint64_t *ret_offset)
+/* What does not come apart may have one. */
+static bool may_have_key(struct job_alter *a, const struct log_batch *log_batch, uint64_t *ret_offset)
 {
     struct batch batch;
     struct batch_walk walk;
     struct record record;
     a->unpack.user = NULL;
+    *ret_offset = log_batch->base.n;
     if (batch_open(log_batch->bytes, false, &batch) != NEAP_OK || batch_unpack(&batch, &a->unpack, &walk) != NEAP_OK)
-        return false;
-    while (batch_next(&walk, &record) == NEAP_OK) {
-        if (record.key.at != NULL) {
-            *ret_offset = record.offset;
+        return true;
+    enum neap_status status;
+    while ((status = batch_next(&walk, &record)) == NEAP_OK) {
+        *ret_offset = record.offset;
+        if (record.key.at != NULL)
             return true;
-        }
     }
-    return false;
+    return status != NEAP_NOTFOUND;
 }
 
 static bool open_partition(struct job *job)
 {
     struct job_alter *a = job->alter;
     struct log_partition at = { job->topic.id, a->partition };
-    log_offset start = { 0 }, end = { 0 };
+    log_offset start = { 0 }, end = { 0 }, *seen = &a->seen[a->partition];
     struct error error = { 0 };
     enum neap_status status = log_partition_range(job->context.log, at, &start, &end);
     if (status == NEAP_OK)
-        status = log_reader_open(job->context.log, at, start, READ_SIZE, &a->reader, &error);
+        status =
+            log_reader_open(job->context.log, at, start.n > seen->n ? start : *seen, READ_SIZE, &a->reader, &error);
+    if (seen->n < end.n)
+        *seen = end; /* by the time that the reader has nothing more */
     if (status != NEAP_OK)
         job_fail(job, status, "alter topic '%s': %s", job->topic_name,
                  error.text[0] != '\0' ? error.text : status_text(status));
@@ -69,14 +80,14 @@ static bool open_partition(struct job *job)
 static bool look_for_key(struct job *job)
 {
     struct job_alter *a = job->alter;
-    for (uint64_t size = 0; a->partition < job->topic.partition_count && size < SLICE_SIZE;) {
+    for (uint64_t size = 0; a->partition < a->partition_count && size < SLICE_SIZE;) {
         struct log_batch batch;
         struct error error = { 0 };
         uint64_t offset;
         if (a->reader == NULL && !open_partition(job))
             return false;
         enum neap_status status = log_reader_next(a->reader, &batch, &error);
-        if (status == NEAP_OK && has_key(a, &batch, &offset)) {
+        if (status == NEAP_OK && may_have_key(a, &batch, &offset)) {
             job_fail(
                 job, NEAP_MISUSE,
                 "topic '%s' holds events with keys (partition %u, offset %llu): with %llu partitions a key may go to "
@@ -88,6 +99,8 @@ static bool look_for_key(struct job *job)
         }
         if (status == NEAP_OK) {
             size += batch.bytes.size;
+            uint64_t end = batch.base.n + batch.count;
+            a->seen[a->partition].n = end > a->seen[a->partition].n ? end : a->seen[a->partition].n;
         } else if (status == NEAP_AGAIN) {
             log_reader_close(&a->reader);
             a->partition++;
@@ -96,7 +109,7 @@ static bool look_for_key(struct job *job)
             return false;
         }
     }
-    return a->partition < job->topic.partition_count;
+    return a->partition < a->partition_count;
 }
 
 /* ---- what is asked ------------------------------------------------------------------------------------------------------- */
@@ -119,6 +132,11 @@ static bool may_grow(struct job *job)
     return !job->ended;
 }
 
+static bool grows(const struct job *job)
+{
+    return job->has_count && job->count > job->topic.partition_count;
+}
+
 static bool begin(struct job *job)
 {
     struct job_alter *a;
@@ -134,28 +152,92 @@ static bool begin(struct job *job)
         return false;
     }
     codec_room_init(&a->unpack, BATCH_UNPACKED_SIZE_MAX);
+    a->partition_count = job->topic.partition_count;
+    a->looked = !grows(job);
+    a->seen = calloc(a->partition_count, sizeof *a->seen);
+    a->until = mono_after(io_now(job->context.io), TRY_NS);
+    if (a->seen == NULL)
+        job_fail(job, NEAP_NOMEM, "alter topic: out of memory");
+    return !job->ended;
+}
+
+/* What is not asked for stays as it is now: others may have changed it meanwhile. */
+static bool make_op(struct job *job)
+{
+    struct job_alter *a = job->alter;
+    uint64_t seen = 1;
+    uint32_t id = job->topic.id;
+    if (log_topic_find(job->context.log, job->topic_name, &job->topic) != NEAP_OK || job->topic.id != id) {
+        job_fail(job, NEAP_NOTFOUND, "no topic '%s' any more", job->topic_name);
+        return false;
+    }
+    if (job->has_count && !may_grow(job))
+        return false;
     struct log_topic_settings settings = job->topic.settings;
     job_settings_apply(&job->changes, &settings);
-    a->looked = !job->has_count || job->count == job->topic.partition_count;
+    for (uint32_t i = 0; i < a->partition_count; i++)
+        seen += a->seen[i].n;
     a->op = (struct log_op){ .kind = LOG_TOPIC_ALTER,
                              .target = { job->topic.id, 0 },
                              .count = job->has_count ? (uint32_t)job->count : 0,
+                             .offset = { grows(job) ? seen : 0 },
+                             .revision = job->topic.revision,
                              .payload = log_settings_encode(&settings, a->settings) };
     return true;
+}
+
+/* ---- how it ends --------------------------------------------------------------------------------------------------------- */
+
+/* Something has come in, or somebody else has altered it: it is looked at once more. */
+static enum job_state once_more(struct job *job)
+{
+    struct job_alter *a = job->alter;
+    struct log_topic now = job->topic;
+    if (io_now(job->context.io).ns >= a->until.ns)
+        return job_fail(
+            job, NEAP_AGAIN,
+            "topic '%s': events come in all the time, and each could have a key: give it more partitions while "
+            "nobody writes to it",
+            job->topic_name);
+    job->unit_done = false;
+    (void)log_topic_find(job->context.log, job->topic_name, &now);
+    if (now.partition_count != a->partition_count) {
+        job_alter_free(&job->alter); /* all over again */
+        return JOB_WAIT;
+    }
+    a->partition = 0;
+    a->looked = !grows(job);
+    return JOB_WAIT; /* until what has come in can be read */
+}
+
+static enum job_state failed(struct job *job)
+{
+    struct log_figures figures;
+    log_figures(job->context.log, &figures);
+    if (job->unit_status == NEAP_CONFLICT)
+        return once_more(job);
+    if (job->unit_status == NEAP_HELD)
+        return job_fail(
+            job, NEAP_MISUSE,
+            "a program that has this log open in itself works with the %u partitions of topic '%s': close the "
+            "topic there first",
+            job->topic.partition_count, job->topic_name);
+    if (job->unit_status == NEAP_FULL && !figures.full)
+        return job_fail(
+            job, NEAP_MISUSE,
+            "topic '%s' cannot be given more partitions now: either it has been given some %u times since the "
+            "node was started, and takes more after a restart; or the positions of the groups that wait for "
+            "its events take all the memory there is for them: then fewer partitions, or more `memory`",
+            job->topic_name, LOG_GROWTH_MAX);
+    return job_unit_failed(job, "alter topic", job->topic_name);
 }
 
 enum job_state job_topic_alter(struct job *job, struct writer *w)
 {
     if (job->unit_busy)
         return JOB_WAIT;
-    if (job->unit_done && job->unit_status == NEAP_FULL) {
-        struct log_figures figures;
-        log_figures(job->context.log, &figures);
-        if (!figures.full)
-            return job_fail(job, NEAP_MISUSE, "topic '%s' has been given more partitions too often", job->topic_name);
-    }
     if (job->unit_done && job->unit_status != NEAP_OK)
-        return job_unit_failed(job, "alter topic", job->topic_name);
+        return failed(job);
     if (job->unit_done) {
         if (log_topic_find(job->context.log, job->topic_name, &job->topic) == NEAP_OK)
             job_write_topic(job, w, &job->topic);
@@ -167,5 +249,5 @@ enum job_state job_topic_alter(struct job *job, struct writer *w)
         job->alter->looked = !look_for_key(job);
         return job->ended || job->alter->looked ? JOB_MORE : JOB_WAIT;
     }
-    return job_submit_ops(job, &job->alter->op, 1);
+    return make_op(job) ? job_submit_ops(job, &job->alter->op, 1) : JOB_MORE;
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A topic's settings and partitions, changed while it is there."""
-import os
+import subprocess
 
-from lib import SCRATCH, Running, done, neap, ok, pipeline, write
+from lib import NEAP, SCRATCH, Running, done, neap, ok, pipeline, write
 
 D = ("--data", "data")
 KEPT = {"retention": "limits", "retention_ms": -1, "retention_size": -1, "cleanup": "delete", "interval_ms": 0}
@@ -61,6 +61,30 @@ with Running() as run:
     ok(r.code == 0, "and a topic that it has nothing to do with may grow", r)
     run.stop()
 
+write("other.yaml", "topics: {a: {retention: 1s}, c: {retention: 1s}}\n"
+      + pipeline(source="topic: free", sink="topic: made").replace("  p:", "  q:"))
+
+# While it is looked through for keys, events with keys come in: whatever comes of it, each key stays in its partition.
+neap("topic", "create", "r", "--partitions", "2", *D)
+line = b"x" * 1000 + b"\n"
+for _ in range(6):
+    neap("send", "r", "--partition", "1", *D, stdin=line * 12000)
+places = {}
+with Running("other.yaml") as run:
+    run.until(run.status, "an answer")
+    growing = subprocess.Popen([NEAP, "topic", "alter", "r", "--partitions", "5", "--yes"], cwd=SCRATCH, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while growing.poll() is None:
+        for key in ("k3", "k4", "k5"):
+            r = neap("send", "r", "x", "--key", key)
+            places.setdefault(key, set()).add(r.out.split(":")[0])
+    for key in ("k3", "k4", "k5"):
+        r = neap("send", "r", "x", "--key", key)
+        places.setdefault(key, set()).add(r.out.split(":")[0])
+    said = growing.communicate()
+    ok(all(len(where) == 1 for where in places.values()), "a key that comes in during an alteration is in one partition", (places, said))
+    ok(growing.returncode == 0 or b"holds events with keys" in said[1], "and the alteration is refused for it, unless it was first", said)
+    run.stop()
+
 write("held.yaml", "topics: {a: {retention: 1s}}\n" + pipeline(source="topic: a", sink="file: {path: out.ndjson}"))
 neap("run", "held.yaml", "--until-idle")
 r = neap("topic", "alter", "a", "--partitions", "4", *D)
@@ -69,8 +93,6 @@ r = neap("group", "describe", "p", "--json", *D)
 ok([x["partition"] for x in r.lines() if x["topic"] == "a"] == [0, 1, 2, 3], "the pipeline holds the new partitions already", r)
 for partition in ("0", "2"):
     neap("send", "a", "--partition", partition, *D, stdin=b'{"n":1}\n' * 40)
-write("other.yaml", "topics: {a: {retention: 1s}, c: {retention: 1s}}\n"
-      + pipeline(source="topic: free", sink="topic: made").replace("  p:", "  q:"))
 with Running("other.yaml") as run:
     run.until(run.status, "an answer")
     for event in ("1", "2"):  # what came later, and nobody needs, goes

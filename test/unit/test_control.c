@@ -1,6 +1,7 @@
 /* test_control.c - what one asks a running node through its socket is answered as its directory would answer, whole or not at all. */
 #include "check.h"
 
+#include "base/crc32c.h"
 #include "io/real.h"
 #include "log/batch.h"
 #include "node/control.h"
@@ -352,6 +353,63 @@ static void a_line_without_end_and_a_client_that_leaves_do_no_harm(void **state)
     assert_let_in(w);
 }
 
+static struct log_partition make_topic(struct world *w, struct log_client *client, const char *name)
+{
+    struct log_topic topic;
+    mono_time soon = mono_after(io_now(w->io), 60 * NS_PER_S);
+    assert_int_equal(log_topic_ensure(client, name, 1, soon, &topic, NULL), NEAP_OK);
+    return (struct log_partition){ topic.id, 0 };
+}
+
+static void put(struct world *w, struct log_client *client, struct log_partition at, struct bytes batch)
+{
+    struct log_op op = { .kind = LOG_APPEND, .target = at, .count = 1, .payload = batch };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(client, &unit, mono_after(io_now(w->io), 60 * NS_PER_S)), NEAP_OK);
+}
+
+/* Also where nobody wakes whoever has looked through a part of it. */
+static void a_large_topic_grows(void **state)
+{
+    struct world *w = *state;
+    static uint8_t value[900u << 10], room[1u << 20];
+    struct log_client *client = NULL;
+    assert_int_equal(log_client_open(w->log, &(struct log_client_options){ 0 }, &client, NULL), NEAP_OK);
+    struct log_partition p = make_topic(w, client, "large");
+    for (int i = 0; i < 40; i++) { /* more than is looked through in one go */
+        struct batch_builder builder;
+        struct record record = { .value = { value, sizeof value } };
+        batch_begin(&builder, room, sizeof room);
+        assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
+        put(w, client, p, batch_end(&builder));
+    }
+    assert_non_null(
+        strstr(ask_here(w, "{\"verb\":\"topic alter\",\"topic\":\"large\",\"count\":2}"), "\"partitions\":2"));
+    assert_non_null(strstr(ask(w, "{\"verb\":\"topic alter\",\"topic\":\"large\",\"count\":3}"), "\"partitions\":3"));
+    log_client_close(&client);
+}
+
+/* Whose records do not come apart, who knows what keys they have. */
+static void what_cannot_be_looked_at_may_have_a_key(void **state)
+{
+    struct world *w = *state;
+    static uint8_t room[4096];
+    struct log_client *client = NULL;
+    struct batch_builder builder;
+    struct record record = { .value = BYTES("nothing that gzip has made") };
+    assert_int_equal(log_client_open(w->log, &(struct log_client_options){ 0 }, &client, NULL), NEAP_OK);
+    struct log_partition p = make_topic(w, client, "closed");
+    batch_begin(&builder, room, sizeof room);
+    assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
+    struct bytes batch = batch_end(&builder);
+    room[22] |= CODEC_GZIP; /* its attributes say so; its checksum is right */
+    put_be32(room + 17, crc32c(0, room + 21, batch.size - 21));
+    put(w, client, p, batch);
+    assert_non_null(
+        strstr(ask(w, "{\"verb\":\"topic alter\",\"topic\":\"closed\",\"count\":2}"), "holds events with keys"));
+    log_client_close(&client);
+}
+
 #define WORLD_TEST(test) cmocka_unit_test_setup_teardown(test, open_world, close_world)
 
 int main(void)
@@ -366,6 +424,8 @@ int main(void)
         WORLD_TEST(one_too_many_is_told_to_come_back),
         WORLD_TEST(a_request_in_crumbs_is_understood),
         WORLD_TEST(a_line_without_end_and_a_client_that_leaves_do_no_harm),
+        WORLD_TEST(a_large_topic_grows),
+        WORLD_TEST(what_cannot_be_looked_at_may_have_a_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

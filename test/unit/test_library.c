@@ -601,6 +601,38 @@ static void test_sizes(void **state)
     free(big);
 }
 
+static enum neap_status grow(struct world *w, uint32_t count)
+{
+    struct log_client *client = NULL;
+    struct log_op op = { .kind = LOG_TOPIC_ALTER, .target = { w->topic->topic.id, 0 }, .count = count };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_client_open(w->neap->log, &(struct log_client_options){ 0 }, &client, NULL), NEAP_OK);
+    enum neap_status status = log_submit_wait(client, &unit, lib_deadline(w->neap, SOON_MS));
+    log_client_close(&client);
+    return status;
+}
+
+/* A key lies in one partition as long as anybody has the topic open: it is given no more of them meanwhile. */
+static void test_a_key_stays_where_it_is(void **state)
+{
+    struct world *w = *state;
+    open_all(w, 1);
+    struct neap_topic *again = NULL;
+    assert_int_equal(neap_topic_find(w->neap, "orders", &again, &w->err), NEAP_OK);
+    assert_int_equal(grow(w, 4), NEAP_HELD);
+    neap_topic_close(&again);
+    assert_int_equal(grow(w, 4), NEAP_HELD);
+    struct world other = { .topic = w->topic, .neap = w->neap };
+    struct neap_topic held = *w->topic;
+    neap_topic_close(&w->topic);
+    other.topic = &held;
+    assert_int_equal(grow(&other, 4), NEAP_OK);
+    assert_int_equal(neap_topic_open(w->writer, "orders", 4, SOON_MS, &w->topic, &w->err), NEAP_OK);
+    struct neap_event event = { .key = NEAP_TEXT("key3"), .value = NEAP_TEXT("x") };
+    struct neap_place place;
+    assert_int_equal(neap_append_wait(w->writer, w->topic, NEAP_BY_KEY, &event, 1, SOON_MS, &place), NEAP_OK);
+}
+
 /* ---- several, and the host's own business ---------------------------------------------------------------------------------- */
 
 static void test_two_handles(void **state)
@@ -736,6 +768,7 @@ int main(void)
         CASE(test_commit),
         CASE(test_misuse),
         CASE(test_sizes),
+        CASE(test_a_key_stays_where_it_is),
         CASE(test_two_handles),
         CASE(test_signals_are_the_hosts),
         cmocka_unit_test(test_texts),

@@ -306,6 +306,69 @@ static void a_snapshot_of_before_is_read_as_if_they_had(void **state)
     }
 }
 
+/* Whoever has looked through a topic before it grows is told when there is more. */
+static void an_alteration_meets_what_was_seen(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    static uint8_t room[4096];
+    uint8_t settings_room[LOG_SETTINGS_SIZE];
+    (void)state;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", 2);
+    struct log_partition p = { id, 1 };
+    assert_int_equal(append(&b, p, "v", 0, 3, 10, NULL), NEAP_OK);
+    struct log_op op = { .kind = LOG_TOPIC_ALTER, .target = { id, 0 }, .count = 3, .offset = { 1 + 3 } };
+    assert_int_equal(append(&b, p, "v", 3, 1, 10, NULL), NEAP_OK);
+    assert_int_equal(one(&b, op), NEAP_CONFLICT);
+    assert_int_equal(found(&b, "t").partition_count, 2);
+    op.offset.n++;
+    assert_int_equal(one(&b, op), NEAP_OK);
+    struct log_topic seen = found(&b, "t");
+    assert_int_equal(seen.partition_count, 3);
+    /* settings, by two who have seen the same */
+    op = (struct log_op){ .kind = LOG_TOPIC_ALTER,
+                          .target = { id, 0 },
+                          .revision = seen.revision,
+                          .payload = log_settings_encode(&week, settings_room) };
+    struct log_op first = op, second = op;
+    struct log_unit units[2] = { { .ops = &first, .count = 1 }, { .ops = &second, .count = 1 } };
+    assert_int_equal(log_submit_wait(b.client, &units[0], soon(&b)), NEAP_OK);
+    assert_int_equal(log_submit_wait(b.client, &units[1], soon(&b)), NEAP_CONFLICT);
+    assert_true(found(&b, "t").revision != seen.revision);
+    /* what was placed by a key while there were fewer */
+    struct log_op placed = { .kind = LOG_APPEND,
+                             .view = LOG_APPEND_PLACED,
+                             .target = p,
+                             .offset = { 2 },
+                             .count = 1,
+                             .payload = make_batch(room, sizeof room, "v", 4, 1, 10) };
+    assert_int_equal(one(&b, placed), NEAP_CONFLICT);
+    placed.offset.n = 3;
+    assert_int_equal(one(&b, placed), NEAP_OK);
+    bench_end(&b);
+}
+
+static void who_relies_on_the_number_keeps_it(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    struct log_topic kept;
+    (void)state;
+    bench_open(&b);
+    uint32_t id = topic(&b, "t", 2);
+    assert_int_equal(log_topic_keep(b.log, "nothing", &kept), NEAP_NOTFOUND);
+    assert_int_equal(log_topic_keep(b.log, "t", &kept), NEAP_OK);
+    assert_int_equal(log_topic_keep(b.log, "t", &kept), NEAP_OK);
+    assert_int_equal(kept.partition_count, 2);
+    assert_int_equal(grow(&b, id, 3), NEAP_HELD);
+    assert_int_equal(grow(&b, id, 2), NEAP_OK);
+    log_topic_let(b.log, id);
+    assert_int_equal(grow(&b, id, 3), NEAP_HELD);
+    log_topic_let(b.log, id);
+    assert_int_equal(grow(&b, id, 3), NEAP_OK);
+    log_topic_let(b.log, id + 7); /* of a topic that is gone */
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +380,8 @@ int main(void)
         cmocka_unit_test(a_group_holds_what_comes_to_its_topic),
         cmocka_unit_test(what_holds_would_take_is_within_the_bound),
         cmocka_unit_test(a_snapshot_of_before_is_read_as_if_they_had),
+        cmocka_unit_test(an_alteration_meets_what_was_seen),
+        cmocka_unit_test(who_relies_on_the_number_keeps_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

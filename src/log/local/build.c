@@ -23,6 +23,16 @@ static enum neap_status check_create(struct journal *j, struct log_op *op)
     return status;
 }
 
+/* Whoever looked for something in the topic has seen all of it, and what it decided by is still so. */
+static bool is_as_seen(const struct topic *topic, const struct log_op *op)
+{
+    uint64_t appended = 1;
+    for (uint32_t i = 0; op->offset.n != 0 && i < topic->growing; i++)
+        appended += topic_partition(topic, i)->writer.next;
+    return (op->offset.n == 0 || op->offset.n == appended) &&
+           (op->revision == 0 || (op->revision == topic->revision && topic->altering == 0));
+}
+
 /* More partitions are there from now on for what is written after; nobody sees them before it is durable. */
 static enum neap_status check_alter(struct journal *j, struct topic *topic, struct log_op *op)
 {
@@ -30,19 +40,25 @@ static enum neap_status check_alter(struct journal *j, struct topic *topic, stru
     uint64_t size = 0;
     if (op->count != 0 && op->count < topic->growing)
         return NEAP_REFUSED;
+    if (!is_as_seen(topic, op))
+        return NEAP_CONFLICT;
     enum neap_status status =
         views_holds_cost(&s->views, topic, op->count > topic->growing ? op->count - topic->growing : 0, &size);
     if (status == NEAP_OK && s->views.fact_size + j->fact_reserved + size > s->views.fact_size_max)
         status = NEAP_FULL;
     if (status != NEAP_OK)
         return status;
-    op->offset.n = topic->growing; /* should it not be written after all */
+    uint32_t before = topic->growing; /* should it not be written after all */
     io_mutex_take(s->mutex);
-    status = views_topic_grow(&s->views, topic, op->count);
+    status = op->count > before && topic->keep_count > 0 ? NEAP_HELD : views_topic_grow(&s->views, topic, op->count);
     io_mutex_drop(s->mutex);
-    op->reserved_size_ = status == NEAP_OK ? size : 0;
-    j->fact_reserved += op->reserved_size_;
-    return status;
+    if (status != NEAP_OK)
+        return status;
+    op->offset.n = before;
+    op->reserved_size_ = size;
+    j->fact_reserved += size;
+    topic->altering++;
+    return NEAP_OK;
 }
 
 /* Most operations are on the topic of the one before them. */
@@ -98,6 +114,8 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     if (op->kind == LOG_TOPIC_ALTER)
         return check_alter(j, topic, op);
     op->partition_ = topic_partition(topic, op->target.partition);
+    if (op->kind == LOG_APPEND)
+        return !(op->view & LOG_APPEND_PLACED) || op->offset.n == topic->growing ? NEAP_OK : NEAP_CONFLICT;
     if (op->kind == LOG_TRIM)
         return check_trim(j, op);
     if (op->kind == LOG_LOST)
@@ -127,9 +145,11 @@ static void uncheck(struct journal *j, struct log_unit *unit, uint32_t count)
             io_mutex_drop(j->log->shared.mutex);
         }
         if (op->kind == LOG_TOPIC_ALTER) {
+            struct topic *topic = views_topic(v, op->target.topic_id);
             j->fact_reserved -= op->reserved_size_;
+            topic->altering--;
             io_mutex_take(j->log->shared.mutex);
-            views_topic_shrink(v, views_topic(v, op->target.topic_id), (uint32_t)op->offset.n);
+            views_topic_shrink(v, topic, (uint32_t)op->offset.n);
             io_mutex_drop(j->log->shared.mutex);
         }
     }
@@ -221,7 +241,7 @@ static uint32_t put_op(struct journal *j, struct log_op *op, uint64_t position, 
         views_topic(&j->log->shared.views, op->target.topic_id)->deleting = true;
     op->position_.n = position;
     struct op written = { .kind = (enum op_kind)(op->kind + 1),
-                          .view = op->view,
+                          .view = op->kind == LOG_APPEND ? 0 : op->view,
                           .target = op->target,
                           .offset = op->offset.n,
                           .count = op->count,

@@ -401,7 +401,9 @@ enum neap_status log_name_check(const char *name, struct error *err)
 
 static void describe(const struct topic *t, struct log_topic *ret)
 {
-    *ret = (struct log_topic){ .id = t->id, .partition_count = t->partition_count, .settings = t->settings };
+    *ret = (struct log_topic){
+        .id = t->id, .partition_count = t->partition_count, .revision = t->revision, .settings = t->settings
+    };
     memcpy(ret->name, t->name, sizeof(ret->name));
     for (uint32_t i = 0; i < t->partition_count; i++) {
         ret->batch_count += topic_partition(t, i)->batch_count;
@@ -419,6 +421,36 @@ enum neap_status log_topic_find(struct log *log, const char *name, struct log_to
         describe(t, ret_topic);
     io_mutex_drop(s->mutex);
     return found ? NEAP_OK : NEAP_NOTFOUND;
+}
+
+enum neap_status log_topic_keep(struct log *log, const char *name, struct log_topic *ret_topic)
+{
+    struct shared *s = &log->shared;
+    io_mutex_take(s->mutex);
+    struct topic *t = views_topic_named(&s->views, name);
+    bool found = t != NULL && t->durable;
+    if (found) {
+        t->keep_count++;
+        describe(t, ret_topic);
+        ret_topic->partition_count = t->growing; /* what comes after an alteration on its way is placed by it */
+    }
+    io_mutex_drop(s->mutex);
+    return found ? NEAP_OK : NEAP_NOTFOUND;
+}
+
+void log_topic_let(struct log *log, uint32_t topic_id)
+{
+    io_mutex_take(log->shared.mutex);
+    struct topic *t = views_topic(&log->shared.views, topic_id);
+    must(t == NULL || t->keep_count > 0);
+    if (t != NULL)
+        t->keep_count--;
+    io_mutex_drop(log->shared.mutex);
+}
+
+uint64_t log_settings_count(const struct log *log)
+{
+    return atomic_load_explicit(&log->shared.views.settings_count, memory_order_acquire);
 }
 
 bool log_topic_at(struct log *log, uint32_t index, struct log_topic *ret_topic)

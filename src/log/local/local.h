@@ -47,17 +47,18 @@ struct partition {
     } open[2]; /* its batches in the two indexes in memory */
 };
 
-#define TOPIC_GROWTH_MAX 32u /* times a topic can be given more partitions, since it was opened */
-
 struct topic {
     char name[LOG_NAME_SIZE_MAX + 1];
     uint32_t id, partition_count;
     struct log_topic_settings settings;
     uint32_t growing; /* journal agent: partitions, with those of an alteration on its way */
+    uint32_t altering;   /* journal agent: alterations on their way */
+    uint32_t keep_count; /* who relies on the number of partitions */
+    uint64_t revision;   /* from 1 on: alterations since it was opened */
     bool durable;     /* its creation is; until then nobody but the journal knows it */
     bool deleting;    /* journal agent: an entry that deletes it has been written */
-    struct partition *chunks[1 + TOPIC_GROWTH_MAX]; /* a partition never moves: units on their way point at it */
-    uint32_t chunk_ends[1 + TOPIC_GROWTH_MAX];      /* number of the first partition after the chunk */
+    struct partition *chunks[1 + LOG_GROWTH_MAX]; /* a partition never moves: units on their way point at it */
+    uint32_t chunk_ends[1 + LOG_GROWTH_MAX];      /* number of the first partition after the chunk */
     uint32_t chunk_count;
 };
 
@@ -88,6 +89,7 @@ struct views {
     struct archives archives;
     struct lost lost;
     uint64_t topic_delete_count; /* since the start */
+    _Atomic uint64_t settings_count; /* topics altered and deleted since the start */
     uint64_t change_count;       /* topics deleted, partitions trimmed, settings altered: what is dead may be more now */
 };
 

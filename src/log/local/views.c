@@ -136,6 +136,7 @@ enum neap_status views_topic_add(struct views *v, const char *name, uint32_t id,
     memcpy(topic->name, name, strlen(name) + 1);
     topic->id = id;
     topic->settings = LOG_SETTINGS_DEFAULT;
+    topic->revision = 1;
     uint8_t room[4];
     enum neap_status status = views_topic_grow(v, topic, partition_count);
     if (status == NEAP_OK)
@@ -177,6 +178,7 @@ void views_topic_remove(struct views *v, uint32_t topic_id)
     v->topic_count--;
     v->partition_count -= topic->growing;
     v->topic_delete_count++;
+    v->settings_count++;
     v->change_count++;
     free_topic(topic);
     archives_drop_topic(&v->archives, topic_id);
@@ -283,6 +285,8 @@ static enum neap_status apply_topic_alter(struct views *v, const struct op *op)
     if (op->payload.size > 0 && log_settings_decode(op->payload, &topic->settings) != NEAP_OK)
         return NEAP_CORRUPT;
     v->change_count++;
+    v->settings_count++;
+    topic->revision++;
     return topic->partition_count > before ? views_hold_from(v, topic, before) : NEAP_OK;
 }
 

@@ -118,6 +118,14 @@ static void something_died(struct log *log) /* under the mutex */
     }
 }
 
+/* What the alteration took is given back, and the operation is as it came: it may come again. */
+static void altered(struct journal *j, struct log_op *op)
+{
+    j->fact_reserved -= op->reserved_size_;
+    views_topic(&j->log->shared.views, op->target.topic_id)->altering--;
+    op->offset.n = op->revision = 0;
+}
+
 static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
 {
     struct views *v = &j->log->shared.views;
@@ -139,7 +147,7 @@ static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
         if (op->kind == LOG_OFFSET || op->kind == LOG_FACT)
             j->fact_reserved -= fact_cost(op->name.size + 9, op->payload.size);
         if (op->kind == LOG_TOPIC_ALTER)
-            j->fact_reserved -= op->reserved_size_;
+            altered(j, op);
         if (op->kind == LOG_TOPIC_DELETE || op->kind == LOG_TRIM || op->kind == LOG_REPLACE_)
             something_died(j->log);
         if (op->kind == LOG_REPLACE_)
