@@ -595,6 +595,19 @@ static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, ui
     return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
 }
 
+/* Under the mutex: how many from `list[0]` on there is room to compact now, two at least: on a disk that is nearly full it is done
+ * piece by piece. */
+static uint32_t as_many_as_fit(const struct cleaner *c, struct archive *const *list, uint32_t count)
+{
+    uint64_t used = used_size(&c->log->shared), size = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size += list[i]->facts.size;
+        if (i >= 2 && used + size + size / 4 + ARCHIVE_SLACK > c->log->options.disk_size)
+            return i;
+    }
+    return count;
+}
+
 static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_size, struct error *err)
 {
     struct shared *s = &c->log->shared;
@@ -613,7 +626,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     if (at > 0 || lies_behind_files(s, list[0]))
         tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
     if (compacts)
-        count = of_topic - at;
+        count = as_many_as_fit(c, list + at, of_topic - at);
     else if (at < of_topic && !is_left(a))
         count = worth_joining(c, list + at, of_topic - at);
     if (count == 0 && at < of_topic && !is_left(a) && live_size <= copied_max(c, batches_size(a)))
