@@ -83,6 +83,28 @@ static void fill_clock(struct almanac *a, uint64_t *chance)
     a->off.until_ms = a->off.from_ms + (7 + sim_below(chance, 21)) * DAY_MS;
 }
 
+static uint64_t daily_size(const struct year_topic *t)
+{
+    uint64_t batch = 100 + 5ull * (20 + t->value_size_max / 2) / 2;
+    return t->partition_count * t->batches * batch;
+}
+
+/* What is kept of a usual day's work finds room; what a sink that is down for a month holds back does not. */
+static uint64_t small_disk(const struct almanac *a, uint32_t file_size)
+{
+    uint64_t usual = 0, held = 30 * (daily_size(&a->topics[ORDERS]) + daily_size(&a->topics[AUDIT]));
+    for (uint32_t t = 0; t < YEAR_TOPIC_COUNT; t++) {
+        const struct year_topic *topic = &a->topics[t];
+        if (topic->settings.retention_size >= 0)
+            usual += topic->partition_count * (uint64_t)topic->settings.retention_size;
+        else if (topic->settings.retention_ms >= 0)
+            usual += daily_size(topic) * (uint64_t)(topic->settings.retention_ms / DAY_MS);
+        else
+            usual += topic->key_count > 0 ? topic->key_count * 1000 : t == FOREVER ? 200 * daily_size(topic) : 0;
+    }
+    return round_up(3 * usual / 2 + held / 3 + 24ull * file_size, file_size);
+}
+
 void almanac_fill(struct almanac *a, uint64_t seed)
 {
     uint64_t chance = sim_mix(seed + 365);
@@ -91,9 +113,10 @@ void almanac_fill(struct almanac *a, uint64_t seed)
     fill_groups(a, &chance);
     fill_clock(a, &chance);
     uint32_t file_size = 32768u << sim_below(&chance, 2);
+    bool small = seed % 4 == 3;
     a->options = (struct log_options){
         .path = "/data",
-        .disk_size = (uint64_t)file_size * 900,
+        .disk_size = small ? small_disk(a, file_size) : (uint64_t)file_size * 900,
         .file_size = file_size,
         .tail_size = 131072,
         .index_count_max = 2048, /* no archive has more batches, and what is compacted becomes one */

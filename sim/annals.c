@@ -96,11 +96,14 @@ struct year_batch *annals_ask(struct annals *n, uint32_t topic, uint32_t partiti
     return b;
 }
 
-static struct year_batch take_pending(struct year_partition *p)
+static struct year_batch take_pending(struct year_partition *p, uint64_t id)
 {
-    must(p->pending_count > 0);
-    struct year_batch b = p->pending[0];
-    memmove(p->pending, p->pending + 1, --p->pending_count * sizeof(p->pending[0]));
+    uint32_t at = 0;
+    while (at < p->pending_count && p->pending[at].id != id)
+        at++;
+    must(at < p->pending_count);
+    struct year_batch b = p->pending[at];
+    memmove(p->pending + at, p->pending + at + 1, (--p->pending_count - at) * sizeof(p->pending[0]));
     return b;
 }
 
@@ -116,10 +119,10 @@ static void note_keys(struct annals *n, uint32_t topic, struct year_partition *p
     }
 }
 
-bool annals_appended(struct annals *n, uint32_t topic, uint32_t partition, uint64_t base)
+bool annals_appended(struct annals *n, uint32_t topic, uint32_t partition, uint64_t id, uint64_t base)
 {
     struct year_partition *p = &n->partitions[topic][partition];
-    struct year_batch b = take_pending(p);
+    struct year_batch b = take_pending(p, id);
     if (base != p->end)
         return false;
     b.base = base;
@@ -138,16 +141,16 @@ bool annals_appended(struct annals *n, uint32_t topic, uint32_t partition, uint6
     return true;
 }
 
-void annals_refused(struct annals *n, uint32_t topic, uint32_t partition)
+void annals_refused(struct annals *n, uint32_t topic, uint32_t partition, uint64_t id)
 {
-    take_pending(&n->partitions[topic][partition]);
+    take_pending(&n->partitions[topic][partition], id);
 }
 
 bool annals_resume(struct annals *n, uint32_t topic, uint32_t partition, uint64_t end)
 {
     struct year_partition *p = &n->partitions[topic][partition];
     while (p->pending_count > 0 && p->end < end)
-        annals_appended(n, topic, partition, p->end);
+        annals_appended(n, topic, partition, p->pending[0].id, p->end);
     p->pending_count = 0;
     return p->end == end;
 }

@@ -80,8 +80,8 @@ void annals_record(const struct annals *n, uint32_t topic, uint64_t id, uint32_t
                    struct record *ret_record);
 /* A batch is handed in: NULL where too many are. Then it is there, at an offset, or never was. */
 struct year_batch *annals_ask(struct annals *n, uint32_t topic, uint32_t partition, uint32_t count);
-bool annals_appended(struct annals *n, uint32_t topic, uint32_t partition, uint64_t base); /* the oldest pending one */
-void annals_refused(struct annals *n, uint32_t topic, uint32_t partition);                 /* the same */
+bool annals_appended(struct annals *n, uint32_t topic, uint32_t partition, uint64_t id, uint64_t base);
+void annals_refused(struct annals *n, uint32_t topic, uint32_t partition, uint64_t id);
 /* After a cut: as far as it is there, what was pending was appended. False: the end is none that can be. */
 bool annals_resume(struct annals *n, uint32_t topic, uint32_t partition, uint64_t end);
 

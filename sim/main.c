@@ -250,12 +250,13 @@ static int run_year(void)
         cpu > 0 ? (double)f.hours * 3600 / 1e6 / cpu : 0);
     printf("year: %llu records in %llu batches; %llu journal files, %llu of them used again or gone, %llu archives; "
            "%.1f MiB "
-           "freed, at most %.1f MiB used and %.1f MiB needed, %llu %% on the worst day; %llu batches refused; hash "
+           "freed, at most %.1f MiB used and %.1f MiB needed, %llu %% on the worst day; %llu batches refused in %llu "
+           "hours; hash "
            "%016llx\n",
            (unsigned long long)f.records, (unsigned long long)f.batches, (unsigned long long)f.files,
            (unsigned long long)f.recycled, (unsigned long long)f.archives, (double)f.freed_size / (1 << 20),
            (double)f.weight_max / (1 << 20), (double)f.needed_max / (1 << 20), (unsigned long long)f.ratio_max,
-           (unsigned long long)f.refused, (unsigned long long)f.cuts.hash);
+           (unsigned long long)f.refused, (unsigned long long)f.full_hours, (unsigned long long)f.cuts.hash);
     if (good)
         return 0;
     printf("%s: %s\n", verdict_name(f.cuts.finding.verdict), f.cuts.finding.text);

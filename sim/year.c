@@ -17,6 +17,7 @@ struct year_unit { /* one batch on its way */
     struct log_op op;
     struct year *year;
     uint32_t topic, partition;
+    uint64_t id;
     bool busy;
     uint8_t payload[PAYLOAD_ROOM];
 };
@@ -45,6 +46,8 @@ struct year {
     int64_t begun_ms;   /* true time less the door's */
     int64_t restart_ms; /* the next of them */
     uint64_t needed;    /* when it was last weighed */
+    int64_t full_ms;    /* when somebody was last refused */
+    int64_t roomy_ms;   /* since when there has been room for all; INT64_MAX: there is none */
     bool over;          /* after a cut: whatever is still said counts no more */
     struct finding finding;
 };
@@ -80,6 +83,16 @@ static void look_at_watch(struct year *y)
 
 /* ---- events ------------------------------------------------------------------------------------------------------------------- */
 
+/* Producers are told to stop where the last tenth of the disk begins, and only there. */
+static void refused(struct year *y, const struct year_unit *u)
+{
+    annals_refused(&y->annals, u->topic, u->partition, u->id);
+    y->figures->refused++;
+    y->full_ms = y->now_ms;
+    if (y->roomy_ms != INT64_MAX && y->now_ms - y->roomy_ms > DAY_MS)
+        wrong(y, VERDICT_CLOSED, "a batch is refused, and there has been room for a day", NEAP_FULL);
+}
+
 static void appended(struct log_unit *log_unit, enum neap_status status)
 {
     struct year_unit *u = log_unit->ctx;
@@ -87,11 +100,10 @@ static void appended(struct log_unit *log_unit, enum neap_status status)
     u->busy = false;
     if (y->over)
         return;
-    if (status == NEAP_OK && !annals_appended(&y->annals, u->topic, u->partition, u->op.offset.n))
+    if (status == NEAP_OK && !annals_appended(&y->annals, u->topic, u->partition, u->id, u->op.offset.n))
         wrong(y, VERDICT_ORDER, "a batch is at another offset than it should be", status);
     if (status == NEAP_FULL)
-        annals_refused(&y->annals, u->topic, u->partition);
-    y->figures->refused += status == NEAP_FULL;
+        refused(y, u);
     if (status != NEAP_OK && status != NEAP_FULL)
         wrong(y, VERDICT_CLOSED, "a batch was not taken", status);
 }
@@ -132,12 +144,13 @@ static void produce(struct year *y, uint32_t topic, uint32_t partition)
     u->year = y;
     u->topic = topic;
     u->partition = partition;
+    u->id = b->id;
     fill_batch(y, u, b);
     u->log = (struct log_unit){ .ops = &u->op, .count = 1, .done = appended, .ctx = u };
     enum neap_status status = log_submit(y->producer, &u->log);
     u->busy = status == NEAP_OK;
     if (status != NEAP_OK) {
-        annals_refused(&y->annals, topic, partition);
+        annals_refused(&y->annals, topic, partition, u->id);
         wrong(y, VERDICT_CLOSED, "a batch was not let in", status);
     }
 }
@@ -295,6 +308,11 @@ static bool weigh(struct year *y)
     needed = needed > before ? needed : before; /* what was needed until a moment ago may still be on its way out */
     uint64_t slack = 2ull * o->snapshot_size + 8ull * o->file_size;
     struct year_figures *f = y->figures;
+    bool calm = y->now_ms >= y->annals.calm_ms && y->now_ms >= y->annals.calm_time_ms;
+    if (!calm || 2 * needed + slack > o->disk_size / 100 * 88)
+        y->roomy_ms = INT64_MAX;
+    else if (y->roomy_ms == INT64_MAX)
+        y->roomy_ms = y->now_ms;
     f->weight_max = weight > f->weight_max ? weight : f->weight_max;
     f->needed_max = needed > f->needed_max ? needed : f->needed_max;
     uint64_t ratio = weight > slack && needed > 0 ? (weight - slack) * 100 / needed : 0;
@@ -306,7 +324,9 @@ static bool weigh(struct year *y)
                  (unsigned long long)y->annals.batch_count);
         y->options->trace(y->options->ctx, line);
     }
-    if (y->now_ms < y->annals.calm_ms || y->now_ms < y->annals.calm_time_ms || weight <= 2 * needed + slack)
+    bool full =
+        y->full_ms >= 0 && y->now_ms - y->full_ms < 3 * DAY_MS; /* what is half dead waits for room to be copied */
+    if (!calm || full || weight <= 2 * needed + slack)
         return true;
     finding_set(&y->finding, VERDICT_WRONG, "%llu bytes of disk are used, and %llu of them are needed",
                 (unsigned long long)weight, (unsigned long long)needed);
@@ -322,6 +342,7 @@ static bool live_an_hour(struct year *y)
     }
     annals_hour(&y->annals);
     y->figures->hours++;
+    y->figures->full_hours += y->full_ms > end_ms - HOUR_MS;
     bool weighs = y->now_ms / HOUR_MS % 6 == 0, reads = y->now_ms / HOUR_MS % (7 * 24) == 0;
     if (good(y) && look_around(y) && (!weighs || weigh(y)) && reads)
         census_records(&y->census, &y->annals, &y->finding);
@@ -490,6 +511,8 @@ bool year_run(const struct cut_options *options, struct year_figures *figures)
     y->options = options;
     y->figures = figures;
     y->chance = sim_mix(options->seed + 52);
+    y->full_ms = -1;
+    y->roomy_ms = INT64_MAX;
     almanac_fill(&y->almanac, options->seed);
     annals_init(&y->annals, &y->almanac);
     y->disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
