@@ -22,7 +22,7 @@
  * signals. The library installs no signal handlers, sets no process-wide state, never prints and never exits; what it has to
  * say goes to neap_options.log. One exception: a broken assertion is a bug of ours, and goes on being dangerous: it ends the
  * process by abort(), after one line on standard error. A handle does not survive fork(): open it in the child. Its files never
- * take the descriptors 0, 1 and 2, be they free; neap_run_open() puts /dev/null where one of them is.
+ * take the descriptors 0, 1 and 2: where one of them is free, neap_open() puts /dev/null there.
  *
  * TIMES  `timeout_ms` is milliseconds from now: 0 does not wait at all, NEAP_FOREVER has no end.
  *

@@ -116,12 +116,24 @@ bool real_standard_fill(void)
     return true;
 }
 
+/* Never free in between: whoever fills the numbers on another thread must not take ours for somebody's. */
+static void leave_null(int fd)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, fd) < 0)
+        close(fd);
+    if (null > STDERR_FILENO)
+        close(null);
+    else if (null >= 0)
+        fcntl(null, F_SETFD, 0); /* another one that was free */
+}
+
 int real_high(int fd)
 {
     if (fd < 0 || fd > STDERR_FILENO)
         return fd;
     int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error_number = errno;
-    close(fd);
+    leave_null(fd);
     errno = error_number;
     return high;
 }
@@ -190,6 +202,7 @@ struct io *io_real_open_guest(struct error *err)
     if (real == NULL)
         return NULL;
     real->is_guest = true;
+    (void)real_standard_fill(); /* where it cannot, what is opened still moves away: real_high() */
     return &real->base;
 }
 

@@ -21,6 +21,7 @@ enum neap_status real_file_open(struct io *io, const char *path, unsigned flags,
     how |= (flags & IO_CREATE) != 0 ? O_CREAT : 0;
     how |= (flags & IO_EXCLUSIVE) != 0 ? O_EXCL : 0;
     mode_t mode = (flags & IO_SHARED) != 0 ? 0644 : 0600;
+    (void)real_standard_fill(); /* not for an instant: another thread may be about to print */
     int fd = real_high(open(path, how, mode));
     while (fd < 0 && errno == EINTR)
         fd = real_high(open(path, how, mode));

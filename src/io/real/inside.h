@@ -57,8 +57,8 @@ enum neap_status real_status(int error_number);
 /* "PATH: what the system said", and the status for it. */
 enum neap_status real_error(struct error *err, int error_number, const char *path);
 
-/* A descriptor that was just opened, moved away from 0, 1 and 2 where one of them was free: a program prints there whether
- * they are open or not, and closes or replaces them as it likes. -1 and errno: there is no other. */
+/* A descriptor that was just opened, moved away from 0, 1 and 2 where one of them was free, which /dev/null takes: a program
+ * prints there whether they are open or not, and closes or replaces them as it likes. -1 and errno: there is no other. */
 int real_high(int fd);
 /* The same for what others open: /dev/null stands wherever a standard stream is closed. False: it cannot. */
 bool real_standard_fill(void);
