@@ -117,12 +117,28 @@ NEAP_API enum neap_status neap_writer_open(struct neap *neap, const struct neap_
  * (NEAP_MISUSE). Accepts NULL inside. */
 NEAP_API enum neap_status neap_writer_close(struct neap_writer **writer, int64_t timeout_ms);
 
-/* Finds the topic, or makes it with that many partitions (0: as it is; a new one gets 1), durably. NEAP_MISUSE: a name that
- * cannot be one ([A-Za-z0-9._-], at most 249), or it is there with another number of partitions. NEAP_TIMEOUT: it may still be
- * made. The topic belongs to the handle and is for any thread until neap_topic_close(). So long it is given no more partitions, so
- * that a key stays in its own: `neap topic alter --partitions` is refused. Waits on the writer. */
+/* Finds the topic, or makes it with that many partitions (0: as it is; a new one gets 1), durably; a new one keeps its events
+ * for seven days. NEAP_MISUSE: a name that cannot be one ([A-Za-z0-9._-], at most 249), or it is there with another number of
+ * partitions. NEAP_TIMEOUT: it may still be made. The topic belongs to the handle and is for any thread until neap_topic_close().
+ * So long it is given no more partitions, so that a key stays in its own: `neap topic alter --partitions` is refused. Waits on
+ * the writer. */
 NEAP_API enum neap_status neap_topic_open(struct neap_writer *writer, const char *name, uint32_t partition_count,
                                           int64_t timeout_ms, struct neap_topic **ret_topic, struct neap_error *err);
+/* The same with settings for the case that it is new; those of one that is there are left alone (`neap topic alter` changes
+ * them, while neap_run_open() has a file at work or the directory is closed). NULL: as neap_topic_open(): seven days. */
+struct neap_topic_settings {
+    int64_t  retention_ms;   /* events are freed so long after their append, read or not; 0: seven days; NEAP_FOREVER: never.
+                                What a pipeline still has to process waits for it */
+    uint64_t retention_size; /* bytes of a partition; the oldest events beyond that are freed; 0: no such limit */
+};
+NEAP_API enum neap_status neap_topic_open_with(struct neap_writer *writer, const char *name, uint32_t partition_count,
+                                               const struct neap_topic_settings *settings, int64_t timeout_ms,
+                                               struct neap_topic **ret_topic, struct neap_error *err);
+/* Frees the events of a partition before `offset` (NEAP_END: all there are), whether or not somebody still wants to read them:
+ * readers and pipelines go on behind them. Their room on disk comes back soon after; works on a full disk. NEAP_OK: durable, or
+ * they were gone already. NEAP_NOTFOUND; NEAP_MISUSE: an offset past the end. Waits on the writer; not from a completion. */
+NEAP_API enum neap_status neap_topic_trim(struct neap_writer *writer, const struct neap_topic *topic, uint32_t partition,
+                                          uint64_t offset, int64_t timeout_ms);
 /* Finds it, and makes nothing. NEAP_NOTFOUND. Any thread. */
 NEAP_API enum neap_status neap_topic_find(struct neap *neap, const char *name, struct neap_topic **ret_topic,
                                           struct neap_error *err);
@@ -188,7 +204,8 @@ NEAP_API enum neap_status neap_append_wait(struct neap_writer *writer, const str
                                            struct neap_place *ret_place);
 
 /* A consumer group's place in a partition: the first offset that is not done. Goes the way of an append, in one order with
- * them, and survives what they survive. NEAP_CONFLICT: the group is a pipeline of this directory, which keeps its own place. */
+ * them, and survives what they survive; on a disk that is full for appends there is a reserve for it. Retention does not wait
+ * for such a group. NEAP_CONFLICT: the group is a pipeline of this directory, which keeps its own place. */
 NEAP_API enum neap_status neap_commit(struct neap_writer *writer, const char *group, const struct neap_topic *topic,
                                       uint32_t partition, uint64_t offset, neap_done *done, void *ctx);
 NEAP_API enum neap_status neap_commit_wait(struct neap_writer *writer, const char *group, const struct neap_topic *topic,

@@ -6,7 +6,8 @@
 #include "lib/writer.h"
 #include <stdlib.h>
 
-#define NONE UINT32_MAX
+#define NONE             UINT32_MAX
+#define RETENTION_MS_MAX (36500ll * 24 * 3600 * 1000)
 
 static_assert(NEAP_EVENT_SIZE_MAX == RECORD_SIZE_MAX && NEAP_HEADER_COUNT_MAX == BATCH_HEADER_COUNT_MAX,
               "the log's limits are those that were promised");
@@ -360,12 +361,32 @@ enum neap_status neap_commit_wait(struct neap_writer *w, const char *group, cons
     return status;
 }
 
-static enum neap_status make_topic(struct neap_writer *w, const char *name, uint32_t partition_count,
-                                   int64_t timeout_ms, struct log_topic *ret_found, struct error *err)
+/* ---- topics -------------------------------------------------------------------------------------------------------- */
+
+static enum neap_status settings_of(const struct neap_topic_settings *given, struct log_topic_settings *ret_settings,
+                                    struct error *err)
 {
+    struct log_topic_settings s = LOG_SETTINGS_USUAL;
+    if (given != NULL && given->retention_ms != 0)
+        s.retention_ms = given->retention_ms == NEAP_FOREVER ? -1 : given->retention_ms;
+    if (given != NULL && given->retention_size != 0)
+        s.retention_size = (int64_t)given->retention_size;
+    if (given != NULL && (given->retention_ms < 0 || s.retention_ms > RETENTION_MS_MAX || s.retention_size < -1))
+        return error_set(err, NEAP_MISUSE,
+                         "retention_ms is up to 100 years, or NEAP_FOREVER; retention_size below 2^63");
+    *ret_settings = s;
+    return NEAP_OK;
+}
+
+static enum neap_status make_topic(struct neap_writer *w, const char *name, uint32_t partition_count,
+                                   const struct log_topic_settings *settings, int64_t timeout_ms,
+                                   struct log_topic *ret_found, struct error *err)
+{
+    uint8_t room[LOG_SETTINGS_SIZE];
     struct log_op op = { .kind = LOG_TOPIC_CREATE,
                          .count = partition_count != 0 ? partition_count : 1,
-                         .name = bytes_of_text(name) };
+                         .name = bytes_of_text(name),
+                         .payload = log_settings_encode(settings, room) };
     enum neap_status status = writer_wait(w, timeout_ms, try_named, &op, NULL);
     if (status == NEAP_OK || status == NEAP_EXISTS)
         status = log_topic_find(w->neap->log, name, ret_found);
@@ -373,32 +394,70 @@ static enum neap_status make_topic(struct neap_writer *w, const char *name, uint
 }
 
 static enum neap_status open_topic(struct neap_writer *w, const char *name, uint32_t partition_count,
-                                   int64_t timeout_ms, struct log_topic *ret_found, struct error *err)
+                                   const struct neap_topic_settings *given, int64_t timeout_ms,
+                                   struct log_topic *ret_found, struct error *err)
 {
+    struct log_topic_settings settings;
     enum neap_status status = log_name_check(name, err);
+    if (status == NEAP_OK)
+        status = settings_of(given, &settings, err);
     if (status != NEAP_OK)
         return status;
     if (partition_count > TOPIC_PARTITION_COUNT_MAX)
         return error_set(err, NEAP_MISUSE, "topic %s: at most %u partitions", name, TOPIC_PARTITION_COUNT_MAX);
     if (log_topic_find(w->neap->log, name, ret_found) != NEAP_OK)
-        status = make_topic(w, name, partition_count, timeout_ms, ret_found, err);
+        status = make_topic(w, name, partition_count, &settings, timeout_ms, ret_found, err);
     if (status == NEAP_OK && partition_count != 0 && ret_found->partition_count != partition_count)
         return error_set(err, NEAP_MISUSE, "topic %s has %u partitions, not %u", name, ret_found->partition_count,
                          partition_count);
     return status;
 }
 
-enum neap_status neap_topic_open(struct neap_writer *w, const char *name, uint32_t partition_count, int64_t timeout_ms,
-                                 struct neap_topic **ret_topic, struct neap_error *err)
+enum neap_status neap_topic_open_with(struct neap_writer *w, const char *name, uint32_t partition_count,
+                                      const struct neap_topic_settings *settings, int64_t timeout_ms,
+                                      struct neap_topic **ret_topic, struct neap_error *err)
 {
     if (w == NULL || name == NULL || ret_topic == NULL)
-        return lib_misuse(err, "neap_topic_open() needs a writer, a name and room for the topic");
+        return lib_misuse(err, "a topic is opened with a writer, a name and room for the topic");
     CHECK_MAGIC(w, LIB_WRITER_MAGIC);
     if (lib_enter(&w->guard) != LIB_ENTERED)
         return lib_misuse(err, "the writer is in use by another thread, or this is one of its completions");
     struct log_topic found;
     struct error error = { 0 };
-    enum neap_status status = open_topic(w, name, partition_count, timeout_ms, &found, &error);
+    enum neap_status status = open_topic(w, name, partition_count, settings, timeout_ms, &found, &error);
     lib_leave(&w->guard);
     return status == NEAP_OK ? lib_topic_new(w->neap, &found, ret_topic, err) : lib_error(err, &error);
+}
+
+enum neap_status neap_topic_open(struct neap_writer *w, const char *name, uint32_t partition_count, int64_t timeout_ms,
+                                 struct neap_topic **ret_topic, struct neap_error *err)
+{
+    return neap_topic_open_with(w, name, partition_count, NULL, timeout_ms, ret_topic, err);
+}
+
+static enum neap_status trim(struct neap_writer *w, const struct neap_topic *topic, uint32_t partition, uint64_t offset,
+                             int64_t timeout_ms)
+{
+    struct log_op op = { .kind = LOG_TRIM, .target = { topic->topic.id, partition } };
+    log_offset start, end;
+    enum neap_status status = lib_has_partition(topic, partition)
+                                  ? log_partition_range(w->neap->log, op.target, &start, &end)
+                                  : NEAP_NOTFOUND;
+    if (status != NEAP_OK)
+        return status;
+    op.offset.n = offset == NEAP_END ? end.n : offset;
+    if (op.offset.n > end.n)
+        return NEAP_MISUSE;
+    return op.offset.n <= start.n ? NEAP_OK : writer_wait(w, timeout_ms, try_named, &op, NULL);
+}
+
+enum neap_status neap_topic_trim(struct neap_writer *w, const struct neap_topic *topic, uint32_t partition,
+                                 uint64_t offset, int64_t timeout_ms)
+{
+    if (w == NULL || topic == NULL || topic->neap != w->neap || lib_enter(&w->guard) != LIB_ENTERED)
+        return NEAP_MISUSE;
+    CHECK_MAGIC(w, LIB_WRITER_MAGIC);
+    enum neap_status status = trim(w, topic, partition, offset, timeout_ms);
+    lib_leave(&w->guard);
+    return status;
 }

@@ -149,11 +149,15 @@ enum neap_status writer_submit_named(struct neap_writer *w, struct log_op op, ne
     for (uint32_t piece = 0; piece < 2; piece++) {
         uint8_t *room;
         size_t size;
-        if (writer_room(w, piece, &room, &size) != NEAP_OK || size < op.name.size)
+        if (writer_room(w, piece, &room, &size) != NEAP_OK || size < op.name.size + op.payload.size)
             continue;
-        memcpy(room, op.name.at, op.name.size);
+        if (op.name.size > 0)
+            memcpy(room, op.name.at, op.name.size);
+        if (op.payload.size > 0)
+            memcpy(room + op.name.size, op.payload.at, op.payload.size);
         op.name.at = room;
-        return writer_submit(w, &op, 1, room + op.name.size, done, ctx, wait);
+        op.payload.at = room + op.name.size;
+        return writer_submit(w, &op, 1, op.payload.at + op.payload.size, done, ctx, wait);
     }
     return NEAP_AGAIN; /* a name fits into an empty ring */
 }

@@ -67,7 +67,7 @@ enum neap_status writer_room(struct neap_writer *w, uint32_t piece, uint8_t **re
 enum neap_status writer_submit(struct neap_writer *w, struct log_op *ops, uint32_t op_count, const uint8_t *room_end,
                                neap_done *done, void *ctx, struct writer_wait *wait);
 enum neap_status writer_submit_named(struct neap_writer *w, struct log_op op, neap_done *done, void *ctx,
-                                     struct writer_wait *wait); /* copies op.name */
+                                     struct writer_wait *wait); /* copies op.name and op.payload */
 /* Calls `try` until it is not AGAIN or the time is over, then waits until the call it made is over. */
 enum neap_status writer_wait(struct neap_writer *w, int64_t timeout_ms,
                              enum neap_status (*try)(struct neap_writer *w, void *request, struct writer_wait *wait),

@@ -143,6 +143,9 @@ struct log_topic_settings {
     uint32_t record_size_max;     /* 0: RECORD_SIZE_MAX; gates look at it */
 };
 #define LOG_SETTINGS_DEFAULT ((struct log_topic_settings){ .retention_ms = -1, .retention_size = -1, .tombstone_ms = -1 })
+/* What a topic gets that is made without a word about it: seven days, as in Kafka. */
+#define LOG_SETTINGS_USUAL \
+    ((struct log_topic_settings){ .retention_ms = 7ll * 24 * 3600 * 1000, .retention_size = -1, .tombstone_ms = -1 })
 #define LOG_SETTINGS_SIZE    40u
 struct bytes log_settings_encode(const struct log_topic_settings *settings, uint8_t room[LOG_SETTINGS_SIZE]);
 /* BADINPUT: not settings; VERSION: of a newer format. */
@@ -176,8 +179,8 @@ struct log_op {
 /* Whose units these are, and so how far into a full disk they may go. */
 enum log_rank {
     LOG_RANK_PRODUCER, /* new events: stop before the last 10 % of the disk */
-    LOG_RANK_PIPELINE, /* commits, dead letters, outputs of pipelines: stop before the last 2 % */
-    LOG_RANK_HOUSE,    /* deletes, trims, cleaning: to the end */
+    LOG_RANK_PIPELINE, /* commits, whosever; dead letters, outputs of pipelines: stop before the last 2 % */
+    LOG_RANK_HOUSE,    /* deletes, trims, whosever; cleaning: to the end */
 };
 
 struct log_unit {

@@ -10,8 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define DAY_MS (24 * 3600 * 1000ll)
-
 /* ---- settings ------------------------------------------------------------------------------------------------------ */
 
 static void set_retention(struct log_topic_settings *s, const struct config_retention *retention)
@@ -38,14 +36,13 @@ static void set_written(struct log_topic_settings *s, const struct config_topic 
 
 struct log_topic_settings node_topic_settings(const struct config *config, const char *name)
 {
-    static const struct config_retention by_role[] = {
-        [CONFIG_TOPIC_OTHER] = { .kind = CONFIG_RETAIN_LIMITS, .time_ms = 7 * DAY_MS },
-        [CONFIG_TOPIC_SOURCE] = { .kind = CONFIG_RETAIN_DONE },
-        [CONFIG_TOPIC_DEAD] = { .kind = CONFIG_RETAIN_FOREVER },
-    };
-    struct log_topic_settings s = LOG_SETTINGS_DEFAULT;
+    struct log_topic_settings s = LOG_SETTINGS_USUAL;
     const struct config_topic *topic = config_topic_find(config, name);
-    set_retention(&s, &by_role[config_topic_role(config, name)]);
+    enum config_topic_role role = config_topic_role(config, name);
+    if (role == CONFIG_TOPIC_SOURCE)
+        set_retention(&s, &(struct config_retention){ .kind = CONFIG_RETAIN_DONE });
+    if (role == CONFIG_TOPIC_DEAD)
+        set_retention(&s, &(struct config_retention){ .kind = CONFIG_RETAIN_FOREVER });
     if (topic != NULL)
         set_written(&s, topic);
     return s;

@@ -112,6 +112,7 @@ struct job {
 
     struct job_records *records;    /* NULL until a verb reads */
     struct job_settings changes;
+    uint8_t settings_room[LOG_SETTINGS_SIZE]; /* of a topic that is made */
     struct job_alter *alter;
     struct job_append *append;
     struct job_reset *reset;

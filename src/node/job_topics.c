@@ -98,8 +98,10 @@ enum job_state job_topic_create(struct job *job, struct writer *w)
     struct error error = { 0 };
     if (log_partitions_check(job->context.log, (uint32_t)count, &error) != NEAP_OK)
         return job_fail(job, NEAP_MISUSE, "topic '%s' would have %s", job->topic_name, error.text);
-    job->op =
-        (struct log_op){ .kind = LOG_TOPIC_CREATE, .name = bytes_of_text(job->topic_name), .count = (uint32_t)count };
+    job->op = (struct log_op){ .kind = LOG_TOPIC_CREATE,
+                               .name = bytes_of_text(job->topic_name),
+                               .count = (uint32_t)count,
+                               .payload = log_settings_encode(&LOG_SETTINGS_USUAL, job->settings_room) };
     return job_submit(job);
 }
 

@@ -5,7 +5,7 @@ import subprocess
 from lib import NEAP, SCRATCH, Running, done, neap, ok, pipeline, write
 
 D = ("--data", "data")
-KEPT = {"retention": "limits", "retention_ms": -1, "retention_size": -1, "cleanup": "delete", "interval_ms": 0}
+KEPT = {"retention": "limits", "retention_ms": 7 * 86400000, "retention_size": -1, "cleanup": "delete", "interval_ms": 0}
 
 
 def settings(topic):
@@ -14,8 +14,8 @@ def settings(topic):
 
 
 neap("topic", "create", "t", *D)
-r = neap("topic", "alter", "t", "--retention", "7d", *D)
-ok(r.code == 2 and "--yes" in r.err and settings("t") == KEPT, "to keep less may destroy: on a pipe --yes is asked for", r)
+r = neap("topic", "alter", "t", "--retention", "6d", *D)
+ok(r.code == 2 and "--yes" in r.err and settings("t") == KEPT, "to keep less than the seven days of a new topic may destroy: on a pipe --yes is asked for", r)
 r = neap("topic", "alter", "t", "--retention", "7d", "--retention-size", "10GiB", "--durability", "50ms", "--yes", *D)
 ok(r.code == 0 and r.out == "topic t: 1 partition, kept 7d, at most 10.0 GiB a partition, synced within 50ms\n", "what is asked is set, and told", r)
 ok(settings("t") == {"retention": "limits", "retention_ms": 7 * 86400000, "retention_size": 10 << 30, "cleanup": "delete", "interval_ms": 50},
@@ -24,7 +24,7 @@ r = neap("topic", "alter", "t", "--cleanup", "compact", "--durability", "fsync",
 ok(r.code == 0 and settings("t")["retention_ms"] == 7 * 86400000 and settings("t")["cleanup"] == "compact" and settings("t")["interval_ms"] == 0,
    "what is not asked stays", settings("t"))
 r = neap("topic", "alter", "t", "--retention", "forever", "--retention-size", "any", "--cleanup", "delete", *D)
-ok(r.code == 0 and settings("t") == KEPT, "to keep more needs no --yes", r)
+ok(r.code == 0 and settings("t") == dict(KEPT, retention_ms=-1), "to keep more needs no --yes", r)
 r = neap("topic", "alter", "t", "--retention", "done", "--yes", *D)
 ok(r.code == 0 and settings("t")["retention"] == "done" and "kept until processed" in r.out, "--retention done", r)
 

@@ -523,6 +523,77 @@ static void test_commit(void **state)
     assert_int_equal(neap_committed(w->neap, "others", w->topic, 7, &offset), NEAP_NOTFOUND);
 }
 
+/* ---- a full disk, and what is freed ------------------------------------------------------------------------------------- */
+
+static enum neap_status fill_up(struct world *w)
+{
+    static char value[256u << 10];
+    struct neap_event event = { .value = { value, sizeof value } };
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < 1000 && status == NEAP_OK; i++)
+        status = neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL);
+    return status;
+}
+
+static void test_a_full_disk_takes_commits(void **state)
+{
+    struct world *w = *state;
+    struct neap_options options = { .path = scratch_path(&w->scratch, "data"), .disk_size = 32u << 20 };
+    struct neap_event event = { .value = NEAP_TEXT("after") };
+    uint64_t end, start, offset;
+    assert_int_equal(neap_open(&options, &w->neap, &w->err), NEAP_OK);
+    assert_int_equal(neap_writer_open(w->neap, NULL, &w->writer, &w->err), NEAP_OK);
+    assert_int_equal(neap_topic_open(w->writer, "orders", 1, SOON_MS, &w->topic, &w->err), NEAP_OK);
+    assert_int_equal(fill_up(w), NEAP_FULL);
+    assert_int_equal(neap_topic_end(w->topic, 0, &end), NEAP_OK);
+    for (uint64_t i = 1; i <= end; i++)
+        assert_int_equal(neap_commit_wait(w->writer, "workers", w->topic, 0, i, SOON_MS), NEAP_OK);
+    assert_int_equal(neap_committed(w->neap, "workers", w->topic, 0, &offset), NEAP_OK);
+    assert_int_equal(offset, end);
+
+    assert_int_equal(neap_topic_trim(w->writer, w->topic, 0, end + 1, SOON_MS), NEAP_MISUSE);
+    assert_int_equal(neap_topic_trim(w->writer, w->topic, 1, 0, SOON_MS), NEAP_NOTFOUND);
+    assert_int_equal(neap_topic_trim(w->writer, w->topic, 0, 3, SOON_MS), NEAP_OK);
+    assert_int_equal(neap_topic_start(w->topic, 0, &start), NEAP_OK);
+    assert_int_equal(start, 3);
+    assert_int_equal(neap_topic_trim(w->writer, w->topic, 0, 2, SOON_MS), NEAP_OK); /* gone already */
+    assert_int_equal(neap_topic_trim(w->writer, w->topic, 0, NEAP_END, SOON_MS), NEAP_OK);
+    assert_int_equal(neap_topic_start(w->topic, 0, &start), NEAP_OK);
+    assert_int_equal(start, end);
+    enum neap_status status = NEAP_FULL;
+    for (uint32_t i = 0; i < SOON_MS / 10 && status == NEAP_FULL; i++, usleep(10000))
+        status = neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL);
+    assert_int_equal(status, NEAP_OK);
+}
+
+static void check_kept(struct world *w, const char *name, const struct neap_topic_settings *settings,
+                       int64_t retention_ms, int64_t retention_size)
+{
+    struct neap_topic *topic;
+    assert_int_equal(neap_topic_open_with(w->writer, name, 0, settings, SOON_MS, &topic, &w->err), NEAP_OK);
+    assert_int_equal(topic->topic.settings.retention, LOG_RETAIN_LIMITS);
+    assert_int_equal(topic->topic.settings.retention_ms, retention_ms);
+    assert_int_equal(topic->topic.settings.retention_size, retention_size);
+    neap_topic_close(&topic);
+}
+
+static void test_how_long_events_stay(void **state)
+{
+    struct world *w = *state;
+    const int64_t week_ms = 7ll * 24 * 3600 * 1000;
+    struct neap_topic *none;
+    open_all(w, 1);
+    check_kept(w, "orders", NULL, week_ms, -1);
+    check_kept(w, "orders", &(struct neap_topic_settings){ .retention_ms = 5 }, week_ms, -1); /* it is there */
+    check_kept(w, "ever", &(struct neap_topic_settings){ .retention_ms = NEAP_FOREVER }, -1, -1);
+    check_kept(w, "sized", &(struct neap_topic_settings){ .retention_size = 1u << 20 }, week_ms, 1 << 20);
+    check_kept(w, "both", &(struct neap_topic_settings){ .retention_ms = 60000, .retention_size = 99 }, 60000, 99);
+    assert_int_equal(neap_topic_open_with(w->writer, "bad", 0, &(struct neap_topic_settings){ .retention_ms = -1 },
+                                          SOON_MS, &none, &w->err),
+                     NEAP_MISUSE);
+    assert_int_equal(neap_topic_find(w->neap, "bad", &none, &w->err), NEAP_NOTFOUND);
+}
+
 /* ---- misuse ------------------------------------------------------------------------------------------------------------ */
 
 static void test_misuse(void **state)
@@ -766,6 +837,8 @@ int main(void)
         CASE(test_threads),
         CASE(test_two_threads_at_once),
         CASE(test_commit),
+        CASE(test_a_full_disk_takes_commits),
+        CASE(test_how_long_events_stay),
         CASE(test_misuse),
         CASE(test_sizes),
         CASE(test_a_key_stays_where_it_is),

@@ -153,6 +153,22 @@ static bool gives_room(const struct log_unit *unit)
     return true;
 }
 
+/* What a consumer has done must not be done again because producers have filled the disk. */
+static bool only_commits(const struct log_unit *unit)
+{
+    for (uint32_t i = 0; i < unit->count; i++)
+        if (unit->ops[i].kind != LOG_OFFSET)
+            return false;
+    return true;
+}
+
+static enum log_rank rank_of(const struct log_client *client, const struct log_unit *unit)
+{
+    if (gives_room(unit))
+        return LOG_RANK_HOUSE;
+    return client->rank < LOG_RANK_PIPELINE && only_commits(unit) ? LOG_RANK_PIPELINE : client->rank;
+}
+
 static enum neap_status measure(const struct log_client *client, struct log_unit *unit)
 {
     struct log *log = client->log;
@@ -171,7 +187,7 @@ static enum neap_status measure(const struct log_client *client, struct log_unit
             return NEAP_TOOLARGE;
     }
     unit->size_ = (uint32_t)round_up(size, ENTRY_BOUND);
-    unit->rank_ = gives_room(unit) ? LOG_RANK_HOUSE : client->rank;
+    unit->rank_ = rank_of(client, unit);
     return unit->append_count_ <= log->shared.index_count_max ? NEAP_OK : NEAP_TOOLARGE;
 }
 
