@@ -190,8 +190,9 @@ typedef void neap_done(void *ctx, const struct neap_outcome *outcome);
  * returns. `done` will be called exactly once where the answer is NEAP_OK, never otherwise; it may be NULL.
  *
  * NEAP_AGAIN: no room now, nothing has changed: let neap_writer_work() run completions, and slow down who sends.
- * NEAP_TOOLARGE: an event over NEAP_EVENT_SIZE_MAX, or all together over what the writer takes: never.
- * NEAP_NOTFOUND: no such partition. NEAP_MISUSE: no events or more than NEAP_APPEND_COUNT_MAX, too many headers, two threads.
+ * NEAP_TOOLARGE: an event over the topic's `max_record` or NEAP_EVENT_SIZE_MAX, or all together over what the writer takes: never.
+ * NEAP_NOTFOUND: no such partition. NEAP_MISUSE: no events or more than NEAP_APPEND_COUNT_MAX, too many headers, two threads, an
+ * event without a key where the topic has `cleanup: compact`.
  * NEAP_CLOSED: the log has stopped; see neap_health(). Never waits. */
 NEAP_API enum neap_status neap_append(struct neap_writer *writer, const struct neap_topic *topic, int32_t partition,
                                       const struct neap_event *events, size_t count, neap_done *done, void *ctx);

@@ -46,9 +46,11 @@ static bool is_there(struct neap_bytes b)
     return b.at != NULL || b.size == 0;
 }
 
-static enum neap_status check_event(const struct neap_event *e)
+static enum neap_status check_event(const struct neap_event *e, const struct lib_rules *rules)
 {
     if (e->header_count > NEAP_HEADER_COUNT_MAX - (e->id.at != NULL) || (e->header_count > 0 && e->headers == NULL))
+        return NEAP_MISUSE;
+    if (e->key.at == NULL && rules->keyed)
         return NEAP_MISUSE;
     if (!is_there(e->key) || !is_there(e->value) || !is_there(e->id))
         return NEAP_MISUSE;
@@ -61,7 +63,7 @@ static enum neap_status check_event(const struct neap_event *e)
     for (uint32_t i = 0; i < e->header_count; i++)
         if (e->headers[i].name.size > NEAP_EVENT_SIZE_MAX || e->headers[i].value.size > NEAP_EVENT_SIZE_MAX)
             return NEAP_TOOLARGE;
-    return event_size(e) <= NEAP_EVENT_SIZE_MAX ? NEAP_OK : NEAP_TOOLARGE;
+    return event_size(e) <= rules->event_size_max ? NEAP_OK : NEAP_TOOLARGE;
 }
 
 static enum neap_status add_event(struct neap_writer *w, struct batch_builder *b, const struct append *a,
@@ -228,9 +230,10 @@ static enum neap_status check_append(const struct neap_writer *w, const struct a
         return NEAP_MISUSE;
     if (a->partition != NEAP_BY_KEY && (a->partition < 0 || !lib_has_partition(a->topic, (uint32_t)a->partition)))
         return NEAP_NOTFOUND;
+    const struct lib_rules *rules = lib_rules(a->topic);
     size_t sum = 0;
     for (size_t i = 0; i < a->count; i++) {
-        enum neap_status status = check_event(&a->events[i]);
+        enum neap_status status = check_event(&a->events[i], rules);
         if (status != NEAP_OK)
             return status;
         sum += event_size(&a->events[i]);

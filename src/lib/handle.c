@@ -186,6 +186,26 @@ enum neap_status neap_health(struct neap *neap, struct neap_error *err)
 
 /* ---- topics -------------------------------------------------------------------------------------------------------- */
 
+static void set_rules(struct lib_rules *rules, const struct log_topic_settings *s)
+{
+    bool bounded = s->record_size_max != 0 && s->record_size_max < NEAP_EVENT_SIZE_MAX;
+    atomic_store(&rules->event_size_max, bounded ? s->record_size_max : NEAP_EVENT_SIZE_MAX);
+    atomic_store(&rules->keyed, s->cleanup == LOG_CLEANUP_COMPACT);
+}
+
+const struct lib_rules *lib_rules(const struct neap_topic *topic)
+{
+    struct lib_rules *rules = (struct lib_rules *)(uintptr_t)&topic->rules;
+    uint64_t count = log_settings_count(topic->neap->log);
+    struct log_topic now;
+    if (atomic_load(&rules->settings_count) == count)
+        return rules;
+    if (log_topic_find(topic->neap->log, topic->topic.name, &now) == NEAP_OK && now.id == topic->topic.id)
+        set_rules(rules, &now.settings);
+    atomic_store(&rules->settings_count, count); /* what changed since then is looked up the next time */
+    return rules;
+}
+
 enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *found, struct neap_topic **ret_topic,
                                struct neap_error *err)
 {
@@ -195,13 +215,16 @@ enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *found,
         error_set(&error, NEAP_NOMEM, "topic %s: out of memory", found->name);
         return lib_error(err, &error);
     }
-    *topic = (struct neap_topic){ .magic = LIB_TOPIC_MAGIC, .neap = neap };
+    *topic = (struct neap_topic){ .magic = LIB_TOPIC_MAGIC,
+                                  .neap = neap,
+                                  .rules = { .settings_count = log_settings_count(neap->log) } };
     if (log_topic_keep(neap->log, found->name, &topic->topic) != NEAP_OK) { /* else it was deleted a moment ago */
         struct error error;
         error_set(&error, NEAP_NOTFOUND, "no topic '%s'", found->name);
         free(topic);
         return lib_error(err, &error);
     }
+    set_rules(&topic->rules, &topic->topic.settings);
     atomic_fetch_add(&neap->open_count, 1);
     *ret_topic = topic;
     return NEAP_OK;

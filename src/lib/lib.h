@@ -42,8 +42,16 @@ struct neap {
     uint32_t handler_count;
 };
 
+/* What a topic lets in, as its settings say now: looked up again once those of any topic have changed. */
+struct lib_rules {
+    _Atomic uint64_t settings_count; /* log_settings_count() when they were looked up */
+    _Atomic uint32_t event_size_max;
+    _Atomic bool keyed; /* events need a key */
+};
+
 struct neap_topic {
     uint32_t magic;
+    struct lib_rules rules; /* any thread */
     struct neap *neap;
     struct log_topic topic; /* as it was when it was opened; the number of its partitions stays */
 };
@@ -55,6 +63,7 @@ int64_t lib_ns(int64_t ms); /* 0 for what is less */
 mono_time lib_deadline(struct neap *neap, int64_t timeout_ms);
 enum neap_status lib_topic_new(struct neap *neap, const struct log_topic *topic, struct neap_topic **ret_topic,
                                struct neap_error *err);
+const struct lib_rules *lib_rules(const struct neap_topic *topic); /* of this moment */
 bool lib_has_partition(const struct neap_topic *topic, uint32_t partition);
 
 /* Stands between the engine's handler and the program's; `ctx` is the struct lib_handler. */

@@ -672,15 +672,53 @@ static void test_sizes(void **state)
     free(big);
 }
 
-static enum neap_status grow(struct world *w, uint32_t count)
+static enum neap_status alter(struct world *w, uint32_t count, const struct log_topic_settings *settings)
 {
+    uint8_t room[LOG_SETTINGS_SIZE];
     struct log_client *client = NULL;
     struct log_op op = { .kind = LOG_TOPIC_ALTER, .target = { w->topic->topic.id, 0 }, .count = count };
+    if (settings != NULL)
+        op.payload = log_settings_encode(settings, room);
     struct log_unit unit = { .ops = &op, .count = 1 };
     assert_int_equal(log_client_open(w->neap->log, &(struct log_client_options){ 0 }, &client, NULL), NEAP_OK);
     enum neap_status status = log_submit_wait(client, &unit, lib_deadline(w->neap, SOON_MS));
     log_client_close(&client);
     return status;
+}
+
+static enum neap_status grow(struct world *w, uint32_t count)
+{
+    return alter(w, count, NULL);
+}
+
+/* What a topic's settings do not let in is told so, also where they were changed under an open topic. */
+static void test_a_topic_lets_in_what_it_says(void **state)
+{
+    struct world *w = *state;
+    open_all(w, 1);
+    static char value[5000];
+    struct log_topic_settings s = LOG_SETTINGS_DEFAULT;
+    struct neap_event event = { .value = { value, 900 } };
+    assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
+    s.record_size_max = 1000;
+    s.cleanup = LOG_CLEANUP_COMPACT;
+    assert_int_equal(alter(w, 0, &s), NEAP_OK);
+    assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_MISUSE);
+    event.key = NEAP_TEXT("key");
+    assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
+    event.value.size = 998;
+    assert_int_equal(neap_append(w->writer, w->topic, 0, &event, 1, NULL, NULL), NEAP_TOOLARGE);
+    event.value.size = 997;
+    assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
+    struct neap_topic *again = NULL;
+    assert_int_equal(neap_topic_find(w->neap, "orders", &again, &w->err), NEAP_OK);
+    event.key = (struct neap_bytes){ NULL, 0 };
+    assert_int_equal(neap_append(w->writer, again, 0, &event, 1, NULL, NULL), NEAP_MISUSE);
+    neap_topic_close(&again);
+    s = LOG_SETTINGS_DEFAULT;
+    assert_int_equal(alter(w, 0, &s), NEAP_OK);
+    event.value.size = sizeof value;
+    assert_int_equal(neap_append_wait(w->writer, w->topic, 0, &event, 1, SOON_MS, NULL), NEAP_OK);
 }
 
 /* A key lies in one partition as long as anybody has the topic open: it is given no more of them meanwhile. */
@@ -842,6 +880,7 @@ int main(void)
         CASE(test_misuse),
         CASE(test_sizes),
         CASE(test_a_key_stays_where_it_is),
+        CASE(test_a_topic_lets_in_what_it_says),
         CASE(test_two_handles),
         CASE(test_signals_are_the_hosts),
         cmocka_unit_test(test_texts),
