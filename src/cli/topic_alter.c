@@ -1,59 +1,97 @@
 /* topic_alter.c - what a topic keeps, how it syncs, how many partitions it has: changed while it is there. */
 #include "cli/session.h"
+#include "config/limits.h"
+#include "config/units.h"
 #include <stdio.h>
-#include <stdlib.h>
+
+/* A number and its unit, as in a pipeline file, and within the same limits. */
+struct unit {
+    const char *name;
+    uint64_t worth;
+};
+
+/* False: it is no such thing, or too much of it: *ret_number is UINT64_MAX then. */
+static bool read_unit(const char *text, const struct unit *units, size_t count, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
+            return false;
+    for (size_t i = 0; at > text && i < count; i++)
+        if (strcmp(at, units[i].name) == 0)
+            return !__builtin_mul_overflow(number, units[i].worth, ret_number);
+    return false;
+}
+
+static bool read_time(struct cli *cli, enum cli_flag flag, uint64_t least, uint64_t most, int64_t *ret_ms)
+{
+    static const struct unit units[] = {
+        { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }
+    };
+    char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
+    const char *text = cli->flags[flag];
+    uint64_t ms = 0;
+    bool is_time = read_unit(text, units, COUNT_OF(units), &ms);
+    units_duration_text(low, least);
+    units_duration_text(high, most);
+    if (!is_time)
+        say(cli, "--%s: '%s' is not a time; write one like 250ms, 30s, 24h or 7d", cli_flag_helps[flag].name, text);
+    else if (ms < least || ms > most)
+        say(cli, "--%s: '%s' is not between %s and %s", cli_flag_helps[flag].name, text, low, high);
+    *ret_ms = (int64_t)ms;
+    return is_time && ms >= least && ms <= most;
+}
 
 static bool request_retention(struct cli *cli, struct request *request)
 {
     const char *text = cli->flags[FLAG_RETENTION];
-    int64_t ns = 0;
+    int64_t ms = -1;
     if (text == NULL)
         return true;
-    if (strcmp(text, "done") == 0) {
-        request_text(request, "retention", "done");
-        return true;
-    }
-    request_text(request, "retention", "limits");
-    if (strcmp(text, "forever") == 0)
-        request_int(request, "retention_ms", -1);
-    else if (!cli_duration(cli, FLAG_RETENTION, &ns))
+    bool done = strcmp(text, "done") == 0;
+    if (!done && strcmp(text, "forever") != 0 &&
+        !read_time(cli, FLAG_RETENTION, CONFIG_RETENTION_MS_MIN, CONFIG_RETENTION_MS_MAX, &ms))
         return false;
-    else
-        request_int(request, "retention_ms", ns / NS_PER_MS);
+    request_text(request, "retention", done ? "done" : "limits");
+    if (!done)
+        request_int(request, "retention_ms", ms);
     return true;
 }
 
 static bool request_size(struct cli *cli, struct request *request)
 {
-    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    static const struct unit units[] = {
+        { "B", 1 }, { "KiB", 1u << 10 }, { "MiB", 1u << 20 }, { "GiB", 1u << 30 }, { "TiB", 1ull << 40 }
+    };
+    char low[UNITS_TEXT_SIZE], high[UNITS_TEXT_SIZE];
     const char *text = cli->flags[FLAG_RETENTION_SIZE];
-    char *end;
+    uint64_t size = 0;
     if (text == NULL)
         return true;
-    if (strcmp(text, "any") == 0) {
-        request_int(request, "retention_size", -1);
-        return true;
-    }
-    double n = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
-    for (uint32_t i = 0; n > 0 && i < COUNT_OF(units); i++, n *= 1024) {
-        if (strcmp(end, units[i]) == 0 && n >= 1 && n < 9e18) {
-            request_int(request, "retention_size", (int64_t)n);
-            return true;
-        }
-    }
-    say(cli, "--retention-size: '%s' is no size such as 512MiB or 10GiB, nor any", text);
-    return false;
+    bool any = strcmp(text, "any") == 0, is_size = any || read_unit(text, units, COUNT_OF(units), &size);
+    bool fits = any || (size >= CONFIG_RETENTION_SIZE_MIN && size <= CONFIG_DISK_SIZE_MAX);
+    units_size_text(low, CONFIG_RETENTION_SIZE_MIN);
+    units_size_text(high, CONFIG_DISK_SIZE_MAX);
+    if (!is_size)
+        say(cli, "--retention-size: '%s' is not a size; write one like 512MiB or 100GiB, or any", text);
+    else if (!fits)
+        say(cli, "--retention-size: '%s' is not between %s and %s", text, low, high);
+    if (is_size && fits)
+        request_int(request, "retention_size", any ? -1 : (int64_t)size);
+    return is_size && fits;
 }
 
 static bool request_durability(struct cli *cli, struct request *request)
 {
     const char *text = cli->flags[FLAG_DURABILITY];
-    int64_t ns = 0;
+    int64_t ms = 0;
     if (text == NULL)
         return true;
-    if (strcmp(text, "fsync") != 0 && !cli_duration(cli, FLAG_DURABILITY, &ns))
+    if (strcmp(text, "fsync") != 0 && !read_time(cli, FLAG_DURABILITY, 1, CONFIG_INTERVAL_MS_MAX, &ms))
         return false;
-    request_int(request, "interval_ms", ns > 0 && ns < NS_PER_MS ? 1 : ns / NS_PER_MS);
+    request_int(request, "interval_ms", ms);
     return true;
 }
 

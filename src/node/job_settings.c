@@ -1,15 +1,21 @@
 /* job_settings.c - a topic's settings in a request, and in an answer. */
+#include "config/limits.h"
 #include "config/units.h"
 #include "log/limits.h"
 #include "node/job.h"
 
-static bool get_limit(struct job *job, struct json_value request, const char *name, int64_t *limit)
+/* As a pipeline file has it; `none`: what stands for no limit. */
+static bool get_limit(struct job *job, struct json_value request, const char *name, int64_t none, uint64_t least,
+                      uint64_t most, int64_t *limit)
 {
     struct json_value v;
     if (!json_get(request, bytes_of_text(name), &v))
         return false;
-    if (json_kind(v) != JSON_INT || json_int(v) < -1) {
-        error_set(&job->error, NEAP_BADINPUT, "'%s' is no number, and not -1 for no limit", name);
+    bool fits = json_kind(v) == JSON_INT && json_int(v) >= none && json_int(v) <= (int64_t)most &&
+                (json_int(v) == none || json_int(v) >= (int64_t)least);
+    if (!fits) {
+        error_set(&job->error, NEAP_BADINPUT, "'%s' is not between %llu and %llu, and not %lld for no limit", name,
+                  (unsigned long long)least, (unsigned long long)most, (long long)none);
         return false;
     }
     *limit = json_int(v);
@@ -26,11 +32,11 @@ void job_settings_read(struct job *job, struct json_value request)
     struct job_settings *c = &job->changes;
     struct json_value v;
     int64_t interval_ms = 0;
-    c->has_time = get_limit(job, request, "retention_ms", &c->to.retention_ms);
-    c->has_size = get_limit(job, request, "retention_size", &c->to.retention_size);
-    c->has_interval = get_limit(job, request, "interval_ms", &interval_ms);
-    if (interval_ms < 0 || interval_ms > UINT32_MAX)
-        error_set(&job->error, NEAP_BADINPUT, "'interval_ms' is no such time");
+    c->has_time = get_limit(job, request, "retention_ms", -1, CONFIG_RETENTION_MS_MIN, CONFIG_RETENTION_MS_MAX,
+                            &c->to.retention_ms);
+    c->has_size = get_limit(job, request, "retention_size", -1, CONFIG_RETENTION_SIZE_MIN, CONFIG_DISK_SIZE_MAX,
+                            &c->to.retention_size);
+    c->has_interval = get_limit(job, request, "interval_ms", 0, 1, CONFIG_INTERVAL_MS_MAX, &interval_ms);
     c->to.interval_ms = (uint32_t)interval_ms;
     c->has_retention = json_get(request, BYTES("retention"), &v);
     if (c->has_retention && !is_word(v, "done") && !is_word(v, "limits"))

@@ -10,9 +10,10 @@
 #include "node/node.h"
 #include <stdlib.h>
 
-#define SLICE_SIZE (16u << 20) /* looked through before others have their turn */
-#define READ_SIZE  (256u << 10)
-#define TRY_NS     (5 * NS_PER_S) /* what comes in is looked through again so long */
+#define SLICE_SIZE  (16u << 20) /* looked through before others have their turn */
+#define READ_SIZE   (256u << 10)
+#define DEAD_SUFFIX ".dead"        /* of what a pipeline file names its dead letters by itself */
+#define TRY_NS      (5 * NS_PER_S) /* what comes in is looked through again so long */
 
 struct job_alter {
     struct log_op op;
@@ -161,6 +162,46 @@ static bool begin(struct job *job)
     return !job->ended;
 }
 
+static bool is_group(void *ctx, const char *group, struct log_partition partition, log_offset offset)
+{
+    struct job *job = ctx;
+    size_t size = strlen(group);
+    (void)partition, (void)offset;
+    job->group_open = strncmp(job->topic_name, group, size) == 0 && strcmp(job->topic_name + size, DEAD_SUFFIX) == 0;
+    return !job->group_open;
+}
+
+/* By its name, as long as there is a pipeline that it can be of. */
+static bool is_dead_letters(struct job *job)
+{
+    job->group_open = false;
+    log_offset_each(job->context.log, is_group, job);
+    return job->group_open;
+}
+
+/* What a pipeline file may not say, in its words. */
+static bool may_be(struct job *job, const struct log_topic_settings *s)
+{
+    bool done = s->retention == LOG_RETAIN_DONE && (job->changes.has_retention || job->changes.has_cleanup);
+    bool compact = s->cleanup == LOG_CLEANUP_COMPACT && (job->changes.has_retention || job->changes.has_cleanup);
+    if (done && compact)
+        job_fail(
+            job, NEAP_MISUSE,
+            "topic '%s': 'retention: done' frees every event, and 'cleanup: compact' keeps the last one of each key: "
+            "they contradict each other; give both --retention and --cleanup",
+            job->topic_name);
+    else if (compact && job->changes.has_cleanup && is_dead_letters(job))
+        job_fail(job, NEAP_MISUSE,
+                 "--cleanup: '%s' is dead letters: 'cleanup: compact' would keep only the last one of each key",
+                 job->topic_name);
+    else if (done && job->changes.has_retention && is_dead_letters(job))
+        job_fail(
+            job, NEAP_MISUSE,
+            "--retention: dead letters are kept until somebody has looked: 'retention: done' would free them unseen; "
+            "give a time such as 30d, or forever");
+    return !job->ended;
+}
+
 /* What is not asked for stays as it is now: others may have changed it meanwhile. */
 static bool make_op(struct job *job)
 {
@@ -175,6 +216,8 @@ static bool make_op(struct job *job)
         return false;
     struct log_topic_settings settings = job->topic.settings;
     job_settings_apply(&job->changes, &settings);
+    if (!may_be(job, &settings))
+        return false;
     for (uint32_t i = 0; i < a->partition_count; i++)
         seen += a->seen[i].n;
     a->op = (struct log_op){ .kind = LOG_TOPIC_ALTER,

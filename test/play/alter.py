@@ -47,6 +47,21 @@ for wrong in ((), ("--retention", "long"), ("--retention-size", "10"), ("--durab
         ok(False, f"wrong use is 2: {wrong}", r)
 ok(neap("topic", "alter", "nothing", "--durability", "fsync", *D).code == 1, "no such topic: 1")
 
+# What a pipeline file may not say, nobody may.
+for flags, says in ((("--retention", "0.1ms"), "--retention: '0.1ms' is not a time"),
+                    (("--retention", "0x10s"), "--retention: '0x10s' is not a time"),
+                    (("--retention", "999ms"), "--retention: '999ms' is not between 1s and 36500d"),
+                    (("--retention", "36501d"), "--retention: '36501d' is not between 1s and 36500d"),
+                    (("--retention-size", "1KiB"), "--retention-size: '1KiB' is not between 1MiB and 1024TiB"),
+                    (("--retention-size", "1.5GiB"), "--retention-size: '1.5GiB' is not a size"),
+                    (("--durability", "49d"), "--durability: '49d' is not between 1ms and 1m"),
+                    (("--durability", "100d"), "--durability: '100d' is not between 1ms and 1m")):
+    r = neap("topic", "alter", "t", *flags, "--yes", *D)
+    if r.code != 2 or says not in r.err:
+        ok(False, f"refused with its flag and the limits: {flags}", r)
+r = neap("topic", "alter", "t", "--retention", "done", "--cleanup", "compact", "--yes", *D)
+ok(r.code == 1 and "contradict each other" in r.err, "limits are those of the pipeline file; and done contradicts compact", r)
+
 neap("topic", "create", "busy", *D)
 neap("topic", "create", "free", *D)
 write("neap.yaml", pipeline(source="topic: busy", sink="topic: made"))
@@ -89,6 +104,9 @@ write("held.yaml", "topics: {a: {retention: 1s}}\n" + pipeline(source="topic: a"
 neap("run", "held.yaml", "--until-idle")
 r = neap("topic", "alter", "a", "--partitions", "4", *D)
 ok(r.code == 0, "a topic that a pipeline reads grows while it does not run", r)
+for flags, says in ((("--cleanup", "compact"), "keep only the last one of each key"), (("--retention", "done"), "free them unseen")):
+    r = neap("topic", "alter", "p.dead", *flags, "--yes", *D)
+    ok(r.code == 1 and says in r.err and flags[0] in r.err, f"dead letters are not thrown away unseen: {flags}", r)
 r = neap("group", "describe", "p", "--json", *D)
 ok([x["partition"] for x in r.lines() if x["topic"] == "a"] == [0, 1, 2, 3], "the pipeline holds the new partitions already", r)
 for partition in ("0", "2"):

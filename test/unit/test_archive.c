@@ -98,6 +98,36 @@ static void what_lives_is_archived(void **state)
     bench_end(&b);
 }
 
+/* Who reads what an archive held that cannot be opened any more is told which topic, which file, and who knows more. */
+static void a_lost_archive_is_named(void **state)
+{
+    struct bench b = cleaning_bench(512);
+    struct log_reader *reader;
+    struct log_batch batch;
+    char path[256];
+    enum neap_status status;
+    (void)state;
+    bench_open(&b);
+    struct log_partition keep = { topic(&b, "keep", 1), 0 }, gone = { topic(&b, "gone", 1), 0 };
+    mix(&b, keep, gone, 0, 800);
+    assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = gone }), NEAP_OK);
+    assert_true(comes(&b, has_archives));
+    assert_true(comes(&b, has_few_files));
+    bench_close(&b);
+    for (int i = 0; log_file(&b, "archive", ".npa", i, path, sizeof path); i++)
+        flip(path, 33); /* in its header */
+    bench_open(&b);
+    assert_int_equal(log_reader_open(b.log, keep, (log_offset){ 0 }, 16384, &reader, &b.err), NEAP_OK);
+    while ((status = log_reader_next(reader, &batch, &b.err)) == NEAP_OK)
+        ;
+    assert_int_equal(status, NEAP_CORRUPT);
+    assert_non_null(strstr(b.err.text, "topic keep partition 0 offset "));
+    assert_non_null(strstr(b.err.text, "/archive/"));
+    assert_non_null(strstr(b.err.text, "neap doctor"));
+    log_reader_close(&reader);
+    bench_end(&b);
+}
+
 /* What cannot be read now is not taken for damaged: it is there when the disk is. */
 static void a_disk_that_fails_is_no_damage(void **state)
 {
@@ -250,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_lives_is_archived),
         cmocka_unit_test(a_disk_that_fails_is_no_damage),
+        cmocka_unit_test(a_lost_archive_is_named),
         cmocka_unit_test(a_reader_walks_on),
         cmocka_unit_test(a_reader_keeps_the_file_that_he_stands_in),
         cmocka_unit_test(what_is_trimmed_is_given_back),

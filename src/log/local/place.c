@@ -2,23 +2,62 @@
 #include "log/local/archive.h"
 #include "log/local/damage.h"
 #include "log/local/views.h"
+#include <stdio.h>
 
 void places_init(struct places *p, struct log *log, struct log_partition partition, uint64_t next)
 {
     *p = (struct places){ .log = log, .partition = partition, .next = next, .memory_slot = INDEX_NONE };
 }
 
-enum neap_status place_damaged(const struct places *p, uint64_t position, const char *what, struct error *err)
+static void topic_name(const struct places *p, char room[LOG_NAME_SIZE_MAX + 1])
 {
-    struct log_damage damage = { .partition = p->partition, .offset = { p->next }, .byte = position - p->base };
+    struct shared *s = &p->log->shared;
+    io_mutex_take(s->mutex);
+    const struct topic *t = views_topic(&s->views, p->partition.topic_id);
+    snprintf(room, LOG_NAME_SIZE_MAX + 1, "%s", t != NULL ? t->name : "?");
+    io_mutex_drop(s->mutex);
+}
+
+static enum neap_status damaged_in(const struct places *p, const char *file, uint64_t byte, const char *what,
+                                   struct error *err)
+{
+    struct log_damage damage = { .partition = p->partition, .offset = { p->next }, .byte = byte };
+    char name[LOG_NAME_SIZE_MAX + 1];
     if (p->at < p->count) { /* all of the batch is concerned */
         damage.offset.n = p->list[p->at].base;
         damage.count = p->list[p->at].count;
     }
-    damage_note(p->log, p->file != NULL ? io_file_path(p->file) : p->log->path, damage, what);
-    return error_set(err, NEAP_CORRUPT, "topic %u partition %u offset %llu: %s, %s at byte %llu", p->partition.topic_id,
-                     p->partition.partition, (unsigned long long)p->next, what,
-                     p->file != NULL ? io_file_path(p->file) : p->log->path, (unsigned long long)(position - p->base));
+    damage_note(p->log, file, damage, what);
+    topic_name(p, name);
+    return error_set(err, NEAP_CORRUPT,
+                     "topic %s partition %u offset %llu: %s, %s at byte %llu; 'neap doctor %s' says more", name,
+                     p->partition.partition, (unsigned long long)p->next, what, file, (unsigned long long)byte,
+                     p->log->path);
+}
+
+enum neap_status place_damaged(const struct places *p, uint64_t position, const char *what, struct error *err)
+{
+    return damaged_in(p, p->file != NULL ? io_file_path(p->file) : p->log->path, position - p->base, what, err);
+}
+
+/* It was given once, and no index has it: where an archive of the topic cannot be read, that is where. */
+static enum neap_status nowhere(const struct places *p, struct error *err)
+{
+    struct shared *s = &p->log->shared;
+    char path[PATH_SIZE_MAX];
+    uint32_t first;
+    uint64_t number = 0;
+    io_mutex_take(s->mutex);
+    uint32_t count = archives_of(&s->views.archives, p->partition.topic_id, &first);
+    for (uint32_t i = 0; i < count && number == 0; i++) {
+        const struct archive *a = s->views.archives.list[first + i];
+        number = a->bad || a->file == NULL ? a->facts.number : 0;
+    }
+    io_mutex_drop(s->mutex);
+    if (number == 0)
+        return damaged_in(p, p->log->path, 0, "no index knows where it lies", err);
+    return damaged_in(p, log_path(p->log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)number), 0,
+                      "no index knows where it lies, and this archive of the topic cannot be read", err);
 }
 
 /* ---- pins: a file is neither recycled nor unlinked under a reader --------------------------------------------------- */
@@ -297,7 +336,7 @@ static enum neap_status find_places(struct places *p, struct error *err)
         if (status != NEAP_OK || found)
             return status;
         if (!moved)
-            return place_damaged(p, p->base, "no index knows where it lies", err);
+            return nowhere(p, err);
         status = look_in_files(p, file_count, false);
         if (status != NEAP_OK && status != NEAP_IO)
             status = look_in_archives(p);
