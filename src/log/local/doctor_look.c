@@ -153,7 +153,8 @@ static uint64_t look_at_entries(struct patient *p, uint32_t index, const char *p
             count++;
             continue;
         }
-        if (status == NEAP_BADINPUT && (scars_pass(&p->scars, p->scan.position) != 0 || is_damage(p, index))) {
+        if (status == NEAP_BADINPUT &&
+            (scars_pass(&p->scars, p->scan.position) != 0 || p->scan.unreadable || is_damage(p, index))) {
             tries = p->scan.position == bad_at ? tries + 1 : 1;
             bad_at = p->scan.position;
             p->scan.filled = 0;
@@ -192,7 +193,7 @@ static void misplaced(void *ctx, const struct damage_batches *b)
 {
     struct index_look *l = ctx;
     uint64_t uncovered = lost_pass(&l->p->covered, b->partition, b->first);
-    if (uncovered < b->end)
+    if (uncovered < b->end && !scars_hold(&l->p->scars, l->p->scan.base + b->at)) /* else it was declared lost */
         doctor_say(l->p, &l->place, "%s: topic %u partition %u offset %llu is not at byte %u of its journal file",
                    l->path, b->partition.topic_id, b->partition.partition, (unsigned long long)uncovered, b->at);
 }
@@ -228,6 +229,7 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
     struct damage_place place = { .file = file, .sequence = h->sequence, .base = h->base, .salt = h->salt };
     struct error err = { 0 };
     uint64_t told = h->base;
+    p->scan.piecewise = true;
     log_path(&p->log, index_path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
     (void)io_file_open(p->io, index_path, IO_READ, &place.index.file, NULL);
     enum neap_status scarred = scars_load(&p->log, h->sequence, h->salt, &p->scars, &err);

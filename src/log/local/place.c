@@ -345,7 +345,7 @@ static enum neap_status find_places(struct places *p, struct error *err)
         if (status == NEAP_OK)
             return NEAP_OK;
         if (status == NEAP_IO)
-            return error_set(err, NEAP_IO, "an index of topic %u cannot be read", p->partition.topic_id);
+            return place_damaged(p, p->base, "an index cannot be read", err);
     }
 }
 

@@ -130,8 +130,14 @@ static enum neap_status fetch(struct log_reader *r, struct error *err)
         size_t got = 0;
         read_ahead(r, to);
         enum neap_status status = io_file_read(r->places.file, r->buffer, size, from - r->places.base, &got);
+        size_t one = OP_HEADER_SIZE + (size_t)r->places.list[r->places.at].size;
+        if (status != NEAP_OK && one < size) { /* one bad place behind it does not keep this batch from being read */
+            size = one;
+            to = from + size;
+            status = io_file_read(r->places.file, r->buffer, size, from - r->places.base, &got);
+        }
         if (status != NEAP_OK)
-            return error_set(err, status, "read %s: %s", io_file_path(r->places.file), status_text(status));
+            return place_damaged(&r->places, from, "its bytes cannot be read", err);
         if (got != size)
             return place_damaged(&r->places, from, "the file ends before it", err);
     }

@@ -281,13 +281,16 @@ static enum neap_status replay_file(struct recovery *r, const struct journal_fil
     struct bytes body;
     if (scan_begin(&r->scan, f->file, f->base, f->size, f->salt) != NEAP_OK)
         return error_set(err, NEAP_NOMEM, "recovery");
+    r->scan.piecewise = f->scarred; /* what the disk cannot read may have been declared lost */
     index_begin(&r->log->shared, f->sequence);
     enum neap_status status;
     while ((status = scan_next(&r->scan, &h, &body)) == NEAP_OK || status == NEAP_BADINPUT) {
-        bool bad = status == NEAP_BADINPUT;
+        bool bad = status == NEAP_BADINPUT, unreadable = bad && r->scan.unreadable;
         status = bad ? pass_over(r, f, err) : replay_entry(r, f, &h, body, err);
-        if (bad && status == NEAP_BADINPUT)
+        if (bad && status == NEAP_BADINPUT) {
+            status = unreadable ? NEAP_IO : status;
             break;
+        }
         if (status != NEAP_OK)
             return status;
     }
@@ -296,7 +299,9 @@ static enum neap_status replay_file(struct recovery *r, const struct journal_fil
         return NEAP_OK;
     if (status == NEAP_BADINPUT)
         return NEAP_AGAIN;
-    return error_set(err, status, "read %s: %s", io_file_path(f->file), status_text(status));
+    return error_set(err, status, "read %s at byte %llu: %s; nothing was changed; 'neap doctor %s' says more",
+                     io_file_path(f->file), (unsigned long long)(r->scan.position - f->base), status_text(status),
+                     r->log->path);
 }
 
 /* Rules R1, R2: does anything say that what stops here was once synced? */

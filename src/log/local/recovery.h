@@ -31,6 +31,8 @@ struct scan {
     uint64_t boot;           /* the highest so far; carried from file to file (rule E2) */
     uint64_t mark;           /* the highest durable mark so far; likewise */
     size_t step;             /* read at once; 0: RECOVERY_STEP_SIZE */
+    bool piecewise;          /* read around what cannot be read: that stands as zeros */
+    bool unreadable;         /* some of the buffer does */
     enum neap_status status; /* of reading */
 };
 enum neap_status scan_begin(struct scan *s, struct io_file *file, uint64_t base, uint64_t size, uint64_t salt);

@@ -430,7 +430,7 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
     struct log *log = NULL;
     struct error why = { 0 };
     enum neap_status status = log_open(r->io, options, &log, &why);
-    bool scarred = status == NEAP_CORRUPT;
+    bool scarred = status == NEAP_CORRUPT || status == NEAP_IO;
     if (scarred) {
         status = write_scars(r, err);
         if (status != NEAP_OK)

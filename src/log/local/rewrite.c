@@ -1,4 +1,5 @@
 #include "log/local/rewrite.h"
+#include "log/local/damage.h"
 #include "log/local/views.h"
 #include <stdlib.h>
 
@@ -90,10 +91,26 @@ void rewrite_taken(struct rewrite *r)
 
 /* ---- the next partition -------------------------------------------------------------------------------------------- */
 
+/* What cannot be read, for whatever reason, is damage of that place: the source is left alone, and all else goes on. */
 static enum neap_status bad_index(const struct cursor *c, enum neap_status status, struct error *err)
 {
-    return error_set(err, status == NEAP_IO ? NEAP_IO : NEAP_CORRUPT, "the index in %s cannot be read",
+    return error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT, "the index in %s cannot be read",
                      io_file_path(c->source.index.file));
+}
+
+static enum neap_status bad_batch(const struct rewrite *r, const struct cursor *c, const struct index_entry *e,
+                                  const char *what, struct error *err)
+{
+    const char *path = io_file_path(c->source.file);
+    damage_note(r->log, path,
+                (struct log_damage){ .partition = r->at,
+                                     .offset = { e->base },
+                                     .count = e->count,
+                                     .byte = e->at,
+                                     .found_by = LOG_FOUND_BY_SCRUB },
+                what);
+    return error_set(err, NEAP_CORRUPT, "topic %u partition %u offset %llu: %s, %s at byte %u", r->at.topic_id,
+                     r->at.partition, (unsigned long long)e->base, what, path, e->at);
 }
 
 static enum neap_status load_row(struct cursor *c, struct error *err)
@@ -235,14 +252,11 @@ static enum neap_status read_op(struct rewrite *r, const struct cursor *c, const
         return status;
     status = io_file_read(c->source.file, r->room, size, e->at, &got);
     if (status != NEAP_OK)
-        return error_set(err, status, "read %s: %s", io_file_path(c->source.file), status_text(status));
+        return bad_batch(r, c, e, "its bytes cannot be read", err);
     struct bytes bytes = { r->room, got };
     if (op_read(bytes, c->source.salt, c->source.base + e->at, ret_op) != NEAP_OK || ret_op->kind != OP_APPEND ||
         !same(ret_op->target, r->at) || ret_op->offset != e->base || ret_op->count != e->count)
-        return error_set(err, NEAP_CORRUPT,
-                         "topic %u partition %u offset %llu: its checksum does not match, %s at byte %u",
-                         r->at.topic_id, r->at.partition, (unsigned long long)e->base, io_file_path(c->source.file),
-                         e->at);
+        return bad_batch(r, c, e, "its checksum does not match", err);
     return NEAP_OK;
 }
 

@@ -1,6 +1,7 @@
 /* scan.c - reads a journal file entry by entry, and says where it stops. */
 #include "log/local/recovery.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum neap_status scan_begin(struct scan *s, struct io_file *file, uint64_t base, uint64_t size, uint64_t salt)
 {
@@ -29,6 +30,35 @@ void scan_end(struct scan *s)
     *s = (struct scan){ 0 };
 }
 
+/* One read that fails says little of its bytes: the most that can be read from here on is, down to what is wanted. */
+static enum neap_status fill(struct scan *s, size_t want, size_t size, uint64_t at, size_t *ret_got)
+{
+    enum neap_status status = io_file_read(s->file, s->buffer, want, at, ret_got);
+    while (status == NEAP_IO && s->piecewise && want > size) {
+        want = want / 2 > size ? want / 2 : size;
+        status = io_file_read(s->file, s->buffer, want, at, ret_got);
+    }
+    return status;
+}
+
+/* Pages that cannot be read stand as zeros: what lay in them fails its checksums, and all beside it is read. */
+static size_t fill_pages(struct scan *s, size_t size, uint64_t at)
+{
+    size_t filled = 0;
+    while (filled < size) {
+        size_t piece = JOURNAL_PAGE_SIZE - (size_t)((at + filled) % JOURNAL_PAGE_SIZE), got = 0;
+        piece = piece < s->room - filled ? piece : s->room - filled;
+        if (io_file_read(s->file, s->buffer + filled, piece, at + filled, &got) != NEAP_OK) {
+            memset(s->buffer + filled, 0, piece);
+            got = piece;
+        }
+        filled += got;
+        if (got < piece)
+            break;
+    }
+    return filled;
+}
+
 const uint8_t *scan_bytes(struct scan *s, uint64_t position, size_t size)
 {
     uint64_t end = s->base + s->size;
@@ -47,7 +77,12 @@ const uint8_t *scan_bytes(struct scan *s, uint64_t position, size_t size)
     }
     uint64_t left = end - position;
     size_t got = 0;
-    s->status = io_file_read(s->file, s->buffer, left < s->room ? (size_t)left : s->room, position - s->base, &got);
+    s->status = fill(s, left < s->room ? (size_t)left : s->room, size, position - s->base, &got);
+    s->unreadable = s->status == NEAP_IO && s->piecewise;
+    if (s->unreadable) {
+        got = fill_pages(s, size, position - s->base);
+        s->status = NEAP_OK;
+    }
     s->from = position;
     s->filled = s->status == NEAP_OK ? got : 0;
     return s->status == NEAP_OK && got >= size ? s->buffer : NULL;

@@ -50,6 +50,14 @@ uint64_t scars_pass(const struct scars *s, uint64_t position)
     return 0;
 }
 
+bool scars_hold(const struct scars *s, uint64_t position)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (position >= s->list[i].from && position < s->list[i].to)
+            return true;
+    return false;
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 enum neap_status scars_load(const struct log *log, uint64_t sequence, uint64_t salt, struct scars *ret_scars,

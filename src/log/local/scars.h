@@ -44,5 +44,6 @@ enum neap_status scars_write(const struct log *log, const struct scars *scars, s
 void scars_unlink(const struct log *log, uint64_t sequence);
 /* Where to go on behind `position`, where a stretch begins; 0: none does. */
 uint64_t scars_pass(const struct scars *scars, uint64_t position);
+bool scars_hold(const struct scars *scars, uint64_t position); /* whether any stretch holds it */
 
 #endif

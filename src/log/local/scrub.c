@@ -123,6 +123,7 @@ static bool take_file(struct scrub *s)
     if (s->place.file == NULL)
         return false;
     s->scan.boot = s->scan.mark = 0;
+    s->scan.piecewise = true;
     if (scan_begin(&s->scan, s->place.file, s->place.base, size, s->place.salt) != NEAP_OK)
         s->place.file = NULL; /* no memory: the next one may be smaller */
     else if (!damage_index_is_whole(&s->place))
