@@ -505,13 +505,11 @@ static enum neap_status check_behind(struct recovery *r, bool sealed, struct err
 }
 
 /* Ready files that hold nothing are given up from the first bad one on; the last goes first, so that no crash leaves a hole. */
-static enum neap_status drop_behind(struct recovery *r, bool sealed, struct error *err)
+static enum neap_status drop_behind(struct recovery *r, struct error *err)
 {
     char path[PATH_SIZE_MAX];
     struct log *log = r->log;
-    if (r->behind_count == 0)
-        return NEAP_OK;
-    enum neap_status status = check_behind(r, sealed, err);
+    enum neap_status status = NEAP_OK;
     while (status == NEAP_OK && r->behind_count > 0) {
         struct journal_file *f = &r->behind[r->behind_count - 1];
         logging_warn(log->logging,
@@ -572,12 +570,17 @@ static enum neap_status replay_all(struct recovery *r, struct error *err)
             status = check_cut(r, i, err);
         else if (status == NEAP_OK)
             status = finish_sealed(r, &s->files[i], NULL, err);
-        if (status == NEAP_OK && (ends || i + 1 == s->file_count))
-            status = drop_behind(r, !ends, err);
-        if (status == NEAP_OK && !ends && i + 1 == s->file_count)
-            status = keeper_make_spare(r->log->keeper, err); /* sealed before a spare was ready */
+        bool last = ends || i + 1 == s->file_count;
+        if (status == NEAP_OK && last && r->scan.position < r->snapshot.position)
+            status = damaged(r, r->scan.position, "the journal ends before what the snapshot holds,", err);
+        if (status == NEAP_OK && last && r->behind_count > 0)
+            status = check_behind(r, !ends, err);
         if (ends)
             return status;
+        if (status == NEAP_OK && last)
+            status = drop_behind(r, err);
+        if (status == NEAP_OK && last)
+            status = keeper_make_spare(r->log->keeper, err); /* sealed before a spare was ready */
     }
     return status;
 }
@@ -667,16 +670,16 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
     s->figures.clock_jumped.ms = r->snapshot.clock_jumped_ms;
     s->figures.clock_jump_ms = r->snapshot.clock_jump_ms;
     status = replay_all(r, err);
-    if (status == NEAP_OK && r->scan.position < r->snapshot.position)
-        status = damaged(r, r->scan.position, "the journal ends before what the snapshot holds,", err);
     if (status == NEAP_OK && r->scarred)
         status = raise_ends(r, err);
+    if (status == NEAP_OK)
+        status = settle_archives(r, err);
+    if (status == NEAP_OK)
+        status = drop_behind(r, err);
     if (status == NEAP_OK)
         status = mend_files(r, err);
     if (status == NEAP_OK)
         status = write_again(r, err);
-    if (status == NEAP_OK)
-        status = settle_archives(r, err);
     if (status == NEAP_OK)
         status = make_room(r, err);
     if (status == NEAP_OK)

@@ -101,14 +101,16 @@ static enum neap_status bad_index(const struct cursor *c, enum neap_status statu
 static enum neap_status bad_batch(const struct rewrite *r, const struct cursor *c, const struct index_entry *e,
                                   const char *what, struct error *err)
 {
+    struct shared *s = &r->log->shared;
     const char *path = io_file_path(c->source.file);
-    damage_note(r->log, path,
-                (struct log_damage){ .partition = r->at,
-                                     .offset = { e->base },
-                                     .count = e->count,
-                                     .byte = e->at,
-                                     .found_by = LOG_FOUND_BY_SCRUB },
-                what);
+    struct log_damage damage = {
+        .partition = r->at, .offset = { e->base }, .count = e->count, .byte = e->at, .found_by = LOG_FOUND_BY_SCRUB
+    };
+    io_mutex_take(s->mutex);
+    bool lost = lost_pass(&s->views.lost, r->at, e->base) >= e->base + e->count;
+    io_mutex_drop(s->mutex);
+    if (!lost) /* else it is nobody's concern any more */
+        damage_note(r->log, path, damage, what);
     return error_set(err, NEAP_CORRUPT, "topic %u partition %u offset %llu: %s, %s at byte %u", r->at.topic_id,
                      r->at.partition, (unsigned long long)e->base, what, path, e->at);
 }
