@@ -132,11 +132,12 @@ static void assert_holds(const char *answer, const char *part)
 static void topics_are_made_filled_read_and_deleted(void **state)
 {
     struct world *w = *state;
-    assert_string_equal(ask(w, "{\"verb\":\"topic create\",\"topic\":\"orders\",\"count\":2}"),
-                        "{\"topic\":\"orders\",\"id\":1,\"partitions\":2,\"events\":0,\"kept\":0,\"size\":0,"
-                        "\"retention\":\"limits\",\"retention_ms\":-1,\"retention_size\":-1,\"cleanup\":\"delete\","
-                        "\"interval_ms\":0,\"keeps\":\"forever\",\"durability\":\"fsync\",\"max_record\":1048576}\n"
-                        "{\"end\":\"OK\"}\n");
+    assert_string_equal(
+        ask(w, "{\"verb\":\"topic create\",\"topic\":\"orders\",\"count\":2}"),
+        "{\"topic\":\"orders\",\"id\":1,\"partitions\":2,\"events\":0,\"kept\":0,\"size\":0,"
+        "\"retention\":\"limits\",\"retention_ms\":604800000,\"retention_size\":-1,\"cleanup\":\"delete\","
+        "\"interval_ms\":0,\"keeps\":\"7d\",\"durability\":\"fsync\",\"max_record\":1048576}\n"
+        "{\"end\":\"OK\"}\n");
     assert_holds(ask(w, "{\"verb\":\"topic create\",\"topic\":\"orders\"}"), "{\"end\":\"EXISTS\"");
     assert_string_equal(
         ask_with(
