@@ -320,6 +320,8 @@ static inline void golden_check_groups(struct bench *b)
     golden_check_commit(b, "comes", done, 44, BYTES("\x01"), true);
     assert_int_equal(log_offset_get(b->log, "goes", done, NULL, &commit), NEAP_NOTFOUND);
     golden_check_commit(b, "looks on", orders, 13, (struct bytes){ NULL, 0 }, false);
+    golden_check_commit(b, "waits", orders, 0, (struct bytes){ NULL, 0 }, true);
+    golden_check_commit(b, "waits", golden_partition(b, "orders", 1), 0, log_held_set(), true);
     assert_int_equal(log_offset_get(b->log, "left", done, NULL, &commit), NEAP_NOTFOUND);
     golden_check_fact(b, LOG_VIEW_FILE, orders, BYTES("orders.ndjson"), BYTES("position 77"));
     golden_check_fact(b, LOG_VIEW_FATE, orders, BYTES("ship\0k"), BYTES("dead"));
