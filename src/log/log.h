@@ -56,7 +56,7 @@ struct log_options {
     uint32_t partition_count_max; /* 0: 10,000 */
     uint32_t page_cache_size;     /* memory for pages of index files; 0: 1 MiB; below 4 KiB: none */
     uint32_t fact_size_max;       /* bytes of facts and offsets in memory; 0: 16 MiB */
-    uint32_t snapshot_size;       /* journal bytes between two snapshots; 0: 128 MiB */
+    uint32_t snapshot_size;       /* journal bytes between two snapshots; 0: disk_size / 32, at most 128 MiB */
     int64_t clean_ns;             /* how often it looks for what retention frees and what is dead; 0: 1 s */
     int64_t idle_mark_ns;         /* an idle journal writes its durable mark after this; 0: 200 ms */
     uint64_t scrub_rate;          /* bytes a second of what lies at rest that are read again to verify them; 0: 4 MiB */

@@ -244,6 +244,9 @@ static bool begin_file(struct cleaner *c, const struct journal_file *f, uint64_t
         io_mutex_take(c->log->shared.mutex);
         look_again(c, f->sequence);
         io_mutex_drop(c->log->shared.mutex);
+        if (live_size >
+            f->size / 2) /* of a compacted topic: the copy alone gains nothing, and takes no ready file from others */
+            *err = (struct error){ 0 };
         return true;
     }
     struct rewrite_source source = { { f->index, 0, c->log->pages }, f->file, f->base, f->salt };

@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LOCK_NAME        "neap.lock"
-#define DISK_FILES       64u  /* a budget is this many files */
-#define DISK_FILES_MAX   512u /* or so many, where the index in memory is small for the disk */
-#define SMALL_BATCH_SIZE 256u
+#define LOCK_NAME             "neap.lock"
+#define DISK_FILES            64u  /* a budget is this many files */
+#define DISK_FILES_MAX        512u /* or so many, where the index in memory is small for the disk */
+#define SMALL_BATCH_SIZE      256u
+#define SNAPSHOT_SHARE        32u
+#define SNAPSHOT_SIZE_DEFAULT (128u << 20)
 
 /* ---- options ------------------------------------------------------------------------------------------------------------- */
 
@@ -28,8 +30,6 @@ static struct log_options with_defaults(const struct log_options *given)
         o.partition_count_max = 10000;
     if (o.fact_size_max == 0)
         o.fact_size_max = 16u << 20;
-    if (o.snapshot_size == 0)
-        o.snapshot_size = 128u << 20;
     if (o.page_cache_size == 0)
         o.page_cache_size = 1u << 20;
     if (o.idle_mark_ns == 0)
@@ -90,6 +90,11 @@ static enum neap_status fill_disk_options(struct log *log, struct error *err)
                : size > JOURNAL_FILE_SIZE_MAX ? JOURNAL_FILE_SIZE_MAX
                                               : size;
         o->file_size = (uint32_t)(size - size % JOURNAL_PAGE_SIZE);
+    }
+    if (o->snapshot_size ==
+        0) { /* nothing is given back before two of them have passed it: a small disk cannot wait long */
+        uint64_t size = o->disk_size / SNAPSHOT_SHARE;
+        o->snapshot_size = size < SNAPSHOT_SIZE_DEFAULT ? (uint32_t)size : SNAPSHOT_SIZE_DEFAULT;
     }
     must(o->file_size % JOURNAL_PAGE_SIZE == 0 && o->file_size >= 4 * JOURNAL_PAGE_SIZE);
     uint64_t first = o->file_size < JOURNAL_FILE_SIZE_MIN ? o->file_size : JOURNAL_FILE_SIZE_MIN;
