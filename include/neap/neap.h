@@ -206,7 +206,8 @@ NEAP_API enum neap_status neap_append_wait(struct neap_writer *writer, const str
 
 /* A consumer group's place in a partition: the first offset that is not done. Goes the way of an append, in one order with
  * them, and survives what they survive; on a disk that is full for appends there is a reserve for it. Retention does not wait
- * for such a group. NEAP_CONFLICT: the group is a pipeline of this directory, which keeps its own place. */
+ * for such a group. NEAP_MISUSE: a name that cannot be one: groups are named as topics are. NEAP_CONFLICT: the group is a
+ * pipeline of this directory, which keeps its own place. */
 NEAP_API enum neap_status neap_commit(struct neap_writer *writer, const char *group, const struct neap_topic *topic,
                                       uint32_t partition, uint64_t offset, neap_done *done, void *ctx);
 NEAP_API enum neap_status neap_commit_wait(struct neap_writer *writer, const char *group, const struct neap_topic *topic,

@@ -319,10 +319,10 @@ static enum neap_status commit_op(const struct neap_writer *w, const char *group
                                   uint32_t partition, uint64_t offset, struct log_op *ret_op)
 {
     struct pipeline_identity identity;
-    if (group == NULL || group[0] == '\0' || topic == NULL || topic->neap != w->neap)
+    if (group == NULL || topic == NULL || topic->neap != w->neap)
         return NEAP_MISUSE;
-    if (strlen(group) > LOG_NAME_SIZE_MAX)
-        return NEAP_TOOLARGE;
+    if (log_name_check(group, NULL) != NEAP_OK)
+        return NEAP_MISUSE;
     if (!lib_has_partition(topic, partition))
         return NEAP_NOTFOUND;
     struct log_partition first = { topic->topic.id, 0 };

@@ -132,6 +132,7 @@ enum job_state job_end(struct job *job);
 bool           job_has_room(const struct writer *w);        /* for one line of a listing */
 void           job_print(struct writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void           job_print_text(struct writer *w, const char *text); /* as a JSON text */
+void           job_print_group(struct writer *w, const char *group); /* {"group":"…", which more members follow */
 /* Submits the one op as a unit, or several; kept until it is done: unit_done. */
 enum job_state job_submit(struct job *job);
 enum job_state job_submit_ops(struct job *job, struct log_op *ops, uint32_t count);

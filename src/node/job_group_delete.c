@@ -148,7 +148,8 @@ enum job_state job_group_delete(struct job *job, struct writer *w)
         return JOB_MORE;
     if (!d->found)
         return job_fail(job, NEAP_NOTFOUND, "no group '%s' has committed anything", job->group_name);
-    job_print(w, "{\"group\":\"%s\",\"partitions\":%llu,\"deleted\":%s}\n", job->group_name,
-              (unsigned long long)d->partition_count, job->dry_run ? "false" : "true");
+    job_print_group(w, job->group_name);
+    job_print(w, ",\"partitions\":%llu,\"deleted\":%s}\n", (unsigned long long)d->partition_count,
+              job->dry_run ? "false" : "true");
     return job_end(job);
 }

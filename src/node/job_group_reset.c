@@ -248,9 +248,9 @@ static enum job_state say_parts(struct job *job, struct writer *w)
             return JOB_MORE;
         if (part->had)
             snprintf(old, sizeof old, "%llu", (unsigned long long)part->old.n);
-        job_print(w, "{\"group\":\"%s\",\"topic\":\"%s\",\"partition\":%u,\"old\":%s,\"new\":%llu,\"pipeline\":%s,",
-                  job->group_name, job->topic_name, part->partition, old, (unsigned long long)part->new.n,
-                  r->is_pipeline ? "true" : "false");
+        job_print_group(w, job->group_name);
+        job_print(w, ",\"topic\":\"%s\",\"partition\":%u,\"old\":%s,\"new\":%llu,\"pipeline\":%s,", job->topic_name,
+                  part->partition, old, (unsigned long long)part->new.n, r->is_pipeline ? "true" : "false");
         job_print(w, "\"moved\":%s}\n", job->dry_run ? "false" : "true");
     }
     r->step = RESET_PLAN;

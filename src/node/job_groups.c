@@ -49,12 +49,19 @@ static uint64_t entry_lag(struct job *job, const struct job_group_entry *entry, 
     return *ret_end > entry->offset.n ? *ret_end - entry->offset.n : 0;
 }
 
+/* The beginning of a line. An older version took any bytes for a name. */
+void job_print_group(struct writer *w, const char *group)
+{
+    write_bytes(w, BYTES("{\"group\":"));
+    job_print_text(w, group);
+}
+
 static void close_group(struct job *job, struct writer *w)
 {
     if (!job->group_open)
         return;
-    job_print(w, "{\"group\":\"%s\",\"partitions\":%u,\"lag\":%llu}\n", job->group_now, job->group_partition_count,
-              (unsigned long long)job->group_lag);
+    job_print_group(w, job->group_now);
+    job_print(w, ",\"partitions\":%u,\"lag\":%llu}\n", job->group_partition_count, (unsigned long long)job->group_lag);
     job->group_open = false;
 }
 
@@ -97,8 +104,9 @@ enum job_state job_group_describe(struct job *job, struct writer *w)
             break;
         uint64_t end, lag = entry_lag(job, entry, &end);
         job->group_open = true;
-        job_print(w, "{\"group\":\"%s\",\"topic\":\"%s\",\"partition\":%u,\"offset\":%llu,\"end\":%llu,\"lag\":%llu}\n",
-                  entry->group, job_topic_name(job, entry->partition.topic_id), entry->partition.partition,
+        job_print_group(w, entry->group);
+        job_print(w, ",\"topic\":\"%s\",\"partition\":%u,\"offset\":%llu,\"end\":%llu,\"lag\":%llu}\n",
+                  job_topic_name(job, entry->partition.topic_id), entry->partition.partition,
                   (unsigned long long)entry->offset.n, (unsigned long long)end, (unsigned long long)lag);
     }
     if (!job->group_open)
