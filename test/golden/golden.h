@@ -50,7 +50,7 @@ static inline void golden_check_fact(struct bench *b, enum log_view view, struct
 {
     static uint8_t room[LOG_VALUE_SIZE_MAX];
     struct bytes value;
-    assert_int_equal(log_fact_get(b->log, view, p, key, room, &value), NEAP_OK);
+    assert_int_equal(log_fact_get(b->log, (uint8_t)view, p, key, room, &value), NEAP_OK);
     assert_true(bytes_equal(value, want));
 }
 

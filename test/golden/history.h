@@ -125,7 +125,7 @@ static inline struct log_op history_fact(struct history *h, const char *topic, e
                                          struct bytes value)
 {
     return (struct log_op){ .kind = LOG_FACT,
-                            .view = view,
+                            .view = (uint8_t)view,
                             .target = golden_partition(&h->b, topic, 0),
                             .name = key,
                             .payload = value };

@@ -8,7 +8,8 @@
 static char bad_path[160];
 static long bad_at = -1;
 
-static bool is_bad(int fd, size_t size, off_t at)
+bool is_bad(int fd, size_t size, off_t at); /* pread() is inline in a fortified header, which may use nothing static */
+bool is_bad(int fd, size_t size, off_t at)
 {
     char link[64], path[160];
     if (bad_at < 0 || at > bad_at || at + (off_t)size <= bad_at)
