@@ -78,7 +78,8 @@ enum neap_log_level { NEAP_LOG_INFO, NEAP_LOG_DEBUG, NEAP_LOG_WARN, NEAP_LOG_ERR
 struct neap_options {
     const char *path;              /* the data directory; made when missing. Copied; a relative one is looked up once, here: the
                                       program may chdir() as it likes (daemon(3) does) */
-    uint64_t    disk_size;         /* bytes that all its files may take; 0: 90 % of what is free, or what it has already */
+    uint64_t    disk_size;         /* bytes that all its files may take; 0: as many as it was last opened with, at first 90 % of what
+                                      is free */
     uint64_t    memory_size;       /* bytes: the log takes its share of them when opened, a pipeline file has to fit into the
                                       rest; 0: 64 MiB; at least 16 MiB */
     /* One line of logfmt, without its newline, borrowed for the call. From any of our threads, several at a time; it must

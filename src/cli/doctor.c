@@ -121,7 +121,7 @@ static void say_damage(struct visit *visit)
 static int repair(struct cli *cli)
 {
     struct log_loss losses[DOCTOR_LOSS_COUNT_MAX];
-    struct log_options options = { .path = cli->words[0] };
+    struct log_options options = { .path = cli->words[0], .disk_last = true };
     struct error error = { 0 };
     uint32_t count = 0;
     bool yes = cli->flags[FLAG_YES] != NULL, json = cli->flags[FLAG_JSON] != NULL;

@@ -48,6 +48,7 @@ static int use_file(struct session *s, const char *file)
     int code = CLI_OK;
     if (status == NEAP_OK) {
         s->disk = config->disk;
+        s->has_file = true;
         code = use_data(s, config->data);
     } else if (messages != NULL && messages->error_count > 0) {
         say(s->cli, "%s:%u:%u: %s ('neap check %s' says it all; --data DIR needs no file)", file,
@@ -224,6 +225,7 @@ static int open_directory(struct session *s, struct error *err)
         return CLI_SURROUNDINGS;
     }
     struct log_options options = { .path = s->data, .disk_size = s->disk.size, .disk_percent = s->disk.percent };
+    options.disk_last = !s->has_file; /* a file says it, if only by saying nothing */
     return cli_exit_of(log_open(s->cli->io, &options, &s->log, err));
 }
 

@@ -18,6 +18,7 @@ struct session {
     char data[SESSION_PATH_SIZE_MAX];     /* empty: only a socket is known */
     char socket[SESSION_PATH_SIZE_MAX];
     bool writes, running;
+    bool has_file;                        /* a pipeline file was named */
     bool follows;                         /* a node that ends is no error: session_ask() answers SESSION_GONE */
     bool said_something;                  /* of the answer at hand */
     struct log *log;                      /* NULL while a running node answers */

@@ -125,6 +125,7 @@ static enum neap_status handle_open(struct neap *neap, struct error *err)
         return error_set(err, NEAP_NOMEM, "out of memory");
     neap->options.path = neap->path;
     struct log_options options = { .path = neap->path, .disk_size = neap->options.disk_size, .logging = neap->logging };
+    options.disk_last = true;
     budget_log(neap->options.memory_size, &options);
     enum neap_status status = log_open(neap->io, &options, &neap->log, err);
     return status == NEAP_OK ? NEAP_OK : error_while(err, "open %s", neap->path);

@@ -49,6 +49,7 @@ struct log_options {
     const char *path;             /* the data directory; made when missing; a relative one is looked up once, by log_open() */
     uint64_t disk_size;           /* bytes all files together may take; 0: 90 % of what is free or its own already */
     uint32_t disk_percent;        /* instead of disk_size: this share of the disk that `path` lies on */
+    bool disk_last;               /* where neither is given: what the directory was last opened with; else it is remembered */
     uint32_t file_size;           /* of a journal file; 0: disk_size / 64 within 4 and 256 MiB, and what
                                      index_count_max small batches fill */
     uint32_t tail_size;           /* memory for the newest bytes of the journal; 0: 8 MiB */

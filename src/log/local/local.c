@@ -1,5 +1,6 @@
 /* local.c - opening, closing and listing the embedded log. */
 #include "log/local/archive.h"
+#include "log/local/disk.h"
 #include "log/local/journal.h"
 #include "log/local/keeper.h"
 #include "log/local/pages.h"
@@ -252,7 +253,39 @@ static void begin_writing(struct log *log)
             topic_partition(v->by_name[i], p)->writer.next = topic_partition(v->by_name[i], p)->end;
 }
 
-static enum neap_status recover_and_start(struct log *log, struct error *err)
+/* Whoever opens a directory without saying its bound keeps to the one that was said last. */
+static enum neap_status recall_disk(struct log *log, struct disk_said *said, struct error *err)
+{
+    struct error why = { 0 };
+    bool silent = log->options.disk_last && said->size == 0 && said->percent == 0;
+    enum neap_status status = disk_recall(log, silent ? said : &(struct disk_said){ 0 }, &why);
+    if (status == NEAP_VERSION)
+        return error_set(err, status, "%s", why.text);
+    if (status != NEAP_OK && status != NEAP_NOTFOUND)
+        logging_warn(log->logging, "the disk budget that was last said cannot be read",
+                     LOGGING_TEXT("error", why.text));
+    log->options.disk_size = said->size;
+    log->options.disk_percent = said->percent;
+    return NEAP_OK;
+}
+
+static void settle_disk(struct log *log, const struct disk_said *said)
+{
+    struct error why = { 0 };
+    struct shared *s = &log->shared;
+    if (disk_remember(log, said, &why) != NEAP_OK)
+        logging_warn(log->logging, "the disk budget cannot be remembered", LOGGING_TEXT("error", why.text));
+    io_mutex_take(s->mutex);
+    uint64_t used = used_size(s), left = space_left_size(log);
+    io_mutex_drop(s->mutex);
+    if (left == 0)
+        logging_warn(
+            log->logging,
+            "the log takes more than its disk budget: producers are refused until what pipelines have done is freed",
+            LOGGING_UINT("used", used), LOGGING_UINT("disk", log->options.disk_size));
+}
+
+static enum neap_status recover_and_start(struct log *log, const struct disk_said *said, struct error *err)
 {
     struct recovered recovered;
     mono_time start = io_now(log->io);
@@ -260,6 +293,7 @@ static enum neap_status recover_and_start(struct log *log, struct error *err)
     if (status != NEAP_OK)
         return error_while(err, "recover");
     begin_writing(log);
+    settle_disk(log, said);
     log->boot = recovered.boot + 1;
     log->shared.durable = recovered.position;
     log->shared.recovered_time_ms = recovered.time_ms;
@@ -294,12 +328,15 @@ enum neap_status log_open(struct io *io, const struct log_options *options, stru
     enum neap_status status = make_folders(log, err);
     if (status == NEAP_OK)
         status = lock_directory(log, err);
+    struct disk_said said = { .size = log->options.disk_size, .percent = log->options.disk_percent };
+    if (status == NEAP_OK)
+        status = recall_disk(log, &said, err);
     if (status == NEAP_OK)
         status = fill_disk_options(log, err);
     if (status == NEAP_OK)
         status = take_memory(log, err);
     if (status == NEAP_OK)
-        status = recover_and_start(log, err);
+        status = recover_and_start(log, &said, err);
     if (status != NEAP_OK) {
         log_close(&log);
         return error_while(err, "open log %s", options->path);

@@ -87,11 +87,12 @@ bool space_is_wanted(const struct log *log, bool already)
     return taken_size(s) > kept + spread + 2ull * log->options.file_size;
 }
 
+/* Pipelines are not refused for it: what they commit is what gives space back, above all where `disk` has been set below what is
+ * used. Their bound are the ready files. */
 static enum log_rank rank_by_budget(const struct log *log)
 {
-    uint64_t left = space_left_size(log), house = space_reserve(log, LOG_RANK_HOUSE);
-    uint64_t pipelines = space_reserve(log, LOG_RANK_PIPELINE);
-    return left >= house + pipelines ? LOG_RANK_PRODUCER : left >= house ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
+    uint64_t reserve = space_reserve(log, LOG_RANK_HOUSE) + space_reserve(log, LOG_RANK_PIPELINE);
+    return space_left_size(log) >= reserve ? LOG_RANK_PRODUCER : LOG_RANK_PIPELINE;
 }
 
 /* No more can be made: whoever could not switch into the next file has come to the end. */
