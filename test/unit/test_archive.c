@@ -128,8 +128,8 @@ static void a_lost_archive_is_named(void **state)
     bench_end(&b);
 }
 
-/* What cannot be read now is not taken for damaged: it is there when the disk is. */
-static void a_disk_that_fails_is_no_damage(void **state)
+/* What cannot be read now is named as damage of that place, and is there again when the disk is. */
+static void a_disk_that_fails_is_named(void **state)
 {
     struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
     struct bench b = cleaning_world(512, 5, disk);
@@ -146,9 +146,9 @@ static void a_disk_that_fails_is_no_damage(void **state)
     sim_fault_add(b.io, &(struct sim_fault){
                             .call = SIM_READ, .path_part = ".npa", .nth = 1, .sticky = true, .status = NEAP_IO });
     assert_int_equal(log_reader_open(b.log, keep, (log_offset){ 0 }, 4096, &reader, &b.err), NEAP_OK);
-    assert_int_equal(log_reader_next(reader, &batch, &b.err), NEAP_IO);
+    assert_int_equal(log_reader_next(reader, &batch, &b.err), NEAP_CORRUPT);
     assert_true(sim_fault_hits(b.io) > 0);
-    assert_int_equal(figures_of(&b).damage_count, 0);
+    assert_int_equal(figures_of(&b).damage_count, 1);
     log_reader_close(&reader);
     sim_faults_clear(b.io);
     assert_int_equal(check_records(&b, keep, "k", 0), 400);
@@ -279,7 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_lives_is_archived),
-        cmocka_unit_test(a_disk_that_fails_is_no_damage),
+        cmocka_unit_test(a_disk_that_fails_is_named),
         cmocka_unit_test(a_lost_archive_is_named),
         cmocka_unit_test(a_reader_walks_on),
         cmocka_unit_test(a_reader_keeps_the_file_that_he_stands_in),
