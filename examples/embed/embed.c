@@ -66,28 +66,44 @@ static int append(struct neap_writer *writer, struct neap_topic *topic, unsigned
 
 /* ---- read ---------------------------------------------------------------------------------------------------------- */
 
+/* Commits are answered like appends: what runs their completions makes room for more. */
+static enum neap_status commit(struct neap_writer *writer, struct neap_topic *topic, uint64_t next)
+{
+    enum neap_status status;
+    neap_writer_work(writer);
+    while ((status = neap_commit(writer, "embed", topic, 0, next, NULL, NULL)) == NEAP_AGAIN)
+        if (neap_writer_wait(writer, WAIT_MS) != NEAP_OK)
+            break;
+    return status;
+}
+
 static int read_new(struct neap *neap, struct neap_writer *writer, struct neap_topic *topic)
 {
     struct neap_error err;
     struct neap_reader *reader;
     struct neap_record record;
-    enum neap_status status;
+    enum neap_status status, kept = NEAP_OK;
     uint64_t next = 0;
     neap_committed(neap, "embed", topic, 0, &next); /* not found: from the beginning */
     if (neap_reader_open(neap, topic, 0, next, &reader, &err) != NEAP_OK)
         return complain(&err);
-    while ((status = neap_reader_next(reader, 0, &record, &err)) == NEAP_OK) {
+    while (kept == NEAP_OK && (status = neap_reader_next(reader, 0, &record, &err)) == NEAP_OK) {
         printf("%llu %.*s\n", (unsigned long long)record.offset, (int)record.event.value.size,
                (const char *)record.event.value.at);
         next = record.offset + 1;
-        if (next % COMMIT_COUNT == 0 && neap_commit(writer, "embed", topic, 0, next, NULL, NULL) != NEAP_OK)
-            break; /* what is printed again after a crash is at most what came after the last commit */
+        if (next % COMMIT_COUNT ==
+            0) /* what is printed again after a crash is at most what came after the last commit */
+            kept = commit(writer, topic, next);
     }
     neap_reader_close(&reader);
-    if (status != NEAP_AGAIN)
-        return complain(&err);
     fflush(stdout);
-    return neap_commit_wait(writer, "embed", topic, 0, next, WAIT_MS) == NEAP_OK ? 0 : 1;
+    if (kept == NEAP_OK && status != NEAP_AGAIN)
+        return complain(&err);
+    if (kept == NEAP_OK)
+        kept = neap_commit_wait(writer, "embed", topic, 0, next, WAIT_MS);
+    if (kept != NEAP_OK)
+        fprintf(stderr, "embed: cannot commit: %s\n", neap_status_text(kept));
+    return kept == NEAP_OK ? 0 : 1;
 }
 
 /* ---- run ----------------------------------------------------------------------------------------------------------- */

@@ -26,8 +26,9 @@
  *
  * TIMES  `timeout_ms` is milliseconds from now: 0 does not wait at all, NEAP_FOREVER has no end.
  *
- * Structs that you fill in begin as zeros: a member that is 0 has its default, and later versions may add members. The ABI may
- * change from one minor version to the next until 1.0; the soname says so. */
+ * Structs that you fill in begin as zeros: a member that is 0 has its default, and later versions may add members. So until 1.0
+ * the ABI may change from one minor version to the next: build the program again with the header of the library that it uses. The
+ * soname, libneap.so.0, stands for all of 0.x, and does not tell them apart. */
 #ifndef NEAP_NEAP_H
 #define NEAP_NEAP_H
 
@@ -164,7 +165,8 @@ struct neap_header {
 
 struct neap_event {
     struct neap_bytes         key, value;   /* pipelines read values that are JSON */
-    struct neap_bytes         id;           /* what tells it from all others; travels as header "neap.id" */
+    struct neap_bytes         id;           /* what tells it from all others; travels as header "neap.id", of which it then is
+                                               the only one: an event that was read is appended elsewhere as it is */
     const struct neap_header *headers;
     uint32_t                  header_count; /* at most NEAP_HEADER_COUNT_MAX, one less beside an id */
     int64_t                   time_ms;      /* when it happened, Unix milliseconds; 0: now */

@@ -41,6 +41,22 @@ static size_t event_size(const struct neap_event *e)
     return size;
 }
 
+static bool is_id(const struct neap_header *h)
+{
+    return h->name.at != NULL && bytes_equal(inside(h->name), BYTES("neap.id"));
+}
+
+/* As many as there will be: the id is one of them. */
+static uint32_t header_count_max(const struct neap_event *e)
+{
+    if (e->id.at == NULL || e->header_count < NEAP_HEADER_COUNT_MAX)
+        return NEAP_HEADER_COUNT_MAX;
+    for (uint32_t i = 0; e->headers != NULL && i < NEAP_HEADER_COUNT_MAX; i++)
+        if (is_id(&e->headers[i]))
+            return NEAP_HEADER_COUNT_MAX;
+    return NEAP_HEADER_COUNT_MAX - 1;
+}
+
 static bool is_there(struct neap_bytes b)
 {
     return b.at != NULL || b.size == 0;
@@ -48,7 +64,7 @@ static bool is_there(struct neap_bytes b)
 
 static enum neap_status check_event(const struct neap_event *e, const struct lib_rules *rules)
 {
-    if (e->header_count > NEAP_HEADER_COUNT_MAX - (e->id.at != NULL) || (e->header_count > 0 && e->headers == NULL))
+    if (e->header_count > header_count_max(e) || (e->header_count > 0 && e->headers == NULL))
         return NEAP_MISUSE;
     if (e->key.at == NULL && rules->keyed)
         return NEAP_MISUSE;
@@ -74,10 +90,13 @@ static enum neap_status add_event(struct neap_writer *w, struct batch_builder *b
                              .time_ms = e->time_ms != 0 ? e->time_ms : a->now_ms };
     if (e->id.at == NULL)
         return batch_add(b, &record, (const struct record_header *)(const void *)e->headers, e->header_count);
-    if (e->header_count > 0)
-        memcpy(w->headers, e->headers, e->header_count * sizeof *e->headers);
-    w->headers[e->header_count] = (struct record_header){ BYTES("neap.id"), inside(e->id) };
-    return batch_add(b, &record, w->headers, e->header_count + 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < e->header_count;
+         i++) /* an event that was read has its id among them: it gets no second one */
+        if (!is_id(&e->headers[i]))
+            w->headers[count++] = (struct record_header){ inside(e->headers[i].name), inside(e->headers[i].value) };
+    w->headers[count++] = (struct record_header){ BYTES("neap.id"), inside(e->id) };
+    return batch_add(b, &record, w->headers, count);
 }
 
 /* ---- which partition ----------------------------------------------------------------------------------------------- */

@@ -39,6 +39,11 @@ ok(r.returncode == 0 and all(os.path.exists(os.path.join(PREFIX, p)) for p in pa
 staged = run(os.path.join(TOP, "scripts", "install"), BUILD, "/opt/neap", os.path.join(SCRATCH, "stage"))
 with open(os.path.join(SCRATCH, "stage/opt/neap/lib/pkgconfig/neap.pc"), encoding="utf-8") as f:
     ok("prefix=/opt/neap\n" in f.read(), "under DESTDIR neap.pc names the place it will have", staged)
+r = run(os.path.join(TOP, "scripts", "install"), BUILD, os.path.relpath(os.path.join(SCRATCH, "near"), TOP))
+with open(os.path.join(SCRATCH, "near/lib/pkgconfig/neap.pc"), encoding="utf-8") as f:
+    prefix = f.readline().strip().removeprefix("prefix=")
+ok(os.path.isabs(prefix) and os.path.samefile(prefix, os.path.join(SCRATCH, "near")), "a relative PREFIX is absolute in neap.pc", prefix)
+ok("ldconfig" in r.stdout, "and what the loader needs is said", r)
 version = neap("version").out.split()[1]
 ok(run("pkg-config", "--modversion", "neap").stdout.strip() == version, "pkg-config, header and command say one version")
 
@@ -78,6 +83,13 @@ for program in "embed", "embed-static":
        f"{program}: each append is answered once it is durable, in order", wrote)
     ok(first.stdout.splitlines() == want and second.stdout == "" and second.returncode == 0,
        f"{program}: a reader gets all of it, and its group goes on where it was", (first, second))
+
+data = os.path.join(SCRATCH, "data-many")
+wrote = run("./embed", data, "append", "110000", cwd=embed)
+first, second = run("./embed", data, "read", cwd=embed), run("./embed", data, "read", cwd=embed)
+ok(wrote.returncode == 0 and first.returncode == 0 and len(first.stdout.splitlines()) == 110000 and second.stdout == "",
+   "embed: a reader commits as often as it likes: 1,100 commits on the way, and all are kept",
+   (first.returncode, first.stderr, len(first.stdout.splitlines()), len(second.stdout.splitlines())))
 
 ran = run("./embed", os.path.join(SCRATCH, "data-embed"), "run", "numbers.yaml", cwd=embed)
 with open(os.path.join(embed, "doubled.ndjson"), encoding="utf-8") as f:

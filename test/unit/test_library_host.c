@@ -245,15 +245,39 @@ static void a_run_leaves_them_alone(void **state)
     assert_int_equal(in_a_child(run_without_streams, h->scratch.dir), 0);
 }
 
+/* ---- fork ------------------------------------------------------------------------------------------------------------ */
+
+static void a_child_does_not_hold_what_its_parent_closes(void **state)
+{
+    struct host *h = *state;
+    int hold[2];
+    open_log(h, scratch_path(&h->scratch, "data"));
+    assert_int_equal(pipe(hold), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char byte;
+        close(hold[1]);
+        _exit(read(hold[0], &byte, 1) == 0 ? 0
+                                           : 1); /* with all the descriptors of its parent, for as long as that lives */
+    }
+    close(hold[0]);
+    close_log(h);
+    open_log(h, scratch_path(&h->scratch, "data"));
+    assert_int_equal(append_one(h), NEAP_OK);
+    close_log(h);
+    close(hold[1]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_host, close_host)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(closed_streams_stay_closed), /* first: forks before there are threads */
-        CASE(a_run_leaves_them_alone),
-        CASE(a_relative_path_is_looked_up_once),
-        CASE(the_root_directory_is_as_good),
+        CASE(a_run_leaves_them_alone),           CASE(a_child_does_not_hold_what_its_parent_closes),
+        CASE(a_relative_path_is_looked_up_once), CASE(the_root_directory_is_as_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

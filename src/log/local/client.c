@@ -4,8 +4,42 @@
 #include "log/local/views.h"
 #include <stdlib.h>
 
-#define GIVE_UP_NS NS_PER_S /* after a deadline: for the answer that there is no room */
-#define SETTLE_NS  (5 * NS_PER_S)
+#define GIVE_UP_NS   NS_PER_S /* after a deadline: for the answer that there is no room */
+#define SETTLE_NS    (5 * NS_PER_S)
+#define SLOT_WAIT_NS (2 * NS_PER_S)
+
+/* AGAIN: all are taken; ret_closing: but some are about to be free. */
+static enum neap_status take_slot(struct log *log, struct log_client *c, bool *ret_closing)
+{
+    enum neap_status status = NEAP_AGAIN;
+    *ret_closing = false;
+    io_mutex_take(log->shared.mutex);
+    for (uint32_t i = 0; i < CLIENT_COUNT_MAX && status == NEAP_AGAIN; i++) {
+        const struct log_client *there = atomic_load_explicit(&log->clients[i], memory_order_relaxed);
+        *ret_closing = *ret_closing || (there != NULL && there->closing);
+        if (there != NULL)
+            continue;
+        c->index = i;
+        atomic_store_explicit(&log->clients[i], c, memory_order_release);
+        status = NEAP_OK;
+    }
+    io_mutex_drop(log->shared.mutex);
+    return status;
+}
+
+/* Whoever has closed one may open one: the journal frees it at its next turn, which may be behind a sync. */
+static enum neap_status wait_for_slot(struct log *log, struct log_client *c)
+{
+    mono_time deadline = mono_after(io_now(log->io), SLOT_WAIT_NS);
+    bool closing;
+    enum neap_status status = take_slot(log, c, &closing);
+    while (status == NEAP_AGAIN && closing && io_now(log->io).ns < deadline.ns) {
+        journal_wake(log->journal);
+        io_sleep(log->io, NS_PER_MS);
+        status = take_slot(log, c, &closing);
+    }
+    return status;
+}
 
 enum neap_status log_client_open(struct log *log, const struct log_client_options *options,
                                  struct log_client **ret_client, struct error *err)
@@ -21,16 +55,7 @@ enum neap_status log_client_open(struct log *log, const struct log_client_option
     atomic_init(&c->agent, options->agent);
     c->submitted = ring_new(sizeof(struct log_unit *), c->inflight_count_max);
     c->completed = ring_new(sizeof(struct log_unit *), c->inflight_count_max);
-    enum neap_status status = c->submitted != NULL && c->completed != NULL ? NEAP_AGAIN : NEAP_NOMEM;
-    io_mutex_take(log->shared.mutex);
-    for (uint32_t i = 0; i < CLIENT_COUNT_MAX && status == NEAP_AGAIN; i++) {
-        if (atomic_load_explicit(&log->clients[i], memory_order_relaxed) != NULL)
-            continue;
-        c->index = i;
-        atomic_store_explicit(&log->clients[i], c, memory_order_release);
-        status = NEAP_OK;
-    }
-    io_mutex_drop(log->shared.mutex);
+    enum neap_status status = c->submitted != NULL && c->completed != NULL ? wait_for_slot(log, c) : NEAP_NOMEM;
     if (status == NEAP_OK) {
         *ret_client = c;
         return NEAP_OK;

@@ -373,6 +373,9 @@ void log_close(struct log **ret_log)
     indexes_fini(&log->shared);
     views_fini(&log->shared.views);
     io_mutex_free(&log->shared.mutex);
+    if (log->lock !=
+        NULL) /* a process that was forked meanwhile has the open file, too: closing ours would not end the lock */
+        (void)io_file_lock(log->lock, IO_UNLOCK, 0, 1);
     io_file_close(&log->lock);
     log->magic = 0;
     free(log);
