@@ -238,7 +238,7 @@ static enum job_state once_more(struct job *job)
     struct log_topic now = job->topic;
     if (io_now(job->context.io).ns >= a->until.ns)
         return job_fail(
-            job, NEAP_AGAIN,
+            job, NEAP_REFUSED,
             "topic '%s': events come in all the time, and each could have a key: give it more partitions while "
             "nobody writes to it",
             job->topic_name);
