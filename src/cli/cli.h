@@ -100,6 +100,7 @@ void        out_stranger(struct cli *cli, struct bytes text);
 /* False: nobody reads any more, or it could not be written; said where it is worth saying. */
 bool        out_flush(struct cli *cli);
 bool        out_is_closed(const struct cli *cli);
+int         out_exit(const struct cli *cli); /* its reader has left: CLI_PIPE; it takes no more: CLI_SURROUNDINGS, said */
 void        out_close(struct out **out);
 void        say(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* "neap: …" on stderr */
 void        say_raw(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

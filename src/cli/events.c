@@ -110,7 +110,7 @@ static int read_partition(struct session *s, uint64_t partition, uint64_t from, 
             return code;
         from = s->next;
         if (!out_flush(s->cli))
-            return CLI_PIPE;
+            return out_exit(s->cli);
     }
 }
 

@@ -31,7 +31,7 @@ int main(int count, char **words)
     cli.colour_err = colour && io_is_terminal(io_standard(cli.io, 2));
     int code = run_verb(&cli, count, words);
     if (!out_flush(&cli) && code == CLI_OK)
-        code = CLI_PIPE;
+        code = out_exit(&cli);
     out_close(&cli.out);
     io_real_close(&cli.io);
     return code;

@@ -33,6 +33,11 @@ bool out_is_closed(const struct cli *cli)
     return cli->out->closed || cli->out->failed;
 }
 
+int out_exit(const struct cli *cli)
+{
+    return cli->out->failed ? CLI_SURROUNDINGS : cli->out->closed ? CLI_PIPE : CLI_OK;
+}
+
 static void send(struct cli *cli, struct bytes bytes)
 {
     struct out *out = cli->out;

@@ -63,7 +63,7 @@ static int hand_over(struct session *s, struct sending *sending, size_t size, ui
     sending->size -= size;
     sending->count += count;
     if (code == CLI_OK && !out_flush(s->cli))
-        code = CLI_PIPE;
+        code = out_exit(s->cli);
     return code;
 }
 

@@ -302,7 +302,7 @@ int session_ask(struct session *s, struct bytes request, struct bytes body,
         return code;
     s->running = s->log == NULL;
     if (out_is_closed(s->cli))
-        return CLI_PIPE;
+        return out_exit(s->cli);
     if (status == NEAP_TIMEOUT) {
         say(s->cli, "no answer within the time given");
         return CLI_TIMEOUT;

@@ -156,6 +156,8 @@ static bool request_begin_place(struct tailing *t, struct request *request)
         if (!cli_time(cli, FLAG_SINCE, since, &time))
             return false;
         request_number(request, "time", time.ms > 0 ? (uint64_t)time.ms : 0);
+    } else if (from == NULL && t->last == 0) {
+        request_text(request, "to", "latest"); /* the protocol has no last 0 */
     } else if (from == NULL) {
         request_number(request, "last", t->last);
     } else if (strcmp(from, "latest") == 0) {
@@ -189,7 +191,7 @@ static int read_partition(struct tailing *t, uint32_t partition)
         t->begun[partition] = true;
         t->next[partition] = s->next;
         if (!out_flush(s->cli))
-            return CLI_PIPE;
+            return out_exit(s->cli);
     } while (s->more && t->count < t->limit);
     return CLI_OK;
 }

@@ -118,6 +118,11 @@ ok(r.code == 2 and "NAME=VALUE" in r.err, "a header without '=' is wrong use", r
 # ---- tail
 neap("send", "t", "--create", *D, stdin=numbers(0, 100).encode())
 ok(values(neap("tail", "t", "--json", *D)) == [{"n": n} for n in range(90, 100)], "tail shows the last ten")
+none = neap("tail", "t", "-n", "0", *D)
+ok(none.code == 0 and none.out == "", "and -n 0 none of what is there", none)
+with open("/dev/full", "w", encoding="utf-8") as full:
+    r = subprocess.run([NEAP, "tail", "t", "--json", *D], cwd=SCRATCH, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+ok(r.returncode == 4 and "standard output: disk or quota is full" in r.stderr, "standard output that is full: 4, and said", r)
 ok(values(neap("tail", "t", "--json", "-n", "3", *D)) == [{"n": n} for n in range(97, 100)], "-n 3 the last three")
 ok(values(neap("tail", "t", "--json", "--limit", "200", *D)) == [{"n": n} for n in range(100)], "and all, where there are fewer")
 ok(values(neap("tail", "t", "--json", "--from", "95", *D)) == [{"n": n} for n in range(95, 100)], "--from an offset")
