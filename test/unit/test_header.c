@@ -237,6 +237,70 @@ static void a_log_that_cannot_open_is_not_called_sound(void **state)
     }
 }
 
+/* Twelve of a kept topic's records in each file, the rest of it trimmed away: what is left goes into archives. */
+static void an_archive_that_was_given_up_is_no_damage_any_more(void **state)
+{
+    struct named named;
+    char path[160];
+    (void)state;
+    for (int kind = 0; kind < 3; kind++) {
+        struct bench b = bench_new(FILE_SIZE);
+        b.options.snapshot_size = 2 * FILE_SIZE;
+        b.options.scrub_delay_ns = 3600 * NS_PER_S;
+        b.options.clean_ns = NS_PER_MS;
+        bench_open(&b);
+        struct log_partition p = { topic(&b, "t", 1), 0 }, bulk = { topic(&b, "bulk", 1), 0 };
+        struct log_figures f;
+        uint64_t n = 0;
+        do {
+            for (int i = 0; i < 15; i++)
+                assert_int_equal(append(&b, bulk, "b", 0, 4, 900, NULL), NEAP_OK);
+            assert_int_equal(append(&b, p, "a", 4 * n, 4, 900, NULL), NEAP_OK);
+            n++;
+            log_offset end;
+            assert_int_equal(log_partition_end(b.log, bulk, &end), NEAP_OK);
+            struct log_op op = { .kind = LOG_TRIM, .target = bulk, .offset = end };
+            struct log_unit unit = { .ops = &op, .count = 1 };
+            assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+            usleep(2000);
+            log_figures(b.log, &f);
+        } while (f.archive_count < 2 && n < 2000);
+        assert_true(f.archive_count >= 2);
+        for (int i = 0; i < 150; i++) { /* until the files that they stand for have been used again */
+            log_offset end;
+            assert_int_equal(append(&b, bulk, "b", 0, 4, 900, NULL), NEAP_OK);
+            assert_int_equal(log_partition_end(b.log, bulk, &end), NEAP_OK);
+            struct log_op op = { .kind = LOG_TRIM, .target = bulk, .offset = end };
+            struct log_unit unit = { .ops = &op, .count = 1 };
+            assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+            usleep(3000);
+        }
+        b.options.clean_ns = 3600 * NS_PER_S;
+        bench_reopen(&b);
+        bench_close(&b);
+        for (int i = 0; log_file(&b, "archive", ".npa", i, path, sizeof path); i++) {
+            if (kind == 0)
+                assert_int_equal(unlink(path), 0), i--;
+            else
+                flip(path, kind == 1 ? 20 : 1500); /* its header; a batch */
+        }
+        b.options.path = b.path;
+        assert_int_equal(look(&b, &named), NEAP_CORRUPT);
+        assert_true(named.count > 0);
+        assert_int_equal(log_repair(b.io, &b.options, named.losses, named.count, false, &b.err), NEAP_OK);
+        for (int round = 0; round < 2; round++) {
+            enum neap_status status = look(&b, &named);
+            if (status != NEAP_OK)
+                print_error("%d: %s", kind, named.lines);
+            assert_int_equal(status, NEAP_OK);
+            bench_open(&b);
+            bench_close(&b);
+        }
+        bench_open(&b);
+        bench_end(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +310,7 @@ int main(void)
         cmocka_unit_test(a_file_of_which_nothing_is_told_can_be_given_up),
         cmocka_unit_test(without_a_snapshot_the_whole_journal_serves),
         cmocka_unit_test(a_log_that_cannot_open_is_not_called_sound),
+        cmocka_unit_test(an_archive_that_was_given_up_is_no_damage_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,6 +248,57 @@ static void look_at_topics(struct patient *p)
         doctor_note(p, "%llu events were declared lost", (unsigned long long)lost_sum(&p->views.lost));
 }
 
+static bool has_holes(const struct patient *p, const struct topic *topic)
+{
+    bool found = topic->settings.cleanup == LOG_CLEANUP_COMPACT; /* there nobody can tell */
+    for (uint32_t n = 0; n < topic->partition_count && !found; n++) {
+        const struct partition *partition = topic_partition(topic, n);
+        struct log_partition where = { topic->id, n };
+        uint64_t next = partition->start, before = UINT64_MAX;
+        while (next != before && next < partition->end) {
+            before = next;
+            next = lost_pass(&p->views.lost, where, lost_pass(&p->covered, where, next));
+        }
+        found = next < partition->end;
+    }
+    return found;
+}
+
+void doctor_keep_archive(struct patient *p, const struct archive *archive, const char *what)
+{
+    if (p->bad_archive_count == ARCHIVE_COUNT_MAX)
+        return;
+    struct bad_archive *bad = &p->bad_archives[p->bad_archive_count++];
+    *bad = (struct bad_archive){ .number = archive->facts.number, .topic_id = archive->topic_id };
+    snprintf(bad->what, sizeof(bad->what), "%s", what);
+}
+
+/* A journal file that archives stand for is used again one day: what only it holds is not safe. */
+static bool drained_are_gone(struct patient *p)
+{
+    bool gone = list(p, JOURNAL_FOLDER, ".npj", NULL) == NEAP_OK;
+    for (uint32_t i = 0; i < p->count && gone; i++)
+        gone = !archives_drained(&p->views.archives, p->numbers[i]);
+    return gone;
+}
+
+/* Where every offset of its topic is in another file, freed or declared lost, nobody misses it. */
+static void say_archives(struct patient *p, bool complete)
+{
+    complete = complete && p->bad_archive_count > 0 && drained_are_gone(p);
+    for (uint32_t i = 0; i < p->bad_archive_count; i++) {
+        const struct bad_archive *bad = &p->bad_archives[i];
+        const struct topic *topic = views_topic(&p->views, bad->topic_id);
+        char path[PATH_SIZE_MAX];
+        log_path(&p->log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)bad->number);
+        struct log_finding place = doctor_place(p, path, 0, 0);
+        if (complete && (topic == NULL || !has_holes(p, topic)))
+            doctor_note(p, "%s: %s; nothing is missing that was not declared lost", path, bad->what);
+        else
+            doctor_say(p, &place, "%s: %s", path, bad->what);
+    }
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------------------------------ */
 
 static void look_at_archives(struct patient *p)
@@ -258,11 +309,8 @@ static void look_at_archives(struct patient *p)
         bool there = false;
         for (uint32_t n = 0; n < p->count; n++)
             there |= p->numbers[n] == known->list[i]->facts.number;
-        if (there || p->changing)
-            continue;
-        struct log_finding missing = { .damage = true };
-        doctor_say(p, &missing, "%s/" ARCHIVE_FOLDER "/" ARCHIVE_NAME ": missing", p->log.path,
-                   (unsigned long long)known->list[i]->facts.number);
+        if (!there && !p->changing)
+            doctor_keep_archive(p, known->list[i], "missing");
     }
     for (uint32_t i = 0; i < p->count; i++)
         doctor_look_at_archive(p, p->numbers[i]);
@@ -289,7 +337,9 @@ static enum neap_status examine(struct patient *p, struct error *err)
         return status;
     doctor_look_at_end(p);
     look_at_archives(p);
-    if (p->has_views && names == names_mixed(p))
+    bool complete = p->has_views && names == names_mixed(p);
+    say_archives(p, complete);
+    if (complete)
         look_at_topics(p);
     else
         doctor_note(p, "files came and went meanwhile: whether all offsets are there was not looked at");

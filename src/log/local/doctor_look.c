@@ -365,13 +365,14 @@ static void archived(void *ctx, const struct damage_batches *b)
     doctor_say_range(w->p, w->place, b->partition, b->first, b->end);
 }
 
-static void look_at_batches(struct patient *p, const char *path, const struct damage_place *place)
+static void look_at_batches(struct patient *p, const char *path, const struct archive *known,
+                            const struct damage_place *place)
 {
     struct wound w = { .p = p, .place = doctor_place(p, path, 0, 0) };
     uint32_t count = 0;
     struct index_row row;
     if (!damage_index_is_whole(place)) {
-        doctor_say(p, &w.place, "%s: its index is damaged", path);
+        doctor_keep_archive(p, known, "its index is damaged");
         return;
     }
     (void)damage_batches(place, 0, UINT64_MAX, archived, &w);
@@ -393,7 +394,6 @@ void doctor_look_at_archive(struct patient *p, uint64_t number)
     struct io_file_info info;
     size_t got = 0;
     log_path(&p->log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)number);
-    struct log_finding place = doctor_place(p, path, 0, 0);
     const struct archive *known = archives_find(&p->views.archives, number);
     enum neap_status status = io_file_open(p->io, path, IO_READ, &file, NULL);
     if (status == NEAP_OK)
@@ -404,11 +404,11 @@ void doctor_look_at_archive(struct patient *p, uint64_t number)
         doctor_note(p, "%s: the journal does not speak of it; it goes at the next start", path);
     } else if (status != NEAP_OK) {
         if (!p->changing)
-            doctor_say(p, &place, "%s: its header: %s", path, status_text(status));
+            doctor_keep_archive(p, known, "its header is damaged");
     } else if (io_file_info(file, &info) != NEAP_OK || info.size != h.facts.size || h.facts.salt != known->facts.salt) {
-        doctor_say(p, &place, "%s: it is not the file that the journal speaks of", path);
+        doctor_keep_archive(p, known, "it is not the file that the journal speaks of");
     } else {
-        look_at_batches(p, path,
+        look_at_batches(p, path, known,
                         &(struct damage_place){
                             .index = { file, h.index_at }, .file = file, .sequence = number, .salt = h.facts.salt });
         doctor_note(p, "%s: %llu batches of topic %u", path, (unsigned long long)h.facts.batch_count, h.topic_id);

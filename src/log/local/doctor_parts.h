@@ -11,6 +11,13 @@
 
 #define DOCTOR_RETRY_COUNT 3u /* of a place that another process may be writing */
 
+/* An archive that cannot be read: whether that is damage still is known when everything has been looked at. */
+struct bad_archive {
+    uint64_t number;
+    uint32_t topic_id;
+    char what[64];
+};
+
 struct patient {
     struct io *io;
     const struct log_doctor *doctor;
@@ -26,6 +33,8 @@ struct patient {
     struct scan scan;
     struct file_header before; /* the last one whose header is known */
     struct scars scars; /* of the file in work */
+    struct bad_archive bad_archives[ARCHIVE_COUNT_MAX];
+    uint32_t bad_archive_count;
     bool scarred;       /* some were passed */
     bool hopeless;      /* no snapshot, and not enough of a journal to do without */
     bool gap;           /* the file looked at last is damaged, and nobody knows how far it reached */
@@ -40,6 +49,7 @@ void doctor_say(struct patient *p, const struct log_finding *finding, const char
 void doctor_note(struct patient *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void doctor_say_range(struct patient *p, struct log_finding place, struct log_partition partition, uint64_t first,
                       uint64_t end);
+void doctor_keep_archive(struct patient *p, const struct archive *archive, const char *what); /* it is bad */
 void doctor_progress(struct patient *p, uint64_t size);
 
 /* ---- doctor_look.c: one file */
