@@ -313,8 +313,9 @@ NEAP_API void             neap_run_stop(struct neap_run *run);
 NEAP_API enum neap_status neap_run_wait(struct neap_run *run, int64_t timeout_ms, struct neap_error *err);
 NEAP_API bool             neap_run_ended(struct neap_run *run); /* any thread */
 /* Stops it, waits for the end and for what sinks and handlers hold, frees it. Nobody else is in a call on it. A handler that
- * does not come back is waited for without end: nothing can be done about it from outside. Accepts NULL inside. */
-NEAP_API void             neap_run_close(struct neap_run **run);
+ * does not come back is waited for without end: nothing can be done about it from outside. NEAP_MISUSE, and nothing is changed:
+ * from one of the handle's own handlers, which it would wait for; neap_run_stop() may be called there. Accepts NULL inside. */
+NEAP_API enum neap_status neap_run_close(struct neap_run **run);
 
 /* accepted = filtered + delivered + dead_lettered + in_flight, at every moment, each counted on its own. */
 struct neap_counts {

@@ -8,6 +8,13 @@ struct neap_call {
     struct handler_call *call;
 };
 
+static _Thread_local const struct neap *in_handler_of;
+
+bool lib_in_handler(const struct neap *neap)
+{
+    return in_handler_of == neap;
+}
+
 /* ---- registering --------------------------------------------------------------------------------------------------- */
 
 void lib_handlers_free(struct neap *neap)
@@ -35,7 +42,7 @@ static enum neap_status add(struct neap *neap, const char *name, neap_handler *f
     char *copy = neap->handlers != NULL ? strdup(name) : NULL;
     if (copy == NULL)
         return NEAP_NOMEM;
-    neap->handlers[neap->handler_count++] = (struct lib_handler){ copy, function, ctx };
+    neap->handlers[neap->handler_count++] = (struct lib_handler){ copy, function, ctx, neap };
     return NEAP_OK;
 }
 
@@ -102,7 +109,9 @@ enum stage_outcome lib_handle(void *ctx, const struct handler_event *e, struct h
                                     .topic = e->topic,
                                     .partition = e->partition,
                                     .offset = e->record.offset };
+    in_handler_of = h->neap;
     enum neap_verdict verdict = h->function(h->ctx, &handled, &call);
+    in_handler_of = NULL;
     return (unsigned)verdict < COUNT_OF(outcomes) ? outcomes[verdict] : (enum stage_outcome)verdict;
 }
 

@@ -25,6 +25,7 @@ struct lib_handler {
     char *name;
     neap_handler *function;
     void *ctx;
+    const struct neap *neap;
 };
 
 struct neap {
@@ -69,6 +70,7 @@ bool lib_has_partition(const struct neap_topic *topic, uint32_t partition);
 /* Stands between the engine's handler and the program's; `ctx` is the struct lib_handler. */
 enum stage_outcome lib_handle(void *ctx, const struct handler_event *event, struct handler_call *call);
 void lib_handlers_free(struct neap *neap);
+bool lib_in_handler(const struct neap *neap); /* this thread is in one of its handlers */
 
 /* Which thread is in an object. Two at a time are one too many, and are told so. */
 struct lib_guard {

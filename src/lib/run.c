@@ -251,12 +251,16 @@ void neap_run_stop(struct neap_run *run)
     node_stop(run->node); /* rule R2 */
 }
 
-void neap_run_close(struct neap_run **at)
+enum neap_status neap_run_close(struct neap_run **at)
 {
-    if (at == NULL || *at == NULL)
-        return;
+    if (at == NULL)
+        return NEAP_MISUSE;
     struct neap_run *run = *at;
+    if (run == NULL)
+        return NEAP_OK;
     CHECK_MAGIC(run, RUN_MAGIC);
+    if (lib_in_handler(run->neap))
+        return NEAP_MISUSE; /* it would wait for itself */
     *at = NULL;
     node_stop(run->node);
     atomic_store(&run->close_asked, true);
@@ -264,6 +268,7 @@ void neap_run_close(struct neap_run **at)
     while (wait_for(run, RUN_CLOSED, MONO_NEVER) != NEAP_OK)
         io_sleep(run->neap->io, NS_PER_MS);
     run_free(run);
+    return NEAP_OK;
 }
 
 /* ---- asking -------------------------------------------------------------------------------------------------------- */

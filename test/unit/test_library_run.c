@@ -14,6 +14,8 @@ struct world {
     struct neap_topic *topic;
     struct neap_run *run;
     struct neap_error err;
+    struct neap_run *run_inside; /* for a handler that closes it */
+    _Atomic enum neap_status closed_inside;
     char lines[4096]; /* what the log said */
 };
 
@@ -154,6 +156,39 @@ static void test_until_idle(void **state)
     assert_int_equal(count_events(w, "big"), 900);
 }
 
+static enum neap_verdict close_from_inside(void *ctx, const struct neap_handled *handled, struct neap_call *call)
+{
+    struct world *w = ctx;
+    (void)handled;
+    (void)call;
+    struct neap_run *run = w->run_inside;
+    w->closed_inside = run != NULL ? neap_run_close(&run) : NEAP_OK;
+    return run == w->run_inside ? NEAP_KEEP : NEAP_FAIL;
+}
+
+static void test_not_from_its_own_handler(void **state)
+{
+    struct world *w = *state;
+    open_handle(w, "data", false);
+    assert_int_equal(neap_handler_register(w->neap, "close", close_from_inside, w), NEAP_OK);
+    run_file(w,
+             write_file(w, "close.yaml",
+                        "pipelines:\n"
+                        "  closing:\n"
+                        "    source: {topic: orders}\n"
+                        "    stages: [plugin: {symbol: close}]\n"
+                        "    sink: {topic: closed}\n"),
+             false);
+    w->run_inside = w->run;
+    append_numbers(w, 0, 10);
+    for (uint32_t i = 0; i < SOON_MS && figures(w).total.delivered < 10; i++)
+        usleep(1000);
+    assert_int_equal(figures(w).total.delivered, 10);
+    assert_int_equal(w->closed_inside, NEAP_MISUSE);
+    assert_int_equal(neap_run_close(&w->run), NEAP_OK);
+    assert_int_equal(neap_run_close(&w->run), NEAP_OK);
+}
+
 /* Appends meet a pipeline that is at work; a stop lands what is on its way. */
 static void test_beside_appends(void **state)
 {
@@ -247,10 +282,8 @@ static void test_errors_of_the_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_until_idle),
-        CASE(test_beside_appends),
-        CASE(test_two_with_sqlite),
-        CASE(test_errors_of_the_file),
+        CASE(test_until_idle),      CASE(test_not_from_its_own_handler), CASE(test_beside_appends),
+        CASE(test_two_with_sqlite), CASE(test_errors_of_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
