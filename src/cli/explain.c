@@ -289,6 +289,10 @@ static void say_disk(struct explaining *e)
     out_print(e->cli, "  %-24s %12s\n", "cleaning up", cli_size_text(size, d->cleaning));
     out_print(e->cli, "  %-24s %12s  in files of", "sum", cli_size_text(size, d->events + d->pipelines + d->cleaning));
     out_print(e->cli, " %s, %u of them ready\n", cli_size_text(size, d->file_size), d->ready_count);
+    if (d->journal < d->size)
+        out_print(e->cli,
+                  "  %-24s %12s  of it, whatever `disk` is: the rest is for archives of compacted and drained topics\n",
+                  "journal at most", cli_size_text(size, d->journal));
 }
 
 static void say_all(struct explaining *e)
@@ -405,6 +409,7 @@ static void list_disk(struct explaining *e)
             number(&w, "limit", d->size);
             number(&w, "file_size", d->file_size);
             number(&w, "ready_files", d->ready_count);
+            number(&w, "journal_max", d->journal < d->size ? d->journal : d->size);
         }
         write_line(e->cli, &w);
     }

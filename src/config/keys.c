@@ -76,7 +76,8 @@ const struct key keys[] = {
       .doc = "Bound of all files in `data` together: a size, at least " CONFIG_DISK_SIZE_MIN_TEXT
              ", or a share of the disk. The last 8 % is for pipelines, the last 2 % for cleaning up: producers are "
              "refused before it is full. Set below what is used, it refuses producers until pipelines have done enough "
-             "of it. The directory remembers it for verbs that are given no file.",
+             "of it. The directory remembers it for verbs that are given no file. Journal files take 256GiB of it at "
+             "most.",
       .example = "disk: 50%" },
 
     { IN_TOPIC, "partitions", KEY_COUNT, MEMBER(config_topic, partitions), .least = 1,

@@ -79,6 +79,7 @@ size_t log_memory_size(const struct log_options *options);
 struct log_disk {
     uint64_t size;                       /* of all files together */
     uint64_t events, pipelines, cleaning; /* size shared out: who may write how far (enum log_rank) */
+    uint64_t journal;                    /* the most that journal files can take of it; archives come on top */
     uint32_t file_size, ready_count;     /* of a journal file; how many are kept ready */
 };
 /* MISUSE: the budget holds too few files. */

@@ -110,7 +110,12 @@ static enum neap_status next_header(struct keeper *k, uint64_t recycled_size, bo
     io_mutex_drop(s->mutex);
     h.size = recycled_size != 0 ? recycled_size : journal_file_size(log, h.sequence);
     h.salt = io_random(log->io);
-    if (no_slot || (recycled_size == 0 && !urgent && used + 2 * h.size > log->options.disk_size))
+    if (no_slot)
+        return error_set(err, NEAP_FULL,
+                         "the journal has as many files as it can have, %u, and none of them is dead: it holds no more "
+                         "whatever the disk",
+                         JOURNAL_FILE_MAX);
+    if ((recycled_size == 0 && !urgent && used + 2 * h.size > log->options.disk_size))
         return error_set(err, NEAP_FULL, "%llu of %llu bytes of disk are used", (unsigned long long)used,
                          (unsigned long long)log->options.disk_size);
     *ret_header = h;

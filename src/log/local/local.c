@@ -135,6 +135,7 @@ enum neap_status log_disk_plan(struct io *io, const struct log_options *options,
         d.pipelines = space_reserve(log, LOG_RANK_PIPELINE);
         d.cleaning = space_reserve(log, LOG_RANK_HOUSE);
         d.events = d.size - d.pipelines - d.cleaning;
+        d.journal = (uint64_t)JOURNAL_FILE_MAX * d.file_size;
         d.ready_count = space_ready_count(log);
         *ret_disk = d;
     }
