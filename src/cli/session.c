@@ -219,8 +219,9 @@ static int open_directory(struct session *s, struct error *err)
     struct io_file_info info;
     char journal[SESSION_PATH_SIZE_MAX + 16];
     snprintf(journal, sizeof journal, "%s/journal", s->data);
-    /* Who only looks makes no data directory. */
-    if (!s->writes && io_path_info(s->cli->io, journal, &info) == NEAP_NOTFOUND) {
+    bool makes = strcmp(s->cli->verb->name, "topic create") == 0 || s->cli->flags[FLAG_CREATE] != NULL;
+    /* Who only looks makes no data directory, and there is nothing to change in one that is not there. */
+    if (!makes && io_path_info(s->cli->io, journal, &info) == NEAP_NOTFOUND) {
         error_set(err, NEAP_NOTFOUND, "no data directory at %s: nothing has run there yet", s->data);
         return CLI_SURROUNDINGS;
     }

@@ -47,6 +47,7 @@ def values(result):
 
 
 # ---- send
+neap("topic", "create", "first", *D)
 r = neap("send", "orders", '{"n":0}', *D)
 ok(r.code == 1 and "no topic 'orders'" in r.err and r.out == "", "a missing topic is not made by accident: 1", r)
 r = neap("send", "orders", '{"n":0}', "--create", *D)
@@ -120,6 +121,11 @@ neap("send", "t", "--create", *D, stdin=numbers(0, 100).encode())
 ok(values(neap("tail", "t", "--json", *D)) == [{"n": n} for n in range(90, 100)], "tail shows the last ten")
 none = neap("tail", "t", "-n", "0", *D)
 ok(none.code == 0 and none.out == "", "and -n 0 none of what is there", none)
+missing = os.path.join(SCRATCH, "misspelt")
+for verb in (["group", "reset", "g", "t", "--to", "latest", "--dry-run"], ["group", "delete", "g", "--yes"], ["topic", "delete", "t", "--yes"],
+             ["topic", "alter", "t", "--retention", "forever"], ["send", "t", "{}"]):
+    r = neap(*verb, "--data", missing)
+    ok(r.code == 4 and "no data directory" in r.err and not os.path.exists(missing), f"{' '.join(verb[:2])} makes no data directory", r)
 with open("/dev/full", "w", encoding="utf-8") as full:
     r = subprocess.run([NEAP, "tail", "t", "--json", *D], cwd=SCRATCH, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
 ok(r.returncode == 4 and "standard output: disk or quota is full" in r.stderr, "standard output that is full: 4, and said", r)
