@@ -162,8 +162,9 @@ static void walk_partition(struct log *log, struct log_partition partition, stru
         follow_start(w, log, partition, &batch);
         walk_batch(w, &batch);
     }
-    if (status == NEAP_IO) /* the cut */
-        _exit(EXIT_STOPPED);
+    if (status == NEAP_IO || (status == NEAP_CORRUPT && (strstr(err.text, "its bytes cannot be read") != NULL ||
+                                                         strstr(err.text, "an index cannot be read") != NULL)))
+        _exit(EXIT_STOPPED); /* the cut: no byte can be read any more */
     if (status != NEAP_AGAIN)
         broken("g%llu/%u: reading ends with %s: %s", (unsigned long long)w->generation, w->writer, status_name(status),
                err.text);
