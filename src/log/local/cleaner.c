@@ -290,8 +290,11 @@ static bool begin_archives(struct cleaner *c, const struct rewrite_source *sourc
                            const struct clock_cut *tombstones, struct error *err)
 {
     struct compaction *compaction = tombstones != NULL ? compaction_new(*tombstones) : NULL;
-    if (compaction != NULL)
-        c->log->shared.compacting = c->topic_id; /* the keeper's turn: retention stands still meanwhile */
+    if (compaction != NULL) {
+        io_mutex_take(c->log->shared.mutex);
+        c->log->shared.compacting = c->topic_id; /* retention stands still meanwhile */
+        io_mutex_drop(c->log->shared.mutex);
+    }
     if (tombstones == NULL || compaction != NULL)
         c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, compaction);
     if (c->rewrite == NULL) {

@@ -204,13 +204,21 @@ static void trimmed(struct log_unit *unit, enum neap_status status)
     r->ended = true;
 }
 
+static void say_trimming(struct retention *r, bool trimming)
+{
+    struct shared *s = &r->log->shared;
+    io_mutex_take(s->mutex);
+    s->trimming = trimming;
+    io_mutex_drop(s->mutex);
+}
+
 static void hand_over(struct retention *r, struct log_client *client)
 {
     r->unit = (struct log_unit){ .ops = r->ops, .count = r->op_count, .done = trimmed, .ctx = r };
     r->ended = false;
     r->submitted = log_submit(client, &r->unit) == NEAP_OK;
     r->op_count = r->submitted ? r->op_count : 0;
-    r->log->shared.trimming = r->submitted;
+    say_trimming(r, r->submitted);
 }
 
 static bool begin(struct retention *r, mono_time now)
@@ -237,7 +245,8 @@ bool retention_step(struct retention *r, struct log_client *client, mono_time no
     if (r->submitted) {
         if (!r->ended)
             return false;
-        r->submitted = r->log->shared.trimming = false;
+        r->submitted = false;
+        say_trimming(r, false);
         r->op_count = 0;
     }
     if (!r->on)
