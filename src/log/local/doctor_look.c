@@ -402,6 +402,9 @@ void doctor_look_at_archive(struct patient *p, uint64_t number)
         status = archive_header_read((struct bytes){ room, got }, &h);
     if (known == NULL) {
         doctor_note(p, "%s: the journal does not speak of it; it goes at the next start", path);
+    } else if (status == NEAP_VERSION) {
+        struct log_finding place = doctor_place(p, path, 0, 0);
+        doctor_say(p, &place, "%s: its header: %s", path, status_text(status));
     } else if (status != NEAP_OK) {
         if (!p->changing)
             doctor_keep_archive(p, known, "its header is damaged");
