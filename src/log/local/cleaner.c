@@ -1,17 +1,14 @@
 #include "log/local/cleaner.h"
+#include "log/local/alive.h"
 #include "log/local/journal.h"
 #include "log/local/pace.h"
 #include "log/local/space.h"
 #include "log/local/views.h"
+#include "log/local/worth.h"
 #include <stdlib.h>
 
-#define ENTRY_ROOM       64u
-#define JOIN_COUNT       8u /* so many neighbours become one */
-#define ARCHIVE_SLACK    16384u
-#define SLOW_FILE_COUNT  1u /* filled up between two rounds */
-#define DRAIN_COUNT_MAX  8u /* in a round */
-#define TOMBSTONE_MS     (24 * 3600 * 1000ll)
-#define COMPACT_SIZE_MAX (1u << 30) /* of what goes in */
+#define SLOW_FILE_COUNT 1u /* filled up between two rounds */
+#define DRAIN_COUNT_MAX 8u /* in a round */
 
 struct cleaner {
     struct log *log;
@@ -70,64 +67,6 @@ bool cleaner_waits(const struct cleaner *c)
 void cleaner_wake(struct cleaner *c, bool urgent)
 {
     c->round.urgent |= urgent;
-}
-
-/* ---- how much of it is alive ------------------------------------------------------------------------------------------ */
-
-struct alive {
-    uint64_t size; /* of batches whose topic is there and that end after their partition's start */
-    uint64_t stay; /* of those, what no compaction waits for */
-};
-
-static bool row_state(struct log *log, struct log_partition at, uint64_t *ret_start, bool *ret_compact)
-{
-    struct shared *s = &log->shared;
-    io_mutex_take(s->mutex);
-    const struct topic *t = views_topic(&s->views, at.topic_id);
-    const struct partition *p = views_partition(&s->views, at);
-    if (p != NULL) {
-        *ret_start = p->start;
-        *ret_compact = t->settings.cleanup == LOG_CLEANUP_COMPACT;
-    }
-    io_mutex_drop(s->mutex);
-    return p != NULL;
-}
-
-static enum neap_status add_row(struct index_file index, const struct index_row *row, uint32_t row_count,
-                                uint64_t start, uint64_t enough, uint64_t *size)
-{
-    struct index_entry entries[ENTRY_ROOM];
-    uint32_t number = 0;
-    enum neap_status status = index_find_entry(index, row, row_count, start, &number);
-    while (status == NEAP_OK && number < row->count && *size <= enough) {
-        uint32_t left = row->count - number, count = left < ENTRY_ROOM ? left : ENTRY_ROOM;
-        status = index_load_entries(index, row, row_count, number, entries, count);
-        for (uint32_t i = 0; status == NEAP_OK && i < count; i++)
-            *size += op_size(0, entries[i].size);
-        number += count;
-    }
-    return status;
-}
-
-/* Counts up to `enough`: more of it does not matter. */
-static enum neap_status count_alive(struct log *log, struct index_file index, uint64_t enough, struct alive *ret)
-{
-    uint32_t row_count = 0;
-    struct alive alive = { 0 };
-    enum neap_status status = index_row_count(index, &row_count);
-    for (uint32_t i = 0; i < row_count && status == NEAP_OK && alive.stay <= enough; i++) {
-        struct index_row row;
-        uint64_t start = 0, size = 0;
-        bool compact = false;
-        status = index_load_row(index, i, &row);
-        if (status != NEAP_OK || row.count == 0 || !row_state(log, row.partition, &start, &compact))
-            continue;
-        status = add_row(index, &row, row_count, start, enough, &size);
-        alive.size += size;
-        alive.stay += compact ? 0 : size;
-    }
-    *ret = alive;
-    return status;
 }
 
 /* ---- work on one source, or on several -------------------------------------------------------------------------------- */
@@ -467,7 +406,7 @@ static bool look_at_file(struct cleaner *c, struct error *err)
     if (c->round.drain_count == DRAIN_COUNT_MAX || !next_file(c, &look, &change))
         return false;
     uint64_t enough = copied_max(c, look.size);
-    enum neap_status status = count_alive(c->log, (struct index_file){ look.index, 0, c->log->pages }, enough, &alive);
+    enum neap_status status = alive_count(c->log, (struct index_file){ look.index, 0, c->log->pages }, enough, &alive);
     io_mutex_take(s->mutex);
     struct journal_file *f = file_by_sequence(s, look.sequence);
     f->pin_count--;
@@ -500,118 +439,10 @@ static struct archive *next_archive(struct cleaner *c, uint64_t *ret_change)
     return found;
 }
 
-/* Under the mutex: no journal file that is not drained lies between the two. */
-static bool are_neighbours(struct shared *s, const struct archive *a, const struct archive *b)
-{
-    for (uint32_t i = 0; i < s->open_index; i++) {
-        const struct journal_file *f = &s->files[i];
-        if (f->sequence > a->facts.last_sequence && f->sequence < b->facts.first_sequence && !f->dead &&
-            !archives_drained(&s->views.archives, f->sequence))
-            return false;
-    }
-    return true;
-}
-
-/* Under the mutex: a journal file that is not drained is older than all that the archive holds. */
-static bool lies_behind_files(const struct shared *s, const struct archive *a)
-{
-    for (uint32_t i = 0; i < s->open_index; i++)
-        if (s->files[i].sequence < a->facts.first_sequence && !s->files[i].dead &&
-            !archives_drained(&s->views.archives, s->files[i].sequence))
-            return true;
-    return false;
-}
-
-static bool is_left(const struct archive *a) /* as it is */
-{
-    return a->bad || a->left_alone || a->file == NULL;
-}
-
 /* Without what an archive is made of beside them: in a small one that is the most, and no rewrite would make it less. */
 static uint64_t batches_size(const struct archive *a)
 {
     return a->index_at - ARCHIVE_HEADER_SIZE;
-}
-
-/* Under the mutex: how many from `list[0]` on can become one of at most that size. */
-static uint32_t joinable(struct cleaner *c, struct archive *const *list, uint32_t count, uint64_t size_max)
-{
-    struct shared *s = &c->log->shared;
-    uint64_t size = 0, batches = 0;
-    uint32_t n = 0;
-    for (; n < count && n < REWRITE_SOURCE_MAX; n++) {
-        const struct archive *a = list[n];
-        if (is_left(a) || size + a->facts.size > size_max || batches + a->facts.batch_count > s->index_count_max ||
-            (n > 0 && !are_neighbours(s, list[n - 1], a)))
-            break;
-        size += a->facts.size;
-        batches += a->facts.batch_count;
-    }
-    return n;
-}
-
-/* Under the mutex: what can be compacted up to the end of the list begins before list[at]. The newest archives by themselves would be
- * compacted again and again, and their keys' older records in the others never met. */
-static bool begins_before(struct cleaner *c, struct archive *const *list, uint32_t at, uint32_t count)
-{
-    return at > 0 && joinable(c, list + at - 1, count - at + 1, COMPACT_SIZE_MAX) == count - at + 1;
-}
-
-/* Under the mutex: whether the archives of a compacted topic from `list[0]` on are to be compacted: when at least half of them is
- * new since the last time, as in Kafka. Gives which tombstones have been there long enough to go. */
-static bool worth_compacting(struct cleaner *c, struct archive *const *list, uint32_t count,
-                             struct clock_cut *ret_tombstones)
-{
-    const struct topic *t = views_topic(&c->log->shared.views, list[0]->topic_id);
-    uint64_t size = 0, dirty = 0;
-    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || joinable(c, list, count, COMPACT_SIZE_MAX) < count)
-        return false; /* not to their end: from a later one on it may be */
-    for (uint32_t i = 0; i < count; i++) {
-        size += list[i]->facts.size;
-        if (i > 0 || !(list[i]->facts.flags & ARCHIVE_COMPACTED)) /* later ones have never met the first */
-            dirty += list[i]->facts.size;
-    }
-    int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
-    *ret_tombstones = clock_cut(c->clock, kept_ms + 1000); /* times of append are to the second */
-    return dirty * 2 >= size && dirty > 0;
-}
-
-/* So that there are never many of them, and what has become as large is not copied any more. */
-static uint64_t joined_size_max(const struct log_options *options)
-{
-    uint64_t share = options->disk_size / 64;
-    return share < options->file_size ? options->file_size : share < COMPACT_SIZE_MAX ? share : COMPACT_SIZE_MAX;
-}
-
-/* Under the mutex: how many from `list[0]` on can become one, and are worth it; 0: none. */
-static uint32_t worth_joining(struct cleaner *c, struct archive *const *list, uint32_t count)
-{
-    uint64_t size = 0, largest = 0;
-    uint32_t n = joinable(c, list, count, joined_size_max(&c->log->options));
-    for (uint32_t i = 0; i < n; i++) {
-        if ((list[i]->facts.flags ^ list[0]->facts.flags) & ARCHIVE_COMPACTED) {
-            n = i; /* what is not compacted yet must not pass for it */
-            break;
-        }
-        size += list[i]->facts.size;
-        largest = list[i]->facts.size > largest ? list[i]->facts.size : largest;
-    }
-    if (c->log->shared.views.archives.count > ARCHIVE_COUNT_MAX / 2)
-        return n >= 2 ? n : 0;                             /* there must be fewer, or nothing can be drained any more */
-    return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
-}
-
-/* Under the mutex: how many from `list[0]` on there is room to compact now, two at least: on a disk that is nearly full it is done
- * piece by piece. */
-static uint32_t as_many_as_fit(const struct cleaner *c, struct archive *const *list, uint32_t count)
-{
-    uint64_t used = used_size(&c->log->shared), size = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        size += list[i]->facts.size;
-        if (i >= 2 && used + size + size / 4 + ARCHIVE_SLACK > c->log->options.disk_size)
-            return i;
-    }
-    return count;
 }
 
 static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_size, struct error *err)
@@ -621,21 +452,18 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     struct archive_facts facts = { 0 };
     uint32_t first = 0, at, count = 0;
     struct clock_cut tombstones = CLOCK_CUT_NOTHING;
-    bool compacts = false;
     io_mutex_take(s->mutex);
     uint32_t of_topic = archives_of(&s->views.archives, a->topic_id, &first);
     struct archive **list = s->views.archives.list + first;
     for (at = 0; at < of_topic && list[at] != a;)
         at++;
-    if (at < of_topic && !is_left(a) && !begins_before(c, list, at, of_topic))
-        compacts = !s->trimming && worth_compacting(c, list + at, of_topic - at, &tombstones);
-    if (at > 0 || lies_behind_files(s, list[0]))
-        tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
-    if (compacts)
-        count = as_many_as_fit(c, list + at, of_topic - at);
-    else if (at < of_topic && !is_left(a))
-        count = worth_joining(c, list + at, of_topic - at);
-    if (count == 0 && at < of_topic && !is_left(a) && live_size <= copied_max(c, batches_size(a)))
+    bool there = at < of_topic && !worth_nothing(a);
+    if (there && !s->trimming)
+        count = worth_compacting(c->log, c->clock, list, at, of_topic, &tombstones);
+    bool compacts = count > 0;
+    if (there && !compacts)
+        count = worth_joining(c->log, list + at, of_topic - at);
+    if (there && count == 0 && live_size <= copied_max(c, batches_size(a)))
         count = 1;
     if (count > 0)
         choose(c, list + at, count, sources, &facts);
@@ -664,7 +492,7 @@ static bool look_at_archive(struct cleaner *c, struct error *err)
     struct alive alive = { .size = a->live_size };
     enum neap_status status = NEAP_OK;
     if (a->live_at != change + 1 && a->file != NULL)
-        status = count_alive(c->log, (struct index_file){ a->file, a->index_at, c->log->pages }, UINT64_MAX, &alive);
+        status = alive_count(c->log, (struct index_file){ a->file, a->index_at, c->log->pages }, UINT64_MAX, &alive);
     bool worked = true;
     if (status == NEAP_OK)
         worked = act_on_archive(c, a, alive.size, err);
