@@ -365,7 +365,8 @@ static void start(struct world *world)
         io_agent_start(world->io, &worker->agent, NULL);
     }
     world->reader_chance = sim_chance(&chance);
-    world->walk = (struct walk){ .log = world->log,
+    world->walk = (struct walk){ .io = world->io,
+                                 .log = world->log,
                                  .model = world->life->model,
                                  .disk = world->life->disk,
                                  .finding = &world->life->finding,

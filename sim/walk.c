@@ -1,4 +1,5 @@
 #include "walk.h"
+#include <string.h>
 
 static void found(struct walk *walk, enum verdict verdict, const char *what, const struct unit *unit)
 {
@@ -54,6 +55,13 @@ static bool stand(struct walk *walk, uint32_t topic)
     return true;
 }
 
+/* A read that failed is told as damage of that place; it is there again when the disk is. */
+static bool is_failed_read(const struct walk *walk, const struct error *err)
+{
+    return sim_fault_hits(walk->io) > 0 && (strstr(err->text, "its bytes cannot be read") != NULL ||
+                                            strstr(err->text, "an index cannot be read") != NULL);
+}
+
 void walk_step(struct walk *walk, uint32_t topic)
 {
     struct log_batch batch;
@@ -69,7 +77,7 @@ void walk_step(struct walk *walk, uint32_t topic)
         see(walk, &batch);
         check_step(walk, where, &batch);
     }
-    if (status == NEAP_CORRUPT)
+    if (status == NEAP_CORRUPT && !is_failed_read(walk, &err))
         found(walk, VERDICT_LOST, err.text, NULL);
     if (sim_one_in(&walk->chance, status == NEAP_OK ? 12 : 2))
         walk_end(walk);

@@ -10,6 +10,7 @@
 #include "check.h"
 
 struct walk {
+    struct io *io;
     struct log *log;
     struct model *model;
     const struct sim_disk *disk;
