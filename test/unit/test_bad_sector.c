@@ -6,13 +6,14 @@
 /* ---- a disk with one bad sector ---------------------------------------------------------------------------------------- */
 
 static char bad_path[160];
-static long bad_at = -1;
+static _Atomic long bad_at = -1; /* its path is written first */
 
 bool is_bad(int fd, size_t size, off_t at); /* pread() is inline in a fortified header, which may use nothing static */
 bool is_bad(int fd, size_t size, off_t at)
 {
     char link[64], path[160];
-    if (bad_at < 0 || at > bad_at || at + (off_t)size <= bad_at)
+    long bad = bad_at;
+    if (bad < 0 || at > bad || at + (off_t)size <= bad)
         return false;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);

@@ -436,8 +436,8 @@ static bool clean(struct keeper *k, mono_time now, struct error *err)
     if (err->status == NEAP_FULL) {
         struct error why = { 0 };
         k->made_way = make_way(k, &why);
-        if (k->made_way || why.status != NEAP_OK)
-            *err = why; /* it is tried again at once, and waits where there is nothing more to give */
+        if (why.status != NEAP_OK)
+            *err = why; /* else it is tried again in a while: a full disk is no reason to spin */
         cleaner_wake(k->cleaner, true);
         io_mutex_take(k->log->shared.mutex);
         k->log->shared.recycle_due = true;
