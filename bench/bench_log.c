@@ -1,6 +1,6 @@
 /* bench_log.c - durable appends against a bare serial loop of the same bytes, in the same run.
  *
- *     bench-log DIR [seconds per round [event size [batch size [partitions]]]]      0 or left out: all of them
+ *     bench-log DIR [seconds per round [event size [batch size [partitions [on their way]]]]]      0 or left out: all of them
  *
  * For each event size, batch size and number of partitions: one agent appends batches of events, each to the next partition
  * of a walk that jumps about and meets all of them, as many on their way as the log lets in, for a while. Then the same number
@@ -76,14 +76,14 @@ static double bare_run(struct io *io, struct bare *b, size_t size, uint64_t sync
 }
 
 static void full_load(struct producer *p, struct bare *bare, uint32_t size, uint32_t events, uint32_t partitions,
-                      double seconds)
+                      double seconds, uint32_t inflight)
 {
     double ratios[ROUND_COUNT], rates[ROUND_COUNT], bares[ROUND_COUNT], cpu[CPU_COUNT][ROUND_COUNT];
     uint64_t per_sync = 0;
     producer_make_batch(p, events, size);
     for (uint32_t i = 0; i < ROUND_COUNT; i++) {
         new_topic(p, partitions);
-        struct outcome o = producer_run(p, seconds, SLOT_COUNT_MAX, 0);
+        struct outcome o = producer_run(p, seconds, inflight, 0);
         double bytes = (double)o.batches * (double)p->batch_size;
         per_sync = (uint64_t)(bytes / (double)o.syncs);
         uint64_t syncs = (uint64_t)((double)o.syncs / 2 + 1);
@@ -114,12 +114,12 @@ static void latency(struct producer *p, uint32_t size, uint32_t events, double s
 {
     producer_make_batch(p, events, size);
     new_topic(p, 1);
-    struct outcome full = producer_run(p, seconds, SLOT_COUNT_MAX, 0);
+    struct outcome full = producer_run(p, seconds, SLOT_COUNT_CONNECTIONS, 0);
     new_topic(p, 1);
     producer_run(p, seconds, 1, 0);
     struct histogram one = p->latency;
     new_topic(p, 1);
-    producer_run(p, seconds, SLOT_COUNT_MAX, (int64_t)(2e9 * full.seconds / (double)full.batches));
+    producer_run(p, seconds, SLOT_COUNT_CONNECTIONS, (int64_t)(2e9 * full.seconds / (double)full.batches));
     struct histogram half = p->latency;
     printf("%6u B x %4u  one in flight p50 %4.0f p99 %5.0f p99.9 %6.0f us   half load p50 %5.0f p99 %6.0f p99.9 %6.0f "
            "us\n",
@@ -135,7 +135,7 @@ static void warm_up(struct producer *p)
     new_topic(p, 1);
     struct log_figures f;
     do {
-        producer_run(p, 0.2, SLOT_COUNT_MAX, 0);
+        producer_run(p, 0.2, SLOT_COUNT_CONNECTIONS, 0);
         log_figures(p->log, &f);
     } while (f.append_size < 1200u << 20);
     new_topic(p, 1);
@@ -153,10 +153,13 @@ int main(int argc, char **argv)
     struct bare bare = { 0 };
     char path[512];
     if (argc < 2) {
-        fprintf(stderr, "usage: bench-log DIR [seconds per round [event size [batch size [partitions]]]]\n");
+        fprintf(stderr,
+                "usage: bench-log DIR [seconds per round [event size [batch size [partitions [on their way]]]]]\n");
         return 2;
     }
     double seconds = argc > 2 ? atof(argv[2]) : 0.3;
+    uint32_t inflight =
+        argc > 6 && atoi(argv[6]) > 0 && atoi(argv[6]) < (int)SLOT_COUNT_MAX ? (uint32_t)atoi(argv[6]) : SLOT_COUNT_MAX;
     snprintf(path, sizeof path, "%s/log", argv[1]);
     struct log_options options = { .path = path, .disk_size = 4ull << 30, .index_count_max = INDEX_COUNT };
     producer_open(&p, &options);
@@ -169,7 +172,7 @@ int main(int argc, char **argv)
             for (size_t n = 0; n < COUNT_OF(partitions); n++)
                 if (wanted(argc, argv, 3, sizes[s]) && wanted(argc, argv, 4, batches[b]) &&
                     wanted(argc, argv, 5, partitions[n]))
-                    full_load(&p, &bare, sizes[s], batches[b], partitions[n], seconds);
+                    full_load(&p, &bare, sizes[s], batches[b], partitions[n], seconds, inflight);
     if (argc <= 3) {
         printf("latency of an append\n");
         for (size_t s = 0; s < COUNT_OF(sizes); s++)

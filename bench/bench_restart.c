@@ -50,13 +50,13 @@ static void child(const struct job *job, int to_parent)
                         f.recovered_size };
     producer_add_topic(&p, "events", job->partitions, &settings);
     do {
-        producer_run(&p, 1, SLOT_COUNT_MAX, 0);
+        producer_run(&p, 1, SLOT_COUNT_CONNECTIONS, 0);
         log_figures(p.log, &f);
         must(p.refused == 0);
     } while (job->first && f.durable.n < job->journal_size);
     must(write(to_parent, &r, sizeof r) == sizeof r);
     for (;;)
-        producer_run(&p, 60, SLOT_COUNT_MAX, 0); /* killed in the middle of it */
+        producer_run(&p, 60, SLOT_COUNT_CONNECTIONS, 0); /* killed in the middle of it */
 }
 
 static struct report live_and_be_killed(const struct job *job)

@@ -61,7 +61,7 @@ static void fill(struct side *s)
     struct producer *p = &s->producer;
     struct log_figures f;
     do {
-        producer_run(p, 1, SLOT_COUNT_MAX, 0);
+        producer_run(p, 1, SLOT_COUNT_CONNECTIONS, 0);
         log_figures(p->log, &f);
         if (p->refused > 0)
             fprintf(stderr, "%s: %llu batches were refused: the disk is full\n", s->name,
@@ -72,7 +72,7 @@ static void fill(struct side *s)
 static void round_of(struct side *s, uint32_t round, double seconds)
 {
     struct producer *p = &s->producer;
-    struct outcome o = producer_run(p, seconds, SLOT_COUNT_MAX, 0);
+    struct outcome o = producer_run(p, seconds, SLOT_COUNT_CONNECTIONS, 0);
     s->rates[round] = (double)o.batches * (double)p->batch_size / o.seconds;
     s->keeper[round] = (double)o.cpu_ns[CPU_KEEPER] / 1e9 / o.seconds;
     s->used[round] = used_ratio(p);

@@ -5,8 +5,9 @@
 #include "base/histogram.h"
 #include "log/log.h"
 
-#define SLOT_COUNT_MAX \
-    2048u /* on their way at a time: 16 connections with a pipeline of 128, as Redis is measured with */
+#define SLOT_COUNT_MAX 16384u /* on their way at a time, at most */
+#define SLOT_COUNT_CONNECTIONS \
+    2048u /* 16 connections with a pipeline of 128, as Redis is measured with */
 
 struct producer {
     struct io *io;
