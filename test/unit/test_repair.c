@@ -1,14 +1,19 @@
 /* A log that does not open is given up in the damaged places alone: what stands beside them counts, no offset is given twice. */
 #include "log_bench.h"
 
+#include "io/sim.h"
+#include "log/local/local.h"
+
 struct named {
     struct log_loss losses[32];
     uint32_t count;
+    char last[1024]; /* line */
 };
 
 static void keep(void *ctx, const struct log_finding *finding)
 {
     struct named *named = ctx;
+    snprintf(named->last, sizeof named->last, "%s", finding->line);
     if (named->count < 32 && log_loss_of(finding, &named->losses[named->count]))
         named->count++;
 }
@@ -138,6 +143,176 @@ static void what_was_given_up_is_no_damage_any_more(void **state)
     bench_end(&b);
 }
 
+/* Who names the offsets alone has said enough: the bytes that held them are known, counted, and no finding. */
+static void offsets_alone_are_enough(void **state)
+{
+    struct bench b = bench_new(64u << 10);
+    struct named named;
+    char path[160];
+    (void)state;
+    b.options.snapshot_size = 64u << 10;
+    b.options.clean_ns = NO_CLEANING_NS;
+    b.options.scrub_delay_ns = 3600 * NS_PER_S;
+    bench_open(&b);
+    struct log_partition p = { topic(&b, "t", 1), 0 };
+    for (uint64_t n = 0; n < 100; n++)
+        assert_int_equal(append(&b, p, "a", 4 * n, 4, 900, NULL), NEAP_OK);
+    bench_reopen(&b);
+    bench_close(&b);
+    assert_true(log_file(&b, "journal", ".npj", 0, path, sizeof path));
+    for (uint32_t n = 20; n <= 40; n += 20) {
+        char text[16];
+        snprintf(text, sizeof text, "a %u ", n + 1);
+        long at = place_of(path, text);
+        assert_true(at > 0);
+        flip(path, at + 20);
+    }
+    assert_int_equal(look(&b, &named), NEAP_CORRUPT);
+    assert_int_equal(named.count, 4);
+    struct log_loss loss;
+    assert_int_equal(log_loss_parse("t/0@20..23", &loss), NEAP_OK);
+    assert_int_equal(log_repair(b.io, &b.options, &loss, 1, false, &b.err), NEAP_OK);
+    assert_int_equal(look(&b, &named), NEAP_CORRUPT); /* 40 to 43 are damaged still */
+    assert_int_equal(named.count, 2);
+    assert_int_equal(log_loss_parse("t/0@40..43", &loss), NEAP_OK);
+    assert_int_equal(log_repair(b.io, &b.options, &loss, 1, false, &b.err), NEAP_OK);
+    char aside[200];
+    assert_true(log_file(&b, "journal", ".lost", 0, path, sizeof path));
+    snprintf(aside, sizeof aside, "%s/aside", b.path);
+    for (int round = 0; round < 3; round++) {
+        assert_int_equal(look(&b, &named), NEAP_OK);
+        assert_non_null(strstr(named.last, "2 damaged places: all that was in them was declared lost"));
+        bench_open(&b);
+        assert_int_equal(check_records(&b, p, "a", 44), 400);
+        bench_close(&b);
+        if (round == 0) /* the offsets alone were declared, as an earlier version did it */
+            assert_int_equal(rename(path, aside), 0);
+        if (round == 1) {
+            assert_int_equal(rename(aside, path), 0);
+            assert_true(log_file(&b, "index", ".npi", 0, path, sizeof path));
+            assert_int_equal(unlink(path), 0); /* made anew, around the damage */
+        }
+    }
+    bench_open(&b);
+    bench_end(&b);
+}
+
+#define ROUNDS 1200u
+
+/* Which offsets of a partition can be read, in order, up to its end or up to damage. */
+static enum neap_status read_offsets(struct bench *b, struct log_partition p, bool there[ROUNDS])
+{
+    struct log_reader *reader;
+    struct log_batch batch;
+    enum neap_status status;
+    memset(there, 0, ROUNDS * sizeof there[0]);
+    assert_int_equal(log_reader_open(b->log, p, (log_offset){ 0 }, 4096, &reader, &b->err), NEAP_OK);
+    while ((status = log_reader_next(reader, &batch, &b->err)) == NEAP_OK)
+        there[batch.base.n] = true;
+    log_reader_close(&reader);
+    return status;
+}
+
+static void put_keyed(struct bench *b, struct log_partition p, uint32_t round, uint32_t keys)
+{
+    static uint8_t room[4096];
+    struct batch_builder builder;
+    char key[16], value[600] = "";
+    snprintf(key, sizeof key, "key-%u", round % keys);
+    struct record record = { .key = bytes_of_text(key), .value = { (uint8_t *)value, sizeof value }, .time_ms = 5 };
+    batch_begin(&builder, room, sizeof room);
+    must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+    struct log_op op = { .kind = LOG_APPEND, .target = p, .count = 1, .payload = batch_end(&builder) };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* The oldest archive, once the files that it stands for have been used again; NULL: not yet. */
+static const struct archive *oldest(struct bench *b)
+{
+    struct shared *s = &b->log->shared;
+    const struct archive *a = s->views.archives.count > 0 ? s->views.archives.list[0] : NULL;
+    for (uint32_t i = 0; i < s->file_count && a != NULL; i++)
+        if (s->files[i].sequence <= a->facts.last_sequence)
+            return NULL;
+    return a;
+}
+
+/* A log with a compacted topic of two partitions, and archives of it. */
+static struct bench with_archives(struct log_partition *p, bool there[2][ROUNDS])
+{
+    struct log_topic t;
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b = { .path = "data",
+                       .options = { .file_size = 16u << 10,
+                                    .disk_size = 4u << 20,
+                                    .tail_size = 1u << 20,
+                                    .snapshot_size = 16u << 10,
+                                    .clean_ns = 10 * NS_PER_MS } };
+    b.io = sim_open(&(struct sim_options){ .seed = 17 });
+    bench_open(&b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    assert_int_equal(log_topic_ensure_with(b.client, "t", 2, &settings, soon(&b), &t, &b.err), NEAP_OK);
+    *p = (struct log_partition){ t.id, 0 };
+    struct log_partition other = { topic(&b, "other", 1), 0 };
+    uint32_t round = 0;
+    for (; round < 300 || oldest(&b) == NULL; round++) {
+        assert_true(round < ROUNDS);
+        put_keyed(&b, *p, round, 200); /* most of the keys are of one part alone */
+        put_keyed(&b, (struct log_partition){ t.id, 1 }, round, 7);
+        put_keyed(&b, other, round, 7);
+        sim_run(b.io, 50 * NS_PER_MS);
+    }
+    for (uint32_t n = 0; n < 2; n++)
+        assert_int_equal(read_offsets(&b, (struct log_partition){ p->topic_id, n }, there[n]), NEAP_AGAIN);
+    return b;
+}
+
+/* An archive of a compacted topic that is gone: what it alone can have held is named, declared, and passed over. */
+static void a_lost_archive_of_a_compacted_topic_is_given_up(void **state)
+{
+    static bool before[2][ROUNDS], after[2][ROUNDS];
+    struct named named;
+    struct log_partition p;
+    char path[256];
+    uint64_t gone_count = 0, lost_count = 0;
+    (void)state;
+    struct bench b = with_archives(&p, before);
+    const struct archive *gone = oldest(&b);
+    assert_int_equal(gone->topic_id, p.topic_id);
+    snprintf(path, sizeof path, "%s/archive/%016llx.npa", b.path, (unsigned long long)gone->facts.number);
+    bench_close(&b);
+    assert_int_equal(look(&b, &named), NEAP_OK);
+    assert_int_equal(io_unlink(b.io, path, &b.err), NEAP_OK);
+
+    assert_int_equal(look(&b, &named), NEAP_CORRUPT);
+    assert_true(named.count > 0);
+    assert_int_equal(log_repair(b.io, &b.options, named.losses, named.count, false, &b.err), NEAP_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(look(&b, &named), NEAP_OK);
+        assert_int_equal(named.count, 0);
+        assert_non_null(strstr(named.last, "1 damaged places: all that was in them was declared lost"));
+        bench_open(&b);
+        for (uint32_t n = 0; n < 2; n++) {
+            struct log_partition where = { p.topic_id, n };
+            assert_int_equal(read_offsets(&b, where, after[n]), NEAP_AGAIN);
+            for (uint32_t i = 0; i < ROUNDS; i++) {
+                log_offset first, end;
+                bool lost = log_lost_next(b.log, where, (log_offset){ i }, &first, &end) && first.n <= i;
+                assert_int_equal(after[n][i], before[n][i] && !lost);
+                gone_count += before[n][i] && lost;
+                lost_count += lost;
+            }
+        }
+        bench_close(&b);
+    }
+    assert_true(gone_count > 0 && lost_count >= gone_count);
+    bench_open(&b);
+    put_keyed(&b, p, 0, 200);
+    bench_close(&b);
+    sim_close(&b.io);
+}
+
 static void what_is_sound_is_not_given_up(void **state)
 {
     struct bench b = bench_new(1 << 20);
@@ -164,6 +339,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_stands_beside_the_damage_counts),
         cmocka_unit_test(what_was_given_up_is_no_damage_any_more),
+        cmocka_unit_test(offsets_alone_are_enough),
+        cmocka_unit_test(a_lost_archive_of_a_compacted_topic_is_given_up),
         cmocka_unit_test(what_is_sound_is_not_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

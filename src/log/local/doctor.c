@@ -50,18 +50,26 @@ void doctor_note(struct patient *p, const char *format, ...)
     va_end(args);
 }
 
-void doctor_say_range(struct patient *p, struct log_finding place, struct log_partition partition, uint64_t first,
-                      uint64_t end)
+enum doctor_fate doctor_fate(const struct patient *p, struct log_partition partition, uint64_t *first, uint64_t end)
+{
+    if (views_topic(&p->views, partition.topic_id) == NULL && p->has_views)
+        return DOCTOR_FREED; /* with its topic */
+    const struct partition *kept = views_partition(&p->views, partition);
+    if (kept != NULL && *first < kept->start)
+        *first = kept->start;
+    if (*first >= end)
+        return DOCTOR_FREED;
+    *first = lost_pass(&p->views.lost, partition, *first);
+    return *first >= end ? DOCTOR_DECLARED : DOCTOR_MISSED;
+}
+
+enum doctor_fate doctor_say_range(struct patient *p, struct log_finding place, struct log_partition partition,
+                                  uint64_t first, uint64_t end)
 {
     const struct topic *topic = views_topic(&p->views, partition.topic_id);
-    if (topic == NULL && p->has_views)
-        return; /* of a topic that is no more */
-    const struct partition *kept = views_partition(&p->views, partition);
-    if (kept != NULL && first < kept->start)
-        first = kept->start;
-    first = lost_pass(&p->views.lost, partition, first);
-    if (first >= end)
-        return; /* no longer kept, or declared lost already */
+    enum doctor_fate fate = doctor_fate(p, partition, &first, end);
+    if (fate != DOCTOR_MISSED)
+        return fate;
     char name[LOG_NAME_SIZE_MAX + 16];
     if (topic != NULL)
         snprintf(name, sizeof(name), "%s", topic->name);
@@ -73,6 +81,7 @@ void doctor_say_range(struct patient *p, struct log_finding place, struct log_pa
     place.end.n = end;
     doctor_say(p, &place, "%s/%u: offsets %llu to %llu cannot be read (%s, byte %llu)", name, partition.partition,
                (unsigned long long)first, (unsigned long long)end - 1, place.file, (unsigned long long)place.byte);
+    return fate;
 }
 
 void doctor_progress(struct patient *p, uint64_t size)
@@ -93,7 +102,7 @@ static bool collect(void *ctx, const char *name)
     return true;
 }
 
-static enum neap_status list(struct patient *p, const char *folder, const char *suffix, struct error *err)
+enum neap_status doctor_list(struct patient *p, const char *folder, const char *suffix, struct error *err)
 {
     char path[PATH_SIZE_MAX];
     p->count = 0;
@@ -104,7 +113,7 @@ static enum neap_status list(struct patient *p, const char *folder, const char *
 static void measure(struct patient *p, const char *folder, const char *suffix)
 {
     char path[PATH_SIZE_MAX];
-    if (list(p, folder, suffix, NULL) != NEAP_OK)
+    if (doctor_list(p, folder, suffix, NULL) != NEAP_OK)
         return;
     for (uint32_t i = 0; i < p->count; i++) {
         struct io_file_info info;
@@ -120,7 +129,7 @@ static uint64_t names_mixed(struct patient *p)
     static const char *const folders[][2] = { { JOURNAL_FOLDER, ".npj" }, { ARCHIVE_FOLDER, ".npa" } };
     uint64_t mix = 0;
     for (size_t f = 0; f < COUNT_OF(folders); f++) {
-        (void)list(p, folders[f][0], folders[f][1], NULL);
+        (void)doctor_list(p, folders[f][0], folders[f][1], NULL);
         for (uint32_t i = 0; i < p->count; i++)
             mix = (mix ^ (p->numbers[i] + f)) * 0x9e3779b97f4a7c15ull;
     }
@@ -193,7 +202,7 @@ static void say_hopeless(struct patient *p)
 /* The newest good one says which topics there are; what the journal holds beyond it follows. */
 static enum neap_status look_at_snapshots(struct patient *p, struct error *err)
 {
-    enum neap_status status = list(p, SNAPSHOT_FOLDER, ".nps", err);
+    enum neap_status status = doctor_list(p, SNAPSHOT_FOLDER, ".nps", err);
     bool kept = false;
     for (uint32_t i = p->count; status == NEAP_OK && i > 0; i--)
         kept |= look_at_snapshot(p, p->numbers[i - 1], !kept);
@@ -201,9 +210,9 @@ static enum neap_status look_at_snapshots(struct patient *p, struct error *err)
     if (kept || status != NEAP_OK)
         return status;
     uint32_t bad_count = p->count, archive_count = 0;
-    if (list(p, ARCHIVE_FOLDER, ".npa", NULL) == NEAP_OK)
+    if (doctor_list(p, ARCHIVE_FOLDER, ".npa", NULL) == NEAP_OK)
         archive_count = p->count;
-    status = list(p, JOURNAL_FOLDER, ".npj", err);
+    status = doctor_list(p, JOURNAL_FOLDER, ".npj", err);
     bool whole = status == NEAP_OK && p->numbers[0] == 1;
     for (uint32_t i = 1; i < p->count; i++)
         whole &= p->numbers[i] == i + 1;
@@ -212,99 +221,12 @@ static enum neap_status look_at_snapshots(struct patient *p, struct error *err)
     return status;
 }
 
-/* ---- holes -------------------------------------------------------------------------------------------------------------- */
-
-static void look_for_holes(struct patient *p, const struct topic *topic, uint32_t number)
-{
-    const struct partition *partition = topic_partition(topic, number);
-    struct log_partition where = { topic->id, number };
-    for (uint64_t next = partition->start; next < partition->end;) {
-        uint64_t found = lost_pass(&p->views.lost, where, lost_pass(&p->covered, where, next));
-        if (found != next) {
-            next = found;
-            continue;
-        }
-        const struct lost_range *after = lost_next(&p->covered, where, next),
-                                *lost = lost_next(&p->views.lost, where, next);
-        uint64_t end = after != NULL ? after->first : partition->end;
-        end = lost != NULL && lost->first < end ? lost->first : end;
-        struct log_finding place = {
-            .damage = true, .partition = where, .topic = topic->name, .first = { next }, .end = { end }
-        };
-        doctor_say(p, &place, "%s/%u: offsets %llu to %llu are in no file", topic->name, number,
-                   (unsigned long long)next, (unsigned long long)end - 1);
-        next = end;
-    }
-}
-
-static void look_at_topics(struct patient *p)
-{
-    for (uint32_t i = 0; i < p->views.topic_count; i++) {
-        const struct topic *topic = p->views.by_name[i];
-        for (uint32_t n = 0; topic->settings.cleanup != LOG_CLEANUP_COMPACT && n < topic->partition_count; n++)
-            look_for_holes(p, topic, n);
-    }
-    if (lost_sum(&p->views.lost) > 0)
-        doctor_note(p, "%llu events were declared lost", (unsigned long long)lost_sum(&p->views.lost));
-}
-
-static bool has_holes(const struct patient *p, const struct topic *topic)
-{
-    bool found = topic->settings.cleanup == LOG_CLEANUP_COMPACT; /* there nobody can tell */
-    for (uint32_t n = 0; n < topic->partition_count && !found; n++) {
-        const struct partition *partition = topic_partition(topic, n);
-        struct log_partition where = { topic->id, n };
-        uint64_t next = partition->start, before = UINT64_MAX;
-        while (next != before && next < partition->end) {
-            before = next;
-            next = lost_pass(&p->views.lost, where, lost_pass(&p->covered, where, next));
-        }
-        found = next < partition->end;
-    }
-    return found;
-}
-
-void doctor_keep_archive(struct patient *p, const struct archive *archive, const char *what)
-{
-    if (p->bad_archive_count == ARCHIVE_COUNT_MAX)
-        return;
-    struct bad_archive *bad = &p->bad_archives[p->bad_archive_count++];
-    *bad = (struct bad_archive){ .number = archive->facts.number, .topic_id = archive->topic_id };
-    snprintf(bad->what, sizeof(bad->what), "%s", what);
-}
-
-/* A journal file that archives stand for is used again one day: what only it holds is not safe. */
-static bool drained_are_gone(struct patient *p)
-{
-    bool gone = list(p, JOURNAL_FOLDER, ".npj", NULL) == NEAP_OK;
-    for (uint32_t i = 0; i < p->count && gone; i++)
-        gone = !archives_drained(&p->views.archives, p->numbers[i]);
-    return gone;
-}
-
-/* Where every offset of its topic is in another file, freed or declared lost, nobody misses it. */
-static void say_archives(struct patient *p, bool complete)
-{
-    complete = complete && p->bad_archive_count > 0 && drained_are_gone(p);
-    for (uint32_t i = 0; i < p->bad_archive_count; i++) {
-        const struct bad_archive *bad = &p->bad_archives[i];
-        const struct topic *topic = views_topic(&p->views, bad->topic_id);
-        char path[PATH_SIZE_MAX];
-        log_path(&p->log, path, ARCHIVE_FOLDER, ARCHIVE_NAME, (unsigned long long)bad->number);
-        struct log_finding place = doctor_place(p, path, 0, 0);
-        if (complete && (topic == NULL || !has_holes(p, topic)))
-            doctor_note(p, "%s: %s; nothing is missing that was not declared lost", path, bad->what);
-        else
-            doctor_say(p, &place, "%s: %s", path, bad->what);
-    }
-}
-
 /* ---- all of it ------------------------------------------------------------------------------------------------------------ */
 
 static void look_at_archives(struct patient *p)
 {
     const struct archives *known = &p->views.archives;
-    (void)list(p, ARCHIVE_FOLDER, ".npa", NULL);
+    (void)doctor_list(p, ARCHIVE_FOLDER, ".npa", NULL);
     for (uint32_t i = 0; i < known->count; i++) {
         bool there = false;
         for (uint32_t n = 0; n < p->count; n++)
@@ -318,7 +240,7 @@ static void look_at_archives(struct patient *p)
 
 static enum neap_status examine(struct patient *p, struct error *err)
 {
-    enum neap_status status = list(p, JOURNAL_FOLDER, ".npj", err);
+    enum neap_status status = doctor_list(p, JOURNAL_FOLDER, ".npj", err);
     if (status != NEAP_OK)
         return error_while(err, "%s holds no log", p->log.path);
     if (p->count == 0)
@@ -330,19 +252,19 @@ static enum neap_status examine(struct patient *p, struct error *err)
     uint64_t names = names_mixed(p);
     status = look_at_snapshots(p, err);
     if (status == NEAP_OK)
-        status = list(p, JOURNAL_FOLDER, ".npj", err);
+        status = doctor_list(p, JOURNAL_FOLDER, ".npj", err);
+    for (uint32_t i = 0; status == NEAP_OK && i < p->count; i++)
+        doctor_look_for_losses(p, p->numbers[i]);
     for (uint32_t i = 0; status == NEAP_OK && i < p->count; i++)
         doctor_look_at_journal(p, i);
     if (status != NEAP_OK)
         return status;
     doctor_look_at_end(p);
     look_at_archives(p);
-    bool complete = p->has_views && names == names_mixed(p);
-    say_archives(p, complete);
-    if (complete)
-        look_at_topics(p);
+    if (p->has_views && names == names_mixed(p))
+        doctor_look_for_holes(p);
     else
-        doctor_note(p, "files came and went meanwhile: whether all offsets are there was not looked at");
+        doctor_leave_holes(p);
     return p->damage ? error_set(err, NEAP_CORRUPT, "%s is damaged", p->log.path) : NEAP_OK;
 }
 
@@ -358,12 +280,11 @@ enum neap_status log_doctor(struct io *io, const char *path, const struct log_do
     p->log.io = io;
     p->log.options.partition_count_max = 1u << 20;
     p->log.options.fact_size_max = SNAPSHOT_SIZE_MAX;
-    p->covered.room_max = 1u << 20;
     memcpy(p->log.path, path, strlen(path) + 1);
     enum neap_status status = views_init(&p->views, &p->log.options);
     status = status == NEAP_OK ? examine(p, err) : error_set(err, status, "doctor");
     scan_end(&p->scan);
-    lost_fini(&p->covered);
+    doctor_sources_fini(p);
     views_fini(&p->views);
     free(p);
     return status;

@@ -6,16 +6,10 @@
 
 /* ---- what is found ---------------------------------------------------------------------------------------------------- */
 
-static void cover(struct patient *p, struct log_partition partition, uint64_t first, uint64_t end)
-{
-    if (lost_add(&p->covered, partition, first, end) != NEAP_OK)
-        p->changing = true; /* too much in too many pieces: holes are not looked for */
-}
-
 static void take_op(struct patient *p, const struct op *op)
 {
     if (op->kind == OP_APPEND)
-        cover(p, op->target, op->offset, op->offset + op->count);
+        doctor_cover(p, op->target, op->offset, op->offset + op->count);
     if (op->position < p->snapshot.position)
         return;
     struct partition *partition = op->kind == OP_APPEND ? views_partition(&p->views, op->target) : NULL;
@@ -37,12 +31,23 @@ static void take_entry(struct patient *p, const struct entry_header *h, struct b
         take_op(p, &op);
 }
 
+static void take_losses(struct patient *p, const struct entry_header *h, struct bytes body)
+{
+    struct entry_walk walk;
+    struct op op;
+    entry_walk_begin(&walk, h, body);
+    while (entry_walk_next(&walk, &op) == NEAP_OK)
+        if (op.kind == OP_LOST && op.position >= p->snapshot.position)
+            (void)lost_add(&p->views.lost, op.target, op.offset, op.offset + op.count);
+}
+
 /* ---- around damage ---------------------------------------------------------------------------------------------------- */
 
 struct wound {
     struct patient *p;
     struct log_finding place;
     uint32_t named, facts; /* ranges of offsets; other operations */
+    uint32_t settled;      /* ranges that were declared lost */
     bool declared;         /* lost, already */
 };
 
@@ -67,13 +72,46 @@ static void salvaged(void *ctx, const struct op *op, bool intact)
 static void indexed(void *ctx, const struct damage_batches *b)
 {
     struct wound *w = ctx;
-    uint64_t uncovered = lost_pass(&w->p->covered, b->partition, b->first);
+    uint64_t uncovered = lost_pass(&w->p->here->covered, b->partition, b->first);
     if (uncovered >= b->end)
         return; /* its operation's header stood, and has named it */
     w->place.byte = b->at;
     doctor_say_range(w->p, w->place, b->partition, uncovered, b->end);
-    cover(w->p, b->partition, uncovered, b->end);
+    doctor_cover(w->p, b->partition, uncovered, b->end);
     w->named++;
+}
+
+static void reckon(void *ctx, const struct damage_batches *b)
+{
+    struct wound *w = ctx;
+    uint64_t first = b->first;
+    enum doctor_fate fate = doctor_fate(w->p, b->partition, &first, b->end);
+    w->settled += fate == DOCTOR_DECLARED;
+    w->named += fate == DOCTOR_MISSED;
+}
+
+/* No start reads these bytes, and an index that is whole says which batches lay in them: all were declared lost, or are freed. */
+static bool is_settled(struct patient *p, const struct damage_place *place, uint64_t from, uint64_t to)
+{
+    struct wound w = { .p = p };
+    return place->base + p->scan.size <= p->snapshot.position && damage_index_is_whole(place) &&
+           damage_batches(place, from, to, reckon, &w) == NEAP_OK && w.settled > 0 && w.named == 0;
+}
+
+static void settle_wound(struct patient *p, const char *path, const struct damage_place *place, uint64_t from,
+                         const struct entry_header *h, struct bytes body)
+{
+    uint64_t to = p->scan.position - p->scan.base;
+    struct wound w = { .p = p, .declared = true };
+    struct salvage salvage = { .op = salvaged, .ctx = &w };
+    struct log_finding note = doctor_place(p, path, from, to - from);
+    if (h != NULL && body.size > 0)
+        salvage_entry(h, body, &salvage);
+    (void)damage_batches(place, from, to, indexed, &w);
+    p->settled_count++;
+    note.damage = false;
+    doctor_say(p, &note, "%s: bytes %llu to %llu are damaged; all events in them were declared lost", path,
+               (unsigned long long)from, (unsigned long long)to - 1);
 }
 
 static void pass_wound(struct patient *p, const char *path, uint64_t from, const struct entry_header *h,
@@ -82,6 +120,7 @@ static void pass_wound(struct patient *p, const char *path, uint64_t from, const
     struct wound w = { .p = p, .declared = true };
     struct salvage salvage = { .op = salvaged, .ctx = &w };
     p->scarred = true;
+    p->settled_count++;
     if (h != NULL && body.size > 0)
         salvage_entry(h, body, &salvage);
     doctor_note(p, "%s: bytes %llu to %llu were declared lost", path, (unsigned long long)from,
@@ -165,6 +204,8 @@ static uint64_t look_at_entries(struct patient *p, uint32_t index, const char *p
             bool stands = salvage_next(&p->scan, &h, &body) == NEAP_OK;
             if (to != 0 && to == p->scan.position)
                 pass_wound(p, path, from, stands ? &h : NULL, body);
+            else if (is_settled(p, place, from, p->scan.position - p->scan.base))
+                settle_wound(p, path, place, from, stands ? &h : NULL, body);
             else
                 name_wound(p, path, place, from, stands ? &h : NULL, body);
             if (p->scan.position < p->scan.base + p->scan.size && p->scan.status == NEAP_OK)
@@ -192,7 +233,7 @@ struct index_look {
 static void misplaced(void *ctx, const struct damage_batches *b)
 {
     struct index_look *l = ctx;
-    uint64_t uncovered = lost_pass(&l->p->covered, b->partition, b->first);
+    uint64_t uncovered = lost_pass(&l->p->here->covered, b->partition, b->first);
     if (uncovered < b->end && !scars_hold(&l->p->scars, l->p->scan.base + b->at)) /* else it was declared lost */
         doctor_say(l->p, &l->place, "%s: topic %u partition %u offset %llu is not at byte %u of its journal file",
                    l->path, b->partition.topic_id, b->partition.partition, (unsigned long long)uncovered, b->at);
@@ -230,6 +271,7 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
     struct error err = { 0 };
     uint64_t told = h->base;
     p->scan.piecewise = true;
+    doctor_begin_source(p, h->sequence, h->sequence, false);
     log_path(&p->log, index_path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)h->sequence);
     (void)io_file_open(p->io, index_path, IO_READ, &place.index.file, NULL);
     enum neap_status scarred = scars_load(&p->log, h->sequence, h->salt, &p->scars, &err);
@@ -242,6 +284,30 @@ static void look_at_body(struct patient *p, uint32_t index, const char *path, st
     look_at_index(p, index_path, &place);
     io_file_close(&place.index.file);
     doctor_progress(p, h->base + h->size - told);
+}
+
+/* A loss is declared behind what it speaks of: it has to be known before that is met. */
+void doctor_look_for_losses(struct patient *p, uint64_t sequence)
+{
+    struct header_look look = { 0 };
+    struct scan scan = { .piecewise = true };
+    struct entry_header h;
+    struct bytes body;
+    bool known = header_look(&p->log, sequence, IO_READ, &look, NULL) == NEAP_OK && look.state <= HEADER_TOLD &&
+                 look.header.base + look.header.size > p->snapshot.position &&
+                 scan_begin(&scan, look.file, look.header.base, look.header.size, look.header.salt) == NEAP_OK;
+    if (known && scars_load(&p->log, sequence, look.header.salt, &p->scars, NULL) != NEAP_OK)
+        p->scars.count = 0;
+    while (known) {
+        enum neap_status status = scan_next(&scan, &h, &body);
+        known = status == NEAP_OK || (status == NEAP_BADINPUT && scars_pass(&p->scars, scan.position) != 0);
+        if (status == NEAP_OK)
+            take_losses(p, &h, body);
+        else if (known)
+            (void)salvage_next(&scan, &h, &body);
+    }
+    scan_end(&scan);
+    io_file_close(&look.file);
 }
 
 /* Its size, so that it can be named; offsets that were in it will be in no file. */
@@ -362,7 +428,7 @@ static void archived(void *ctx, const struct damage_batches *b)
 {
     struct wound *w = ctx;
     w->place.byte = b->at;
-    doctor_say_range(w->p, w->place, b->partition, b->first, b->end);
+    w->settled += doctor_say_range(w->p, w->place, b->partition, b->first, b->end) == DOCTOR_DECLARED;
 }
 
 static void look_at_batches(struct patient *p, const char *path, const struct archive *known,
@@ -375,13 +441,17 @@ static void look_at_batches(struct patient *p, const char *path, const struct ar
         doctor_keep_archive(p, known, "its index is damaged");
         return;
     }
+    doctor_begin_source(p, known->facts.first_sequence, known->facts.last_sequence, true);
     (void)damage_batches(place, 0, UINT64_MAX, archived, &w);
+    p->settled_count += w.settled;
+    if (w.settled > 0)
+        doctor_note(p, "%s: %u damaged places; all events in them were declared lost", path, w.settled);
     (void)index_row_count(place->index, &count);
     for (uint32_t i = 0; i < count; i++) {
         struct index_entry last;
         if (index_load_row(place->index, i, &row) == NEAP_OK && row.count > 0 &&
             index_load_entries(place->index, &row, count, row.count - 1, &last, 1) == NEAP_OK)
-            cover(p, row.partition, row.next, last.base + last.count);
+            doctor_cover(p, row.partition, row.next, last.base + last.count);
     }
 }
 

@@ -116,8 +116,12 @@ struct repair {
     struct log place; /* its path, for names */
     const struct log_loss *losses;
     uint32_t count;
-    struct log_loss *sorted; /* the same */
-    struct log_loss *found;  /* by doctor */
+    struct log_loss *sorted; /* the same, and damaged bytes all of whose events are among them */
+    uint32_t sorted_count;
+    struct log_loss *found; /* by doctor */
+    struct {
+        uint64_t file, byte;   /* a journal file's number, or 0 */
+    } places[WOUND_COUNT_MAX]; /* where each was found */
     uint32_t found_count;
     bool too_many;
 };
@@ -128,6 +132,16 @@ static bool same(const struct log_loss *a, const struct log_loss *b)
         return a->file == b->file && a->byte_first == b->byte_first && a->byte_end == b->byte_end;
     return a->partition == b->partition && strcmp(a->topic, b->topic) == 0 && a->first.n == b->first.n &&
            a->end.n == b->end.n;
+}
+
+static void keep(struct repair *r, const struct log_finding *finding, const struct log_loss *loss)
+{
+    uint64_t file = 0;
+    if (finding->file != NULL && strncmp(finding->file, JOURNAL_FOLDER "/", sizeof(JOURNAL_FOLDER)) == 0)
+        (void)name_number(finding->file + sizeof(JOURNAL_FOLDER), ".npj", &file);
+    r->places[r->found_count].file = file;
+    r->places[r->found_count].byte = finding->byte;
+    r->found[r->found_count++] = *loss;
 }
 
 static void keep_finding(void *ctx, const struct log_finding *finding)
@@ -142,7 +156,7 @@ static void keep_finding(void *ctx, const struct log_finding *finding)
     if (r->found_count == WOUND_COUNT_MAX)
         r->too_many = true;
     else
-        r->found[r->found_count++] = loss;
+        keep(r, finding, &loss);
 }
 
 /* Whether all of `loss` is in the list, in one piece or in several. */
@@ -222,11 +236,11 @@ static int by_offset(const void *a, const void *b)
 
 static enum neap_status declare_all(struct repair *r, struct log *log, bool scarred, struct error *err)
 {
-    qsort(r->sorted, r->count, sizeof(r->sorted[0]), by_offset); /* an end is raised step by step */
+    qsort(r->sorted, r->sorted_count, sizeof(r->sorted[0]), by_offset); /* an end is raised step by step */
     struct log_client *client = NULL;
     enum neap_status status =
         log_client_open(log, &(struct log_client_options){ .rank = LOG_RANK_HOUSE }, &client, err);
-    for (uint32_t i = 0; i < r->count && status == NEAP_OK; i++)
+    for (uint32_t i = 0; i < r->sorted_count && status == NEAP_OK; i++)
         if (r->sorted[i].file == 0)
             status = declare(log, client, &r->sorted[i], scarred, err);
     log_client_close(&client);
@@ -423,6 +437,28 @@ static enum neap_status write_scars(struct repair *r, struct error *err)
     return status == NEAP_OK ? write_files(r, r->found, r->found_count, false, err) : status;
 }
 
+/* Whether all events that doctor named in these bytes are given up, and there are some. */
+static bool is_given_up(const struct repair *r, const struct log_loss *bytes)
+{
+    bool some = false;
+    for (uint32_t i = 0; i < r->found_count; i++) {
+        bool inside = r->found[i].file == 0 && r->places[i].file == bytes->file &&
+                      r->places[i].byte >= bytes->byte_first && r->places[i].byte < bytes->byte_end;
+        if (inside && !is_in(&r->found[i], r->losses, r->count))
+            return false;
+        some |= inside;
+    }
+    return some;
+}
+
+/* Who names the offsets alone means the bytes, too: an index of their file could not be made anew around them. */
+static void add_bytes(struct repair *r)
+{
+    for (uint32_t i = 0; i < r->found_count; i++)
+        if (r->found[i].file != 0 && !is_in(&r->found[i], r->losses, r->count) && is_given_up(r, &r->found[i]))
+            r->sorted[r->sorted_count++] = r->found[i];
+}
+
 /* ---- all of it ------------------------------------------------------------------------------------------------------------- */
 
 static enum neap_status open_and_declare(struct repair *r, const struct log_options *options, struct error *err)
@@ -444,10 +480,10 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
     }
     status = declare_all(r, log, scarred, err);
     log_close(&log);
-    if (status == NEAP_OK &&
-        !scarred) /* bytes that were named are no damage any more; their file may be given back by now */
-        status = write_files(r, r->sorted, r->count, true, err);
-    return status;
+    if (status != NEAP_OK || scarred)
+        return status;
+    add_bytes(r); /* they are no damage any more; their file may be given back by now */
+    return write_files(r, r->sorted, r->sorted_count, true, err);
 }
 
 enum neap_status log_repair(struct io *io, const struct log_options *options, const struct log_loss *losses,
@@ -458,7 +494,7 @@ enum neap_status log_repair(struct io *io, const struct log_options *options, co
     struct repair *r = calloc(1, sizeof *r);
     if (r != NULL) {
         r->found = calloc(WOUND_COUNT_MAX, sizeof(r->found[0]));
-        r->sorted = malloc(count * sizeof(losses[0]));
+        r->sorted = malloc((count + WOUND_COUNT_MAX) * sizeof(losses[0]));
     }
     enum neap_status status = NEAP_NOMEM;
     if (r == NULL || r->found == NULL || r->sorted == NULL) {
@@ -470,7 +506,7 @@ enum neap_status log_repair(struct io *io, const struct log_options *options, co
     memcpy(r->place.path, options->path, strlen(options->path) + 1);
     memcpy(r->sorted, losses, count * sizeof(losses[0]));
     r->losses = losses;
-    r->count = count;
+    r->count = r->sorted_count = count;
     status = check_named(r, err);
     if (status == NEAP_OK && !only_look)
         status = open_and_declare(r, options, err);
