@@ -96,7 +96,10 @@ struct neap_options {
  * the newest 128 MiB of the journal. Any thread. */
 NEAP_API enum neap_status neap_open(const struct neap_options *options, struct neap **ret_neap, struct neap_error *err);
 
-/* Everything opened through it has been closed, or NEAP_MISUSE and nothing is changed. Waits for the disk. Accepts NULL inside. */
+/* Everything opened through it has been closed, or NEAP_MISUSE and nothing is changed. Waits for the disk, and for one that hangs
+ * without end: a thread in a system call cannot be called back, nor its memory be freed. A program that must leave all the same
+ * sees it in time: neap_writer_close() and neap_writer_flush() have deadlines, and answer NEAP_TIMEOUT where a sync hangs. It leaves
+ * the handle open, and exits: as after kill -9, nothing acknowledged is lost. Accepts NULL inside. */
 NEAP_API enum neap_status neap_close(struct neap **neap);
 
 /* NEAP_OK while it works; after a failed write or sync NEAP_IO, with the trail: what was not acknowledged is then unknown
@@ -313,7 +316,8 @@ NEAP_API void             neap_run_stop(struct neap_run *run);
 NEAP_API enum neap_status neap_run_wait(struct neap_run *run, int64_t timeout_ms, struct neap_error *err);
 NEAP_API bool             neap_run_ended(struct neap_run *run); /* any thread */
 /* Stops it, waits for the end and for what sinks and handlers hold, frees it. Nobody else is in a call on it. A handler that
- * does not come back is waited for without end: nothing can be done about it from outside. NEAP_MISUSE, and nothing is changed:
+ * does not come back is waited for without end, and so is a disk that hangs (neap_close() says what to do about it; neap_run_wait()
+ * has a deadline): nothing can be done about it from outside. NEAP_MISUSE, and nothing is changed:
  * from one of the handle's own handlers, which it would wait for; neap_run_stop() may be called there. Accepts NULL inside. */
 NEAP_API enum neap_status neap_run_close(struct neap_run **run);
 

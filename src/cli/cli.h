@@ -21,6 +21,8 @@
 #define CLI_LINE_SIZE_MAX  (16u << 20)
 #define CLI_TIMEOUT_NS     (30 * NS_PER_S) /* of one question, where --timeout says nothing else */
 #define CLI_HELD_NS        (2 * NS_PER_S)  /* for a directory that somebody is just done with */
+#define CLI_LEAVE_NS       (30 * NS_PER_S) /* for coming to an end, where everything has gone well */
+#define CLI_GIVE_UP_NS     (5 * NS_PER_S)  /* and where something has not answered already */
 #define CLI_VERSION        "0.1.0"
 
 enum cli_exit {
@@ -56,6 +58,7 @@ struct cli_verb {
 };
 
 struct out;
+struct patience;
 struct cli {
     struct io *io;
     const struct cli_verb *verb;
@@ -65,6 +68,7 @@ struct cli {
     const char *headers[CLI_HEADER_COUNT_MAX]; /* --header, each one given */
     uint32_t header_count;
     struct out *out;
+    struct patience *patience; /* NULL: nothing has been waited for yet */
     bool colour_out, colour_err;
 };
 
@@ -109,6 +113,13 @@ void        cli_rest(struct cli *cli, int64_t ns);
 int         cli_exit_of(enum neap_status status);
 const char *cli_number_text(char room[32], uint64_t n);           /* 4,000 */
 const char *cli_size_text(char room[32], uint64_t size);          /* 2.9 MiB */
+
+/* ---- leaving in time, whatever does not answer: patience.c ---- */
+
+/* From now on the process ends with `code` once it is `until`, whatever it waits for then, and says so: as if it were killed.
+ * MONO_NEVER: there is all the time in the world again. */
+void patience_until(struct cli *cli, mono_time until, int code);
+void patience_end(struct cli *cli);
 
 /* ---- verbs ---- */
 

@@ -33,6 +33,7 @@ int main(int count, char **words)
     if (!out_flush(&cli) && code == CLI_OK)
         code = out_exit(&cli);
     out_close(&cli.out);
+    patience_end(&cli);
     io_real_close(&cli.io);
     return code;
 }

@@ -330,8 +330,12 @@ static int run_node(struct run *run)
     enum neap_status status = node_run(run->node, tick, run, &error);
     wipe_progress(run);
     run->draw = false;
-    int code = outcome(run, status, &error), summary_code = give_summary(run);
+    int code = outcome(run, status, &error);
+    patience_until(cli, mono_after(io_now(cli->io), code == CLI_OK ? CLI_LEAVE_NS : CLI_GIVE_UP_NS),
+                   code != CLI_OK ? code : CLI_TIMEOUT);
+    int summary_code = give_summary(run);
     node_close(&run->node);
+    patience_until(cli, MONO_NEVER, CLI_OK);
     return code != CLI_OK ? code : summary_code;
 }
 

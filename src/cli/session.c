@@ -116,15 +116,26 @@ int session_open(struct session *s, struct cli *cli, const char *file, bool writ
     return CLI_OK;
 }
 
+/* What was asked has been answered, or never will be. */
+static void let_go(struct session *s)
+{
+    if (s->log == NULL)
+        return;
+    int64_t ns = s->unanswered || s->timeout_ns < CLI_GIVE_UP_NS ? CLI_GIVE_UP_NS : s->timeout_ns;
+    patience_until(s->cli, mono_after(io_now(s->cli->io), ns), CLI_TIMEOUT);
+    log_close(&s->log);
+    patience_until(s->cli, MONO_NEVER, CLI_OK);
+}
+
 void session_release(struct session *s)
 {
-    log_close(&s->log);
+    let_go(s);
     s->running = false;
 }
 
 void session_close(struct session *s)
 {
-    log_close(&s->log);
+    let_go(s);
     json_parser_free(&s->parser);
     free(s->line);
     s->line = NULL;
@@ -244,12 +255,17 @@ static int ask_once(struct session *s, struct bytes request, struct bytes body, 
             return CLI_SURROUNDINGS;
         }
         *err = (struct error){ 0 };
+        patience_until(s->cli, mono_after(deadline, CLI_GIVE_UP_NS), CLI_TIMEOUT);
         int code = open_directory(s, err);
+        patience_until(s->cli, MONO_NEVER, CLI_OK);
         if (code != CLI_OK)
             return code;
     }
     context.log = s->log;
+    patience_until(s->cli, mono_after(deadline, CLI_GIVE_UP_NS), CLI_TIMEOUT);
     *ret_status = control_execute(&context, s->writes, request, body, take_answer, s, deadline, err);
+    patience_until(s->cli, MONO_NEVER, CLI_OK);
+    s->unanswered = *ret_status == NEAP_TIMEOUT;
     return CLI_OK;
 }
 

@@ -20,6 +20,7 @@ struct session {
     bool writes, running;
     bool has_file;                        /* a pipeline file was named */
     bool follows;                         /* a node that ends is no error: session_ask() answers SESSION_GONE */
+    bool unanswered;                      /* the last question, in time */
     bool said_something;                  /* of the answer at hand */
     struct log *log;                      /* NULL while a running node answers */
     int64_t timeout_ns;

@@ -68,7 +68,8 @@ struct log_options {
 /* Opens, recovers and starts. NEAP_HELD (another process, with its pid), NEAP_CORRUPT (file and position named, nothing
  * changed), NEAP_VERSION, NEAP_FULL, NEAP_DENIED, NEAP_IO. */
 enum neap_status log_open(struct io *io, const struct log_options *options, struct log **ret_log, struct error *err);
-/* Clients and readers are closed. Submitted units are written and synced first. Accepts NULL inside. */
+/* Clients and readers are closed. Submitted units are written and synced first: a disk that hangs is waited for, because nothing
+ * can be freed under a sync. Accepts NULL inside. */
 void log_close(struct log **log);
 /* Whoever leaves does not wait for a full disk: a write that waits for room fails instead, and the log stops as after
  * any failed write. Any thread. */
@@ -90,7 +91,7 @@ const char *log_directory(const struct log *log); /* its full name, as it was wh
 /* What stopped it: OK while it works; IO after a failed write or sync. `err` gets the trail. Any thread. */
 enum neap_status log_health(struct log *log, struct error *err);
 /* Looks whether its directory is still there and its own; where it was deleted, moved away or replaced the log stops, as
- * after a failed write: NEAP_IO. One question to the file system: to be asked now and then. Any thread. */
+ * after a failed write: NEAP_IO. One question to the file system, which the housekeeper asks once a second. Any thread. */
 enum neap_status log_look(struct log *log, struct error *err);
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */

@@ -394,7 +394,8 @@ void control_close(struct control **control)
         return;
     CHECK_MAGIC(c, CONTROL_MAGIC);
     atomic_store(&c->closing, true);
-    /* It waits for nobody but the log, which answers, or has stopped, or hangs in a sync as closing it would. */
+    /* It waits for nobody but the log, which answers, or has stopped, or hangs in a sync: what its units lie in cannot be freed
+     * under it. Whoever cannot wait for that does not close anything, and ends the process. */
     enum neap_status status = wait_for(c, &c->closed, INT64_MAX, NULL);
     must(status == NEAP_OK);
     io_agent_stop(&c->agent);

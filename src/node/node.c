@@ -223,7 +223,6 @@ static void tick_fired(struct io_timer *timer, mono_time now)
     struct node *n = timer->ctx;
     look_at_disk(n, now);
     io_timer_set(timer, mono_after(now, TICK_NS));
-    (void)log_look(n->log, NULL); /* its health says it */
     if (n->main.told != NULL)
         n->main.told(n->main.told_ctx, n);
     io_agent_wake(&n->main.agent);

@@ -8,7 +8,8 @@
  *          else is idle
  * promise  returns when told (signal), when idle (until_idle), or when a promise could not be kept, and says which; a
  *          second signal ends the process as it would any other. node_close() waits for what sinks were given: their
- *          calls have deadlines of their own */
+ *          calls have deadlines of their own; and for the disk, which has none: who cannot wait for one that hangs
+ *          does not come back from it, and ends the process (cli/patience.c) */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
 

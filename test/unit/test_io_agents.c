@@ -638,6 +638,9 @@ static void signals_arrive_on_a_turn(void **state)
         io_signals_unwatch(&w->self);
     }
     assert_int_equal(p.count, 6);
+    uint32_t before = w->turn_count; /* its loop is empty now, and no reason to be busy */
+    assert_int_equal(io_agent_run(w->io, &w->self, in_ms(w, 50), &w->err), NEAP_TIMEOUT);
+    assert_in_range(w->turn_count - before, 1, 50);
     raise(SIGPIPE); /* ignored: the test lives on */
 }
 

@@ -218,3 +218,8 @@ void io_real_close(struct io **io)
     free(real);
     *io = NULL;
 }
+
+void io_real_leave(int code)
+{
+    _exit(code);
+}

@@ -71,7 +71,8 @@ bool real_loop_settle(struct real_loop *loop)
 {
     uint64_t before = loop->callback_count;
     uv_run(&loop->uv, UV_RUN_NOWAIT);
-    return loop->callback_count == before && uv_backend_timeout(&loop->uv) != 0;
+    bool rests = uv_backend_timeout(&loop->uv) != 0 || !uv_loop_alive(&loop->uv); /* one that is empty says 0, too */
+    return loop->callback_count == before && rests;
 }
 
 void real_loop_rest(struct real_agent *agent, mono_time until)
