@@ -47,32 +47,54 @@ static void write_optional(struct writer *w, struct bytes b)
     write_bytes(w, b);
 }
 
-/* What follows the record's length field. */
-static size_t body_size(const struct record *record, int64_t delta, uint32_t index, const struct record_header *headers,
-                        uint32_t header_count)
+struct headers { /* of a record: a list, or as they lie in another batch */
+    const struct record_header *list;
+    struct bytes read;
+    uint32_t count;
+};
+
+static size_t headers_size(const struct headers *headers)
 {
-    size_t size = 1 + varint_size(delta) + varint_size(index) + optional_size(record->key) +
-                  optional_size(record->value) + varint_size(header_count);
-    for (uint32_t i = 0; i < header_count; i++)
-        size += varint_size((int64_t)headers[i].name.size) + headers[i].name.size + optional_size(headers[i].value);
+    size_t size = varint_size(headers->count) + headers->read.size;
+    for (uint32_t i = 0; headers->list != NULL && i < headers->count; i++)
+        size += varint_size((int64_t)headers->list[i].name.size) + headers->list[i].name.size +
+                optional_size(headers->list[i].value);
     return size;
+}
+
+static void write_headers(struct writer *w, const struct headers *headers)
+{
+    write_varint(w, headers->count);
+    for (uint32_t i = 0; headers->list != NULL && i < headers->count; i++) {
+        write_varint(w, (int64_t)headers->list[i].name.size);
+        write_bytes(w, headers->list[i].name);
+        write_optional(w, headers->list[i].value);
+    }
+    if (headers->read.size > 0)
+        write_bytes(w, headers->read);
+}
+
+/* What follows the record's length field. */
+static size_t body_size(const struct record *record, int64_t time, uint32_t offset, const struct headers *headers)
+{
+    return 1 + varint_size(time) + varint_size(offset) + optional_size(record->key) + optional_size(record->value) +
+           headers_size(headers);
 }
 
 size_t batch_record_size_max(const struct record *record, const struct record_header *headers, uint32_t header_count)
 {
-    size_t size = body_size(record, INT64_MIN, INT32_MAX, headers, header_count);
+    struct headers all = { .list = headers, .count = header_count };
+    size_t size = body_size(record, INT64_MIN, INT32_MAX, &all);
     return varint_size((int64_t)size) + size;
 }
 
-enum neap_status batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers,
-                           uint32_t header_count)
+/* `offset`: how far it lies from the first. */
+static enum neap_status add(struct batch_builder *b, const struct record *record, uint32_t offset,
+                            const struct headers *headers)
 {
-    must(header_count == 0 || headers != NULL);
-    if (header_count > BATCH_HEADER_COUNT_MAX)
-        return NEAP_TOOLARGE;
     int64_t base_ms = b->count == 0 ? record->time_ms : b->base_time_ms;
-    int64_t delta = time_delta(record->time_ms, base_ms);
-    size_t size = body_size(record, delta, b->count, headers, header_count);
+    int64_t time = time_delta(record->time_ms, base_ms);
+    size_t size = body_size(record, time, offset, headers);
     struct writer *w = &b->writer;
     size_t left = (size_t)(w->end - w->at);
     if (w->full || b->count == INT32_MAX || size > left || varint_size((int64_t)size) > left - size)
@@ -82,21 +104,42 @@ enum neap_status batch_add(struct batch_builder *b, const struct record *record,
     write_varint(w, (int64_t)size);
     uint8_t *body = w->at;
     write_u8(w, 0);
-    write_varint(w, delta);
-    write_varint(w, b->count);
+    write_varint(w, time);
+    write_varint(w, offset);
     write_optional(w, record->key);
     write_optional(w, record->value);
-    write_varint(w, header_count);
-    for (uint32_t i = 0; i < header_count; i++) {
-        write_varint(w, (int64_t)headers[i].name.size);
-        write_bytes(w, headers[i].name);
-        write_optional(w, headers[i].value);
-    }
+    write_headers(w, headers);
     must(!w->full && (size_t)(w->at - body) == size && w->at > start);
     b->max_time_ms = b->count == 0 || record->time_ms > b->max_time_ms ? record->time_ms : b->max_time_ms;
     b->base_time_ms = base_ms;
+    b->span = offset + 1;
     b->count++;
     return NEAP_OK;
+}
+
+enum neap_status batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers,
+                           uint32_t header_count)
+{
+    must(header_count == 0 || headers != NULL);
+    if (header_count > BATCH_HEADER_COUNT_MAX)
+        return NEAP_TOOLARGE;
+    return add(b, record, b->count, &(struct headers){ .list = headers, .count = header_count });
+}
+
+void batch_begin_read(struct batch_builder *b, void *room, size_t size, uint64_t base_offset)
+{
+    batch_begin(b, room, size);
+    b->base_offset = base_offset;
+}
+
+enum neap_status batch_add_read(struct batch_builder *b, const struct record *record)
+{
+    must(record->offset >= b->base_offset + b->span);
+    uint64_t offset = record->offset - b->base_offset;
+    if (offset >= INT32_MAX)
+        return NEAP_AGAIN;
+    return add(b, record, (uint32_t)offset,
+               &(struct headers){ .read = record->headers, .count = record->header_count });
 }
 
 struct bytes batch_end(struct batch_builder *b)
@@ -104,13 +147,13 @@ struct bytes batch_end(struct batch_builder *b)
     must(b->count > 0 && !b->writer.full);
     struct bytes all = writer_bytes(&b->writer);
     struct writer w = writer_of(b->writer.start, BATCH_HEADER_SIZE);
-    write_be64(&w, 0);
+    write_be64(&w, b->base_offset);
     write_be32(&w, (uint32_t)(all.size - AFTER_LENGTH));
     write_be32(&w, 0);
     write_u8(&w, MAGIC_V2);
     write_be32(&w, 0); /* the CRC, below */
     write_be16(&w, 0);
-    write_be32(&w, b->count - 1);
+    write_be32(&w, b->span - 1);
     write_be64(&w, (uint64_t)b->base_time_ms);
     write_be64(&w, (uint64_t)b->max_time_ms);
     write_be64(&w, UINT64_MAX); /* no producer: id, epoch and sequence are -1 */
@@ -120,6 +163,13 @@ struct bytes batch_end(struct batch_builder *b)
     must(!w.full && writer_size(&w) == BATCH_HEADER_SIZE);
     put_be32(b->writer.start + AT_CRC, crc32c(0, all.at + AT_ATTRIBUTES, all.size - AT_ATTRIBUTES));
     return all;
+}
+
+struct bytes batch_end_read(struct batch_builder *b, uint64_t end)
+{
+    must(end >= b->base_offset + b->span && end - b->base_offset <= INT32_MAX);
+    b->span = (uint32_t)(end - b->base_offset);
+    return batch_end(b);
 }
 
 void batch_stamp(uint8_t *batch, uint64_t base_offset)

@@ -39,13 +39,19 @@ struct record {
 
 struct batch_builder {
     struct writer writer;
-    uint32_t count;
+    uint32_t count, span; /* records; offsets from the first record's to the last one's */
+    uint64_t base_offset; /* 0: it is for the log to give */
     int64_t base_time_ms, max_time_ms;
 };
 /* `room` holds the whole batch; a record that does not fit answers NEAP_AGAIN and changes nothing. */
 void batch_begin(struct batch_builder *b, void *room, size_t size);
 enum neap_status batch_add(struct batch_builder *b, const struct record *record, const struct record_header *headers,
                            uint32_t header_count);
+/* Another of what was read, for the offsets from base_offset up to `end`: records come in order, at their own offsets. AGAIN, too,
+ * where one lies too far from the first. */
+void batch_begin_read(struct batch_builder *b, void *room, size_t size, uint64_t base_offset);
+enum neap_status batch_add_read(struct batch_builder *b, const struct record *record);
+struct bytes batch_end_read(struct batch_builder *b, uint64_t end);
 struct bytes batch_end(struct batch_builder *b); /* fills in the header and the CRC; count > 0 */
 size_t batch_record_size_max(const struct record *record, const struct record_header *headers,
                              uint32_t header_count); /* an upper bound of what batch_add() will take */

@@ -275,7 +275,7 @@ static void tombstones_go_in_the_end(void **state)
         struct compaction *c = compaction_new((struct clock_cut){ .wall_before_s = cut, .ahead_from_s = UINT32_MAX });
         struct op kept;
         struct batch batch;
-        assert_int_equal(compaction_begin(c, 10, 18, UINT64_MAX), NEAP_OK);
+        compaction_begin(c, 10, 18, UINT64_MAX);
         do {
             for (int i = 0; i < 2; i++)
                 assert_int_equal(compaction_note(c, &ops[i]), NEAP_OK);
@@ -435,16 +435,131 @@ static void what_is_drained_is_read_from_archives(void **state)
     sim_close(&s.b.io);
 }
 
+/* ---- more than fits ---------------------------------------------------------------------------------------------------- */
+
+#define MANY 3000u
+
+static void put_key(struct bench *b, struct log_partition p, uint32_t key, uint32_t value)
+{
+    uint8_t room[256];
+    struct batch_builder builder;
+    struct record_header header = { .name = BYTES("of"), .value = BYTES("many") };
+    struct record record = { .key = { (uint8_t *)&key, sizeof key },
+                             .value = { (uint8_t *)&value, sizeof value },
+                             .time_ms = 1000 + value };
+    batch_begin(&builder, room, sizeof room);
+    must(batch_add(&builder, &record, &header, 1) == NEAP_OK);
+    struct log_op op = { .kind = LOG_APPEND, .target = p, .count = 1, .payload = batch_end(&builder) };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* Every key's newest value is there, with all that it came with; answers in how many batches. */
+static uint32_t check_keys(struct bench *b, struct log_partition p, uint32_t newest)
+{
+    static uint32_t values[MANY];
+    struct log_reader *reader;
+    struct log_batch batch;
+    uint32_t batches = 0;
+    uint64_t next = 0;
+    enum neap_status status;
+    memset(values, 0, sizeof values);
+    assert_int_equal(log_reader_open(b->log, p, (log_offset){ 0 }, 4096, &reader, &b->err), NEAP_OK);
+    for (; (status = log_reader_next(reader, &batch, &b->err)) == NEAP_OK; batches++) {
+        struct batch opened;
+        struct batch_walk walk;
+        struct record record;
+        struct record_header header;
+        assert_true(batch.base.n >= next);
+        next = batch.base.n + batch.count;
+        must(batch_open(batch.bytes, true, &opened) == NEAP_OK && batch_unpack(&opened, NULL, &walk) == NEAP_OK);
+        while (batch_next(&walk, &record) == NEAP_OK) {
+            struct reader headers = reader_of(record.headers);
+            uint32_t key = get_le32(record.key.at), value = get_le32(record.value.at);
+            assert_int_equal(record.offset, (uint64_t)(value - 1) * MANY + key); /* where it was put */
+            assert_int_equal(record.time_ms, 1000 + value);
+            assert_true(record.header_count == 1 && record_header_next(&headers, &header) == NEAP_OK);
+            assert_memory_equal(header.value.at, "many", 4);
+            values[key] = value;
+        }
+    }
+    assert_int_equal(status, NEAP_AGAIN);
+    log_reader_close(&reader);
+    for (uint32_t key = 0; key < MANY; key++)
+        assert_int_equal(values[key], newest);
+    return batches;
+}
+
+static void hold(struct bench *b, struct log_partition p, uint8_t view)
+{
+    struct log_op op = { .kind = LOG_OFFSET, .view = view, .target = p, .name = BYTES("pipe") };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+static uint32_t continuing(struct bench *b)
+{
+    const struct archives *all = &b->log->shared.views.archives;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        count += (all->list[i]->facts.flags & ARCHIVE_CONTINUES) != 0;
+    return count;
+}
+
+/* Fifteen times as many batches are alive as an index in memory holds. While a group holds them they stay as they are, and one
+ * compaction gives several archives; afterwards there are few batches, and a small part of what came in. */
+static void many_keys_that_come_alone(void **state)
+{
+    struct log_topic t;
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b = { .path = "data",
+                       .options = { .file_size = FILE_SIZE / 2,
+                                    .disk_size = 64 * FILE_SIZE,
+                                    .tail_size = 1u << 20,
+                                    .index_count_max = 200,
+                                    .snapshot_size = FILE_SIZE / 2,
+                                    .clean_ns = 10 * NS_PER_MS } };
+    (void)state;
+    b.io = sim_open(&(struct sim_options){ .seed = 15 });
+    bench_open(&b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    assert_int_equal(log_topic_ensure_with(b.client, "t", 1, &settings, soon(&b), &t, &b.err), NEAP_OK);
+    struct log_partition p = { t.id, 0 };
+    hold(&b, p, LOG_OFFSET_HOLD);
+    uint32_t several = 0;
+    for (uint32_t value = 1; value <= 12; value++) {
+        for (uint32_t key = 0; key < MANY; key++) {
+            put_key(&b, p, key, value);
+            if (key % 10 == 0)
+                sim_run(b.io, 20 * NS_PER_MS);
+        }
+        sim_run(b.io, 2 * NS_PER_S);
+        if (value == 2) {
+            assert_int_equal(check_keys(&b, p, value), 2 * MANY); /* all of it */
+            several = continuing(&b);
+            hold(&b, p, LOG_OFFSET_FORGET);
+        }
+        if (value % 3 == 0)
+            bench_reopen(&b);
+    }
+    assert_true(several > 1);
+    sim_run(b.io, 10 * NS_PER_S);
+    assert_true(check_keys(&b, p, 12) < MANY / 2);
+    assert_figures(&b, p);
+    bench_close(&b);
+    sim_close(&b.io);
+}
+
 /* More keys than the table holds: walked several times, with the same outcome. */
 static void many_keys_take_more_walks(void **state)
 {
-    enum { RECORDS = 3 * COMPACTION_KEY_COUNT };
+    enum { RECORDS = 3 * COMPACTION_KEY_COUNT_MAX };
     static uint8_t room[RECORDS * 20];
     struct batch_builder builder;
     (void)state;
     batch_begin(&builder, room, sizeof room);
     for (uint32_t i = 0; i < RECORDS; i++) { /* the first third once more at the end */
-        uint32_t key = i % (2 * COMPACTION_KEY_COUNT);
+        uint32_t key = i % (2 * COMPACTION_KEY_COUNT_MAX);
         struct record record = { .key = { (uint8_t *)&key, 4 }, .value = { (uint8_t *)&i, 4 }, .time_ms = 1 };
         must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
     }
@@ -452,7 +567,7 @@ static void many_keys_take_more_walks(void **state)
     struct compaction *c = compaction_new(CLOCK_CUT_NOTHING);
     struct batch batch;
     uint32_t walks = 0;
-    assert_int_equal(compaction_begin(c, 0, RECORDS, UINT64_MAX), NEAP_OK);
+    compaction_begin(c, 0, RECORDS, UINT64_MAX);
     do {
         assert_int_equal(compaction_note(c, &op), NEAP_OK);
         walks++;
@@ -460,7 +575,7 @@ static void many_keys_take_more_walks(void **state)
     assert_true(walks > 2);
     assert_int_equal(compaction_keep(c, &op, &kept), NEAP_OK);
     assert_int_equal(batch_open(kept.payload, true, &batch), NEAP_OK);
-    assert_int_equal(batch.count, 2 * COMPACTION_KEY_COUNT);
+    assert_int_equal(batch.count, 2 * COMPACTION_KEY_COUNT_MAX);
     compaction_free(&c);
 }
 
@@ -475,6 +590,7 @@ int main(void)
         cmocka_unit_test(the_newest_of_each_key_stays),
         cmocka_unit_test(archives_are_compacted_with_those_before_them),
         cmocka_unit_test(size_is_what_is_left),
+        cmocka_unit_test(many_keys_that_come_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

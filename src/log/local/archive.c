@@ -138,17 +138,19 @@ enum neap_status archive_begin(struct archive_writer *w, struct log *log, uint32
 {
     char path[PATH_SIZE_MAX];
     must(w->file == NULL);
+    if (w->buffer_size == 0)
+        w->buffer_size = WRITER_BUFFER_SIZE;
     if (w->buffer == NULL)
-        w->buffer = malloc(WRITER_BUFFER_SIZE);
+        w->buffer = malloc(w->buffer_size);
     if (w->buffer == NULL)
         return error_set(err, NEAP_NOMEM, "archive");
     w->log = log;
     w->row_next = UINT64_MAX;
     w->header = (struct archive_header){ .log_id = log->id, .facts = *facts, .topic_id = topic_id };
     w->header.facts.batch_count = 0;
-    w->rows.count = w->entries.count = 0;
-    w->rows.size = INDEX_ROW_SIZE;
-    w->entries.size = INDEX_ENTRY_SIZE;
+    w->row.count = 0;
+    spill_begin(&w->rows, log, facts->number, SPILL_ROWS);
+    spill_begin(&w->entries, log, facts->number, SPILL_ENTRIES);
     w->filled = ARCHIVE_HEADER_SIZE;
     w->at = ARCHIVE_HEADER_SIZE;
     memset(w->buffer, 0, ARCHIVE_HEADER_SIZE);
@@ -176,58 +178,52 @@ static enum neap_status put(struct archive_writer *w, struct bytes bytes, struct
     if (w->at + bytes.size > UINT32_MAX)
         return error_set(err, NEAP_TOOLARGE, "an archive holds 4 GiB at most");
     while (bytes.size > 0) {
-        size_t room = WRITER_BUFFER_SIZE - w->filled, part = bytes.size < room ? bytes.size : room;
+        size_t room = w->buffer_size - w->filled, part = bytes.size < room ? bytes.size : room;
         memcpy(w->buffer + w->filled, bytes.at, part);
         w->filled += part;
         w->at += part;
         bytes.at += part;
         bytes.size -= part;
-        enum neap_status status = w->filled == WRITER_BUFFER_SIZE ? flush(w, err) : NEAP_OK;
+        enum neap_status status = w->filled == w->buffer_size ? flush(w, err) : NEAP_OK;
         if (status != NEAP_OK)
             return status;
     }
     return NEAP_OK;
 }
 
-static uint8_t *next_of(struct writer_rows *list, uint32_t count_max)
+static enum neap_status end_row(struct archive_writer *w, struct error *err)
 {
-    if (list->count == list->room) {
-        uint32_t room = list->room == 0 ? 1024 : 2 * list->room;
-        uint8_t *grown = list->count < count_max ? realloc(list->bytes, (size_t)room * list->size) : NULL;
-        if (grown == NULL)
-            return NULL;
-        list->bytes = grown;
-        list->room = room;
-    }
-    return list->bytes + (size_t)list->count++ * list->size;
+    uint8_t room[INDEX_ROW_SIZE];
+    if (w->row.count == 0)
+        return NEAP_OK;
+    index_row_write(&w->row, room);
+    w->row.count = 0;
+    return spill_put(&w->rows, room, sizeof(room), err);
 }
 
-/* The row of this partition, as the last one. */
+/* In the row of this partition, which is the last one. */
 static enum neap_status note(struct archive_writer *w, const struct op *op, struct error *err)
 {
-    struct index_row row = { .partition = { 0, 0 } };
-    uint8_t *last = w->rows.count > 0 ? w->rows.bytes + (size_t)(w->rows.count - 1) * INDEX_ROW_SIZE : NULL;
-    if (last != NULL)
-        index_row_read(last, &row);
-    if (last == NULL || row.partition.partition != op->target.partition) {
-        must(last == NULL || row.partition.partition < op->target.partition);
-        row =
+    uint8_t room[INDEX_ENTRY_SIZE];
+    enum neap_status status = NEAP_OK;
+    if (w->row.count > 0 && w->row.partition.partition != op->target.partition) {
+        must(w->row.partition.partition < op->target.partition);
+        status = end_row(w, err);
+    }
+    if (w->row.count == 0) {
+        w->row =
             (struct index_row){ op->target, w->row_next < op->offset ? w->row_next : op->offset, w->entries.count, 0 };
         w->row_next = UINT64_MAX;
-        last = next_of(&w->rows, UINT32_MAX / 2);
     }
     struct index_entry e = {
         .base = op->offset, .at = (uint32_t)w->at, .size = (uint32_t)op->payload.size, .count = op->count
     };
-    uint8_t *entry = last != NULL ? next_of(&w->entries, w->entry_count_max) : NULL;
-    if (entry == NULL)
-        return error_set(err, w->entries.count >= w->entry_count_max ? NEAP_TOOLARGE : NEAP_NOMEM,
-                         "archive %llu of %u batches", (unsigned long long)w->header.facts.number, w->entries.count);
-    row.count++;
-    index_row_write(&row, last);
-    index_entry_write(&e, entry);
+    index_entry_write(&e, room);
+    if (status == NEAP_OK)
+        status = spill_put(&w->entries, room, sizeof(room), err);
+    w->row.count++;
     w->header.facts.batch_count++;
-    return NEAP_OK;
+    return status;
 }
 
 enum neap_status archive_put(struct archive_writer *w, const struct op *op, struct error *err)
@@ -251,26 +247,31 @@ enum neap_status archive_put(struct archive_writer *w, const struct op *op, stru
     return status;
 }
 
+static enum neap_status put_part(void *ctx, struct bytes part, struct error *err)
+{
+    return put(ctx, part, err);
+}
+
 static enum neap_status put_index(struct archive_writer *w, struct error *err)
 {
     uint8_t room[INDEX_HEADER_SIZE];
-    struct bytes rows = { w->rows.bytes, (size_t)w->rows.count * INDEX_ROW_SIZE };
-    struct bytes entries = { w->entries.bytes, (size_t)w->entries.count * INDEX_ENTRY_SIZE };
+    enum neap_status status = end_row(w, err);
     struct index_header h = { .log_id = w->header.log_id,
                               .sequence = w->header.facts.number,
                               .salt = w->header.facts.salt,
                               .end = w->at,
                               .row_count = w->rows.count,
                               .entry_count = w->entries.count,
-                              .rows_crc = crc32c(0, rows.at, rows.size),
-                              .entries_crc = crc32c(0, entries.at, entries.size) };
+                              .rows_crc = w->rows.crc,
+                              .entries_crc = w->entries.crc };
     w->header.index_at = w->at;
     index_header_write(&h, room);
-    enum neap_status status = put(w, (struct bytes){ room, sizeof(room) }, err);
     if (status == NEAP_OK)
-        status = put(w, rows, err);
+        status = put(w, (struct bytes){ room, sizeof(room) }, err);
     if (status == NEAP_OK)
-        status = put(w, entries, err);
+        status = spill_copy(&w->rows, put_part, w, err);
+    if (status == NEAP_OK)
+        status = spill_copy(&w->entries, put_part, w, err);
     return status;
 }
 
@@ -291,6 +292,8 @@ enum neap_status archive_end(struct archive_writer *w, struct archive_facts *ret
     if (status != NEAP_OK)
         return error_set(err, status, "write %s: %s", io_file_path(w->file), status_text(status));
     io_file_close(&w->file);
+    spill_end(&w->rows);
+    spill_end(&w->entries);
     *ret_facts = w->header.facts;
     return NEAP_OK;
 }
@@ -306,8 +309,8 @@ void archive_drop(struct archive_writer *w)
 void archive_writer_fini(struct archive_writer *w)
 {
     archive_drop(w);
+    spill_end(&w->rows);
+    spill_end(&w->entries);
     free(w->buffer);
-    free(w->rows.bytes);
-    free(w->entries.bytes);
     *w = (struct archive_writer){ 0 };
 }

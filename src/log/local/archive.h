@@ -1,8 +1,8 @@
 /* archive.h - one immutable file with batches of one topic, sorted by partition and offset.
  *
  * owner    an archive is written by the keeper, and belongs to the views from then on; readers pin it
- * memory   a writer: WRITER_BUFFER_SIZE, and 24 bytes for each batch and partition until its end
- * limits   4 GiB, entry_count_max batches: TOOLARGE, and the caller chooses less
+ * memory   a writer: its buffer, and two of SPILL_ROOM_SIZE for what becomes its index
+ * limits   4 GiB: TOOLARGE, and the caller chooses less
  * errors   FULL: no room on the disk; IO; CORRUPT: it is not the file that the journal speaks of
  * promise  what is read from it is what was put, at the place it was put; a file that the journal does not speak of is no
  *          archive, and goes at the next start
@@ -23,6 +23,7 @@
 #define LOG_LOCAL_ARCHIVE_H
 
 #include "log/local/index.h"
+#include "log/local/spill.h"
 
 #define ARCHIVE_MAGIC       0x3141504eu /* "NPA1" */
 #define ARCHIVE_VERSION     1u
@@ -53,12 +54,9 @@ struct archive_writer {
     struct archive_header header;
     uint64_t at;      /* where the next byte goes; the buffer holds what lies before it and is not yet written */
     uint8_t *buffer;
-    size_t filled;
-    struct writer_rows {
-        uint8_t *bytes;
-        uint32_t count, room, size;
-    } rows, entries;
-    uint32_t entry_count_max;
+    size_t filled, buffer_size; /* WRITER_BUFFER_SIZE, if nobody says less before it begins */
+    struct index_row row; /* of the partition in work; count 0: none yet */
+    struct spill rows, entries;
     uint64_t row_next; /* where the next row's partition begins in here, if not at its first batch; UINT64_MAX: there */
 };
 enum neap_status archive_begin(struct archive_writer *w, struct log *log, uint32_t topic_id,

@@ -28,10 +28,13 @@ struct archive_facts {
     uint64_t number; /* its name; never used twice */
     uint64_t first_sequence, last_sequence;
     uint64_t size, salt, batch_count;
-    uint64_t flags; /* ARCHIVE_COMPACTED */
+    uint64_t flags;
 };
 
-enum { ARCHIVE_COMPACTED = 1 }; /* each key is in it once, as far as it was compacted */
+enum {
+    ARCHIVE_COMPACTED = 1, /* each key is in it once, as far as it was compacted */
+    ARCHIVE_CONTINUES = 2, /* and in the archive before it not any more: they come from one compaction */
+};
 
 struct archive {
     struct archive_facts facts;

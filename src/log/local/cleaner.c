@@ -7,8 +7,10 @@
 #include "log/local/worth.h"
 #include <stdlib.h>
 
-#define SLOW_FILE_COUNT 1u /* filled up between two rounds */
-#define DRAIN_COUNT_MAX 8u /* in a round */
+#define SLOW_FILE_COUNT 1u         /* filled up between two rounds */
+#define DRAIN_COUNT_MAX 8u         /* in a round */
+#define OUTPUT_SIZE_MAX (1u << 30) /* of what goes into one archive, in a compaction */
+#define OUTPUT_INDEXES  4u         /* its batches: so many times those of a journal file */
 
 struct cleaner {
     struct log *log;
@@ -23,10 +25,12 @@ struct cleaner {
         uint32_t drain_count; /* files; then what has died meanwhile is looked for */
     } round;
     struct rewrite *rewrite;
-    uint64_t drained; /* the journal file in work; 0: archives are */
-    uint64_t numbers[REWRITE_SOURCE_MAX];
-    uint32_t number_count;
-    uint32_t topic_id; /* of the archives in work */
+    uint64_t drained;                            /* the journal file in work; 0: archives are */
+    struct archive *archives[ARCHIVE_COUNT_MAX]; /* in work: pinned, so that they are there, gone or not */
+    uint32_t archive_count;
+    struct rewrite_source sources[ARCHIVE_COUNT_MAX];
+    struct archive_facts facts[ARCHIVE_COUNT_MAX]; /* of what comes out */
+    struct rewrite_plan plan;
     bool submitted, ended;
     struct log_unit unit;
     struct log_op *ops;
@@ -78,13 +82,8 @@ static void pin_sources(struct cleaner *c, int by) /* under the mutex */
     must(c->drained == 0 || f != NULL);
     if (f != NULL)
         f->pin_count += (uint32_t)by;
-    for (uint32_t i = 0; i < c->number_count; i++) {
-        struct archive *a = archives_find(&s->views.archives, c->numbers[i]);
-        for (a = a != NULL ? a : s->views.archives.gone; a != NULL && a->facts.number != c->numbers[i];)
-            a = a->next_;
-        must(a != NULL); /* pinned: it may be gone, but it is not away */
-        a->pin_count += (uint32_t)by;
-    }
+    for (uint32_t i = 0; i < c->archive_count; i++)
+        c->archives[i]->pin_count += (uint32_t)by;
 }
 
 /* Under the mutex: where a file has not become an archive, the next round looks at it anew. */
@@ -123,7 +122,7 @@ static void put_down(struct cleaner *c)
     c->ops = NULL;
     c->payloads = NULL;
     c->drained = 0;
-    c->number_count = 0;
+    c->archive_count = 0;
 }
 
 static void drop_prepared(struct cleaner *c)
@@ -143,11 +142,8 @@ static void mark_bad(struct cleaner *c)
     struct journal_file *f = c->drained != 0 ? file_by_sequence(s, c->drained) : NULL;
     if (f != NULL)
         f->bad = true;
-    for (uint32_t i = 0; i < c->number_count; i++) {
-        struct archive *a = archives_find(&s->views.archives, c->numbers[i]);
-        if (a != NULL)
-            a->left_alone = true; /* what of it is right is served */
-    }
+    for (uint32_t i = 0; i < c->archive_count; i++)
+        c->archives[i]->left_alone = true; /* what of it is right is served */
 }
 
 static void give_up(struct cleaner *c, struct error *err)
@@ -188,15 +184,16 @@ static bool begin_file(struct cleaner *c, const struct journal_file *f, uint64_t
             *err = (struct error){ 0 };
         return true;
     }
-    struct rewrite_source source = { { f->index, 0, c->log->pages }, f->file, f->base, f->salt };
-    struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
+    c->sources[0] = (struct rewrite_source){ { f->index, 0, c->log->pages }, f->file, f->base, f->salt, 0 };
+    c->facts[0] = (struct archive_facts){ .first_sequence = f->sequence, .last_sequence = f->sequence };
+    c->plan = (struct rewrite_plan){ c->sources, c->facts, 1, 1, f->size, NULL };
     c->drained = f->sequence;
     c->round.drain_count++;
-    c->number_count = 0;
+    c->archive_count = 0;
     io_mutex_take(c->log->shared.mutex);
     pin_sources(c, 1);
     io_mutex_drop(c->log->shared.mutex);
-    c->rewrite = rewrite_new(c->log, &source, 1, &facts, c->log->shared.index_count_max, NULL);
+    c->rewrite = rewrite_new(c->log, &c->plan);
     if (c->rewrite == NULL) {
         put_down(c);
         error_set(err, NEAP_NOMEM, "drain");
@@ -204,40 +201,63 @@ static bool begin_file(struct cleaner *c, const struct journal_file *f, uint64_t
     return true;
 }
 
-/* Under the mutex for `list`, `count` neighbours of one topic. */
-static void choose(struct cleaner *c, struct archive *const *list, uint32_t count, struct rewrite_source *ret_sources,
-                   struct archive_facts *ret_facts)
+/* Whether the archive begins another output of a compaction: as large as one may be without its index being too large to be looked
+ * at whole. */
+static bool begins_output(struct cleaner *c, const struct archive *a, uint64_t *size, uint64_t *batches)
 {
+    *size += a->facts.size;
+    *batches += a->facts.batch_count;
+    if (*size <= OUTPUT_SIZE_MAX && *batches <= OUTPUT_INDEXES * (uint64_t)c->log->shared.index_count_max)
+        return false;
+    *size = a->facts.size;
+    *batches = a->facts.batch_count;
+    return true;
+}
+
+static uint64_t compacted_flags(uint32_t output)
+{
+    return ARCHIVE_COMPACTED | (output > 0 ? ARCHIVE_CONTINUES : 0);
+}
+
+/* Under the mutex for `list`, `count` neighbours of one topic, which become one, or are compacted. */
+static void choose(struct cleaner *c, struct archive *const *list, uint32_t count, bool compacts)
+{
+    uint64_t size = 0, batches = 0;
+    uint32_t output = 0;
     c->drained = 0;
-    c->number_count = count;
-    c->topic_id = list[0]->topic_id;
-    *ret_facts = (struct archive_facts){ .first_sequence = list[0]->facts.first_sequence,
-                                         .last_sequence = list[count - 1]->facts.last_sequence,
-                                         .flags = list[0]->facts.flags };
+    c->archive_count = count;
+    c->plan = (struct rewrite_plan){ .sources = c->sources, .facts = c->facts, .source_count = count };
     for (uint32_t i = 0; i < count; i++) {
-        c->numbers[i] = list[i]->facts.number;
-        ret_facts->flags |= list[i]->facts.flags & ARCHIVE_COMPACTED; /* gaps are legal in it */
-        ret_sources[i] = (struct rewrite_source){
-            { list[i]->file, list[i]->index_at, c->log->pages }, list[i]->file, 0, list[i]->facts.salt
+        const struct archive_facts *facts = &list[i]->facts;
+        bool begins = (i > 0 && compacts && begins_output(c, list[i], &size, &batches));
+        output += begins;
+        if (i == 0 || begins)
+            c->facts[output] =
+                (struct archive_facts){ .first_sequence = facts->first_sequence, .flags = compacts ? 0 : facts->flags };
+        c->facts[output].last_sequence = facts->last_sequence;
+        c->facts[output].flags |= compacts ? compacted_flags(output) : facts->flags & ARCHIVE_COMPACTED;
+        c->archives[i] = list[i];
+        c->sources[i] = (struct rewrite_source){
+            { list[i]->file, list[i]->index_at, c->log->pages }, list[i]->file, 0, facts->salt, output
         };
+        c->plan.size += facts->size;
     }
+    c->plan.output_count = output + 1;
     pin_sources(c, 1);
 }
 
 /* tombstones: which of them go in a compaction; NULL: the archives are only joined. */
-static bool begin_archives(struct cleaner *c, const struct rewrite_source *sources, const struct archive_facts *facts,
-                           const struct clock_cut *tombstones, struct error *err)
+static bool begin_archives(struct cleaner *c, const struct clock_cut *tombstones, struct error *err)
 {
-    struct compaction *compaction = tombstones != NULL ? compaction_new(*tombstones) : NULL;
-    if (compaction != NULL) {
+    c->plan.compaction = tombstones != NULL ? compaction_new(*tombstones) : NULL;
+    if (c->plan.compaction != NULL) {
         io_mutex_take(c->log->shared.mutex);
-        c->log->shared.compacting = c->topic_id; /* retention stands still meanwhile */
+        c->log->shared.compacting = c->archives[0]->topic_id; /* retention stands still meanwhile */
         io_mutex_drop(c->log->shared.mutex);
     }
-    if (tombstones == NULL || compaction != NULL)
-        c->rewrite = rewrite_new(c->log, sources, c->number_count, facts, c->log->shared.index_count_max, compaction);
+    if (tombstones == NULL || c->plan.compaction != NULL)
+        c->rewrite = rewrite_new(c->log, &c->plan);
     if (c->rewrite == NULL) {
-        compaction_free(&compaction);
         put_down(c);
         error_set(err, NEAP_NOMEM, "rewrite");
     }
@@ -276,27 +296,54 @@ static enum neap_status prepare(struct cleaner *c, const struct rewritten *list,
     return NEAP_OK;
 }
 
-/* One operation per topic; where nothing of some archives is alive, one that only removes them. */
-static enum neap_status make_ops(struct cleaner *c, const struct rewritten *list, uint32_t count, struct error *err)
+static struct log_op replace_op(const struct cleaner *c, uint32_t topic_id, struct bytes payload)
+{
+    return (
+        struct log_op){ .kind = LOG_REPLACE_, .target = { topic_id, 0 }, .offset = { c->drained }, .payload = payload };
+}
+
+/* A file becomes an archive for each of its topics: an operation each. */
+static enum neap_status make_drain_ops(struct cleaner *c, const struct rewritten *list, uint32_t count)
+{
+    const size_t size = REPLACE_HEADER_SIZE + REPLACE_ADDED_SIZE;
+    c->ops = calloc(count, sizeof(*c->ops));
+    c->payloads = malloc(count * size);
+    if (c->ops == NULL || c->payloads == NULL)
+        return NEAP_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes payload = replace_encode(c->payloads + i * size, NULL, 0, &list[i].facts, 1, NULL, 0);
+        c->ops[i] = replace_op(c, list[i].topic_id, payload);
+    }
+    return NEAP_OK;
+}
+
+/* Archives of one topic become others: one operation, with none of them where nothing was alive. */
+static enum neap_status make_archive_op(struct cleaner *c, const struct rewritten *list, uint32_t count)
 {
     const struct shrunk *shrunk = NULL;
-    uint32_t op_count = count > 0 ? count : 1, shrunk_count = rewrite_shrunk(c->rewrite, &shrunk);
-    size_t payload_size = REPLACE_HEADER_SIZE + 8u * c->number_count + REPLACE_ADDED_SIZE;
-    must(shrunk_count == 0 || op_count == 1); /* a compaction is of one topic */
-    payload_size += (size_t)REPLACE_SHRUNK_SIZE * shrunk_count;
-    c->ops = calloc(op_count, sizeof(*c->ops));
-    c->payloads = malloc(op_count * payload_size);
+    uint32_t shrunk_count = rewrite_shrunk(c->rewrite, &shrunk);
+    uint64_t numbers[ARCHIVE_COUNT_MAX];
+    c->ops = calloc(1, sizeof(*c->ops));
+    c->payloads = malloc(REPLACE_HEADER_SIZE + 8u * (size_t)c->archive_count + REPLACE_ADDED_SIZE * (size_t)count +
+                         REPLACE_SHRUNK_SIZE * (size_t)shrunk_count);
     if (c->ops == NULL || c->payloads == NULL)
-        return error_set(err, NEAP_NOMEM, "replace");
-    for (uint32_t i = 0; i < op_count; i++)
-        c->ops[i] = (struct log_op){
-            .kind = LOG_REPLACE_,
-            .target = { count > 0 ? list[i].topic_id : c->topic_id, 0 },
-            .offset = { c->drained },
-            .payload = replace_encode(c->payloads + i * payload_size, c->numbers, c->number_count,
-                                      count > 0 ? &list[i].facts : NULL, count > 0 ? 1 : 0, shrunk, shrunk_count),
-        };
-    c->unit = (struct log_unit){ .ops = c->ops, .count = op_count, .done = replaced, .ctx = c };
+        return NEAP_NOMEM;
+    for (uint32_t i = 0; i < c->archive_count; i++)
+        numbers[i] = c->archives[i]->facts.number;
+    for (uint32_t i = 0; i < count; i++)
+        c->facts[i] = list[i].facts; /* what was planned has come to be */
+    struct bytes payload =
+        replace_encode(c->payloads, numbers, c->archive_count, c->facts, count, shrunk, shrunk_count);
+    *c->ops = replace_op(c, c->archives[0]->topic_id, payload);
+    return NEAP_OK;
+}
+
+static enum neap_status make_unit(struct cleaner *c, const struct rewritten *list, uint32_t count, struct error *err)
+{
+    enum neap_status status = c->drained != 0 ? make_drain_ops(c, list, count) : make_archive_op(c, list, count);
+    if (status != NEAP_OK)
+        return error_set(err, status, "replace");
+    c->unit = (struct log_unit){ .ops = c->ops, .count = c->drained != 0 ? count : 1, .done = replaced, .ctx = c };
     return NEAP_OK;
 }
 
@@ -308,7 +355,7 @@ static enum neap_status hand_over(struct cleaner *c, struct log_client *client, 
         return error_set(err, NEAP_REFUSED, "all of it has died meanwhile");
     enum neap_status status = prepare(c, list, count, err);
     if (status == NEAP_OK)
-        status = make_ops(c, list, count, err);
+        status = make_unit(c, list, count, err);
     if (status == NEAP_OK) {
         c->ended = false;
         status = log_submit(client, &c->unit);
@@ -448,8 +495,6 @@ static uint64_t batches_size(const struct archive *a)
 static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_size, struct error *err)
 {
     struct shared *s = &c->log->shared;
-    struct rewrite_source sources[REWRITE_SOURCE_MAX];
-    struct archive_facts facts = { 0 };
     uint32_t first = 0, at, count = 0;
     struct clock_cut tombstones = CLOCK_CUT_NOTHING;
     io_mutex_take(s->mutex);
@@ -466,9 +511,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     if (there && count == 0 && live_size <= copied_max(c, batches_size(a)))
         count = 1;
     if (count > 0)
-        choose(c, list + at, count, sources, &facts);
-    if (compacts)
-        facts.flags |= ARCHIVE_COMPACTED;
+        choose(c, list + at, count, compacts);
     uint64_t size = 0;
     for (uint32_t i = 0; i < count; i++)
         size += live_size == 0 ? 0 : list[at + i]->facts.size;
@@ -479,7 +522,7 @@ static bool act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         put_down(c);
         return true;
     }
-    return count > 0 ? begin_archives(c, sources, &facts, compacts ? &tombstones : NULL, err) : true;
+    return count > 0 ? begin_archives(c, compacts ? &tombstones : NULL, err) : true;
 }
 
 static bool look_at_archive(struct cleaner *c, struct error *err)

@@ -5,32 +5,28 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define SLOT_COUNT (2u * COMPACTION_KEY_COUNT)
-#define SHARE_MAX  (1u << 20) /* walks; more keys than that times COMPACTION_KEY_COUNT are not in one partition */
+#define SHARE_MAX (1u << 20)  /* walks; more keys than that times COMPACTION_KEY_COUNT_MAX are not in one partition */
+#define BITS_SIZE (64u << 10) /* at first */
 
 struct slot {
     uint64_t low, high; /* of the key's hash */
-    uint64_t offset;    /* 1 + that of its newest record; 0: free */
+    uint64_t number;    /* 1 + that of its newest record; 0: free */
 };
 
 struct compaction {
     struct clock_cut tombstones;
     uint64_t first, end, limit;
+    uint64_t number;             /* of the next record in this walk that is told from others */
     uint32_t share, share_count; /* this walk is for keys whose hash is share modulo share_count */
-    uint32_t key_count;
-    bool crowded; /* more keys than the table holds: all over again, in smaller shares */
-    struct slot *slots;
-    uint8_t *bits; /* a record's is set: it stays */
+    uint32_t key_count, key_room;
+    bool crowded;       /* more keys than the table holds: all over again, in a larger one or in smaller shares */
+    struct slot *slots; /* twice key_room */
+    uint8_t *bits;      /* a record's is set: it stays */
     size_t bits_size;
     struct codec_room room;
     uint8_t *rebuilt;
     size_t rebuilt_size;
 };
-
-size_t compaction_memory_size(void)
-{
-    return SLOT_COUNT * sizeof(struct slot);
-}
 
 struct compaction *compaction_new(struct clock_cut tombstones)
 {
@@ -38,9 +34,12 @@ struct compaction *compaction_new(struct clock_cut tombstones)
     if (c == NULL)
         return NULL;
     c->tombstones = tombstones;
-    c->slots = calloc(SLOT_COUNT, sizeof(c->slots[0]));
+    c->key_room = COMPACTION_KEY_COUNT;
+    c->slots = calloc(2 * (size_t)c->key_room, sizeof(c->slots[0]));
+    c->bits_size = BITS_SIZE;
+    c->bits = malloc(c->bits_size);
     codec_room_init(&c->room, BATCH_UNPACKED_SIZE_MAX);
-    if (c->slots == NULL)
+    if (c->slots == NULL || c->bits == NULL)
         compaction_free(&c);
     return c;
 }
@@ -60,22 +59,42 @@ void compaction_free(struct compaction **compaction)
 
 /* ---- bits ------------------------------------------------------------------------------------------------------------ */
 
-static void bit_set(struct compaction *c, uint64_t offset, bool on)
+/* In the first walk, the only one in which records come that never came before. */
+static enum neap_status make_bit(struct compaction *c, uint64_t number)
 {
-    uint64_t at = offset - c->first;
-    must(at / 8 < c->bits_size);
-    if (on)
-        c->bits[at / 8] |= (uint8_t)(1u << at % 8);
-    else
-        c->bits[at / 8] &= (uint8_t) ~(1u << at % 8);
+    if (number / 8 < c->bits_size)
+        return NEAP_OK;
+    uint8_t *grown = realloc(c->bits, 2 * c->bits_size);
+    if (grown == NULL)
+        return NEAP_NOMEM;
+    memset(grown + c->bits_size, 0, c->bits_size);
+    c->bits = grown;
+    c->bits_size *= 2;
+    return NEAP_OK;
 }
 
-static bool stays(const struct compaction *c, uint64_t offset)
+static void bit_set(struct compaction *c, uint64_t number, bool on)
 {
-    if (offset >= c->limit || offset + 1 == c->end)
-        return true;
-    uint64_t at = offset - c->first;
-    return c->bits[at / 8] >> at % 8 & 1;
+    must(number / 8 < c->bits_size);
+    if (on)
+        c->bits[number / 8] |= (uint8_t)(1u << number % 8);
+    else
+        c->bits[number / 8] &= (uint8_t) ~(1u << number % 8);
+}
+
+/* Whether the record is one of those that are told apart; each walk asks this of each of them in the same order. */
+static bool counts(struct compaction *c, uint64_t offset, uint64_t *ret_number)
+{
+    if (offset < c->first || offset >= c->limit || c->number == COMPACTION_RECORD_MAX)
+        return false;
+    *ret_number = c->number++;
+    return true;
+}
+
+static bool stays(struct compaction *c, uint64_t offset)
+{
+    uint64_t number;
+    return !counts(c, offset, &number) || offset + 1 == c->end || (c->bits[number / 8] >> number % 8 & 1);
 }
 
 /* ---- the newest of each key ------------------------------------------------------------------------------------------- */
@@ -84,57 +103,48 @@ static void begin_walk(struct compaction *c, uint32_t share, uint32_t share_coun
 {
     c->share = share;
     c->share_count = share_count;
+    c->number = 0;
     c->key_count = 0;
     c->crowded = false;
-    memset(c->slots, 0, SLOT_COUNT * sizeof(c->slots[0]));
+    memset(c->slots, 0, 2 * (size_t)c->key_room * sizeof(c->slots[0]));
 }
 
-enum neap_status compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit)
+void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit)
 {
-    uint64_t span = end - first < COMPACTION_SPAN_MAX ? end - first : COMPACTION_SPAN_MAX;
     c->first = first;
     c->end = end;
-    c->limit = limit < first + span ? limit : first + span;
-    size_t size = (size_t)(span / 8 + 1);
-    if (size > c->bits_size) {
-        uint8_t *grown = realloc(c->bits, size);
-        if (grown == NULL)
-            return NEAP_NOMEM;
-        c->bits = grown;
-        c->bits_size = size;
-    }
+    c->limit = limit;
     memset(c->bits, 0, c->bits_size);
     begin_walk(c, 0, 1);
-    return NEAP_OK;
 }
 
 /* The key's slot, or the free one where it belongs. */
 static struct slot *slot_of(struct compaction *c, uint64_t low, uint64_t high)
 {
-    uint32_t at = (uint32_t)(low >> 32) % SLOT_COUNT;
-    while (c->slots[at].offset != 0 && (c->slots[at].low != low || c->slots[at].high != high))
-        at = (at + 1) % SLOT_COUNT;
+    uint32_t count = 2 * c->key_room, at = (uint32_t)(low >> 32) % count;
+    while (c->slots[at].number != 0 && (c->slots[at].low != low || c->slots[at].high != high))
+        at = (at + 1) % count;
     return &c->slots[at];
 }
 
-static void note_record(struct compaction *c, const struct record *record, uint32_t time_s)
+static void note_record(struct compaction *c, const struct record *record, uint64_t number, uint32_t time_s)
 {
     if (record->key.at == NULL) {
-        bit_set(c, record->offset, true);
+        bit_set(c, number, true);
         return;
     }
     XXH128_hash_t hash = XXH3_128bits(record->key.at, record->key.size);
     if (hash.low64 % c->share_count != c->share)
         return;
     struct slot *slot = slot_of(c, hash.low64, hash.high64);
-    if (slot->offset == 0 && ++c->key_count > COMPACTION_KEY_COUNT) {
+    if (slot->number == 0 && ++c->key_count > c->key_room) {
         c->crowded = true;
         return;
     }
-    if (slot->offset != 0)
-        bit_set(c, slot->offset - 1, false); /* an older one of the key */
-    *slot = (struct slot){ hash.low64, hash.high64, record->offset + 1 };
-    bit_set(c, record->offset, record->value.at != NULL || !clock_cut_holds(&c->tombstones, time_s));
+    if (slot->number != 0)
+        bit_set(c, slot->number - 1, false); /* an older one of the key */
+    *slot = (struct slot){ hash.low64, hash.high64, number + 1 };
+    bit_set(c, number, record->value.at != NULL || !clock_cut_holds(&c->tombstones, time_s));
 }
 
 static enum neap_status open(struct compaction *c, const struct op *op, struct batch *ret_batch,
@@ -149,32 +159,51 @@ enum neap_status compaction_note(struct compaction *c, const struct op *op)
     struct batch batch;
     struct batch_walk walk;
     struct record record;
+    uint64_t number;
     if (op->offset >= c->limit || c->crowded)
         return NEAP_OK;
     enum neap_status status = open(c, op, &batch, &walk);
-    while (status == NEAP_OK && (status = batch_next(&walk, &record)) == NEAP_OK && !c->crowded)
-        if (record.offset >= c->first && record.offset < c->limit)
-            note_record(c, &record, op->time_s);
+    while (status == NEAP_OK && (status = batch_next(&walk, &record)) == NEAP_OK && !c->crowded) {
+        if (!counts(c, record.offset, &number))
+            continue;
+        status = make_bit(c, number);
+        if (status == NEAP_OK)
+            note_record(c, &record, number, op->time_s);
+    }
     return status == NEAP_NOTFOUND ? NEAP_OK : status;
+}
+
+/* All keys again, in a larger table where there may be one, else in twice as many shares. */
+static void begin_again(struct compaction *c)
+{
+    struct slot *grown =
+        c->key_room < COMPACTION_KEY_COUNT_MAX ? realloc(c->slots, 4 * (size_t)c->key_room * sizeof(*grown)) : NULL;
+    if (grown != NULL) {
+        c->slots = grown;
+        c->key_room *= 2;
+    }
+    memset(c->bits, 0, c->bits_size);
+    must(c->share_count < SHARE_MAX);
+    begin_walk(c, 0, grown != NULL ? c->share_count : 2 * c->share_count);
 }
 
 bool compaction_again(struct compaction *c)
 {
     if (c->crowded) {
-        must(c->share_count < SHARE_MAX);
-        memset(c->bits, 0, c->bits_size);
-        begin_walk(c, 0, 2 * c->share_count);
+        begin_again(c);
         return true;
     }
-    if (c->share + 1 == c->share_count)
+    if (c->share + 1 == c->share_count) {
+        c->number = 0; /* and once more, to keep */
         return false;
+    }
     begin_walk(c, c->share + 1, c->share_count);
     return true;
 }
 
 /* ---- what is left of a batch --------------------------------------------------------------------------------------------- */
 
-static bool stays_in(void *ctx, uint64_t offset)
+static bool keep(void *ctx, uint64_t offset)
 {
     return stays(ctx, offset);
 }
@@ -201,7 +230,7 @@ static enum neap_status rebuild(struct compaction *c, const struct op *op, const
     enum neap_status status = make_room(c, plain + packed);
     if (status != NEAP_OK)
         return status;
-    status = batch_filter(op->payload, walk, stays_in, c, c->rebuilt, plain, ret_bytes);
+    status = batch_filter(op->payload, walk, keep, c, c->rebuilt, plain, ret_bytes);
     if (status == NEAP_OK && codec != CODEC_NONE)
         status = batch_pack(*ret_bytes, codec, c->rebuilt + plain, packed, ret_bytes);
     return status;
@@ -212,6 +241,7 @@ enum neap_status compaction_keep(struct compaction *c, const struct op *op, stru
     struct batch batch;
     struct batch_walk walk, counting;
     struct record record;
+    uint64_t number = c->number;
     uint32_t kept = 0;
     *ret_op = *op;
     if (op->offset >= c->limit)
@@ -219,13 +249,14 @@ enum neap_status compaction_keep(struct compaction *c, const struct op *op, stru
     enum neap_status status = open(c, op, &batch, &walk);
     counting = walk;
     while (status == NEAP_OK && (status = batch_next(&counting, &record)) == NEAP_OK)
-        kept += record.offset < c->first || stays(c, record.offset);
+        kept += stays(c, record.offset);
     if (status != NEAP_NOTFOUND)
         return status;
     if (kept == 0)
         return NEAP_NOTFOUND;
     if (kept == batch.count)
         return NEAP_OK;
+    c->number = number; /* the same records once more */
     status = rebuild(c, op, &batch, &walk, &ret_op->payload);
     if (status == NEAP_OK)
         ret_op->payload_crc = op_payload_crc(OP_APPEND, (struct bytes){ NULL, 0 }, ret_op->payload);

@@ -599,6 +599,8 @@ static bool collect_archive(void *ctx, const char *name)
     uint64_t number;
     if (name_number(name, ".npa", &number))
         unlink_orphan(r, number);
+    else
+        spill_unlink(r->log, name);
     return true;
 }
 

@@ -1,10 +1,14 @@
 #include "log/local/rewrite.h"
 #include "log/local/damage.h"
+#include "log/local/gather.h"
 #include "log/local/views.h"
 #include <stdlib.h>
 
 #define ROOM_MIN   (64u << 10)
 #define ENTRY_ROOM 64u
+#define BUFFER_MIN (8u << 10) /* of a writer, where there are many of them */
+#define BATCH_GOAL \
+    (64u << 10) /* batches that compaction leaves: so many, if they are large enough to be put together */
 
 struct cursor {
     struct rewrite_source source;
@@ -12,48 +16,86 @@ struct cursor {
     struct index_row row;
 };
 
+struct output {
+    struct archive_facts facts;
+    struct archive_writer writer;
+};
+
 struct rewrite {
     struct log *log;
-    struct cursor cursors[REWRITE_SOURCE_MAX];
+    struct cursor *cursors;
     uint32_t count;
-    struct archive_facts facts;
+    struct output *outputs;
+    uint32_t output_count;
     struct compaction *compaction;
-    struct archive_writer writer;
+    struct gather *gather;       /* of a compaction */
+    uint32_t gathered;           /* for which output */
     bool begun;                  /* the sources' first rows are known */
     struct log_partition at;     /* the partition in work */
     uint64_t start;              /* of it */
+    uint64_t hold;               /* where the first group that holds it stands */
     uint64_t first;              /* where the sources' batches of it begin, taken or not */
+    uint64_t covered;            /* where what has been put of it ends */
+    uint32_t put;                /* 1 + the output that has some of it; 0: none */
     bool noting;                 /* the compaction walks over it first */
-    bool put;                    /* a batch of it has been */
     uint32_t source;             /* of which */
     uint32_t entry, entry_count; /* the next entry of its row there; how many the row has; 0: not looked at yet */
     uint32_t loaded_at, loaded;
     struct index_entry entries[ENTRY_ROOM];
     uint8_t *room;
     size_t room_size;
-    uint64_t copied;   /* in this step */
-    struct shrunk now; /* of the partition in work */
+    uint64_t copied; /* in this step */
+    struct {         /* what there is less of than there was, of the partition in work */
+        int64_t batch_count, size;
+    } taken_away;
     struct shrunk *shrunk;
     uint32_t shrunk_count, shrunk_room;
-    struct rewritten results[DRAIN_TOPIC_COUNT_MAX];
-    uint32_t result_count;
+    struct rewritten *results;
+    uint32_t result_count, result_room;
     bool taken;
 };
 
-struct rewrite *rewrite_new(struct log *log, const struct rewrite_source *sources, uint32_t count,
-                            const struct archive_facts *facts, uint32_t entry_count_max, struct compaction *compaction)
+/* Larger where there is much: what is known of each batch lies in memory while files are looked at. */
+static uint32_t gathered_size(uint64_t size)
 {
-    must(count > 0 && count <= REWRITE_SOURCE_MAX);
+    uint64_t share = size / BATCH_GOAL;
+    return share < GATHER_SIZE_MIN ? GATHER_SIZE_MIN : share > GATHER_SIZE_MAX ? GATHER_SIZE_MAX : (uint32_t)share;
+}
+
+static size_t buffer_size(uint32_t output_count)
+{
+    size_t size = WRITER_BUFFER_SIZE / output_count;
+    return size < BUFFER_MIN ? BUFFER_MIN : size;
+}
+
+struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan)
+{
+    must(plan->source_count > 0 && plan->output_count > 0);
+    struct compaction *compaction = plan->compaction;
     struct rewrite *r = calloc(1, sizeof(*r));
-    if (r == NULL)
+    if (r == NULL) {
+        compaction_free(&compaction);
         return NULL;
+    }
     r->log = log;
-    r->count = count;
-    r->facts = *facts;
     r->compaction = compaction;
-    r->writer.entry_count_max = entry_count_max;
-    for (uint32_t i = 0; i < count; i++)
-        r->cursors[i].source = sources[i];
+    r->result_room = plan->output_count > DRAIN_TOPIC_COUNT_MAX ? plan->output_count : DRAIN_TOPIC_COUNT_MAX;
+    r->cursors = calloc(plan->source_count, sizeof(r->cursors[0]));
+    r->outputs = calloc(plan->output_count, sizeof(r->outputs[0]));
+    r->results = calloc(r->result_room, sizeof(r->results[0]));
+    r->gather = compaction != NULL ? gather_new(gathered_size(plan->size)) : NULL;
+    if (r->cursors == NULL || r->outputs == NULL || r->results == NULL || (compaction != NULL && r->gather == NULL)) {
+        rewrite_free(&r);
+        return NULL;
+    }
+    r->count = plan->source_count;
+    r->output_count = plan->output_count;
+    for (uint32_t i = 0; i < r->count; i++)
+        r->cursors[i].source = plan->sources[i];
+    for (uint32_t i = 0; i < r->output_count; i++) {
+        r->outputs[i].facts = plan->facts[i];
+        r->outputs[i].writer.buffer_size = buffer_size(r->output_count);
+    }
     return r;
 }
 
@@ -62,10 +104,15 @@ void rewrite_free(struct rewrite **rewrite)
     struct rewrite *r = *rewrite;
     if (r == NULL)
         return;
-    archive_writer_fini(&r->writer);
+    for (uint32_t i = 0; i < r->output_count; i++)
+        archive_writer_fini(&r->outputs[i].writer);
     compaction_free(&r->compaction);
+    gather_free(&r->gather);
     for (uint32_t i = 0; i < r->result_count && !r->taken; i++)
         archive_unlink(r->log, r->results[i].facts.number);
+    free(r->cursors);
+    free(r->outputs);
+    free(r->results);
     free(r->room);
     free(r->shrunk);
     free(r);
@@ -177,29 +224,29 @@ static enum neap_status pass(struct rewrite *r, struct error *err)
 
 /* ---- one archive after the other ----------------------------------------------------------------------------------- */
 
-static enum neap_status end_archive(struct rewrite *r, struct error *err)
+static enum neap_status end_archive(struct rewrite *r, struct output *o, struct error *err)
 {
     struct rewritten *result = &r->results[r->result_count];
-    if (r->writer.file == NULL)
+    if (o->writer.file == NULL)
         return NEAP_OK;
-    result->topic_id = r->writer.header.topic_id;
-    enum neap_status status = archive_end(&r->writer, &result->facts, err);
+    result->topic_id = o->writer.header.topic_id;
+    enum neap_status status = archive_end(&o->writer, &result->facts, err);
     if (status == NEAP_OK)
         r->result_count++;
     return status;
 }
 
-static enum neap_status begin_archive(struct rewrite *r, struct error *err)
+static enum neap_status begin_archive(struct rewrite *r, struct output *o, struct error *err)
 {
     struct shared *s = &r->log->shared;
-    if (r->result_count == DRAIN_TOPIC_COUNT_MAX)
+    if (r->result_count == r->result_room)
         return error_set(err, NEAP_TOOLARGE, "more than %u topics in one file", DRAIN_TOPIC_COUNT_MAX);
-    struct archive_facts facts = r->facts;
+    struct archive_facts facts = o->facts;
     io_mutex_take(s->mutex);
     facts.number = s->views.archives.number_next++; /* one that comes to nothing leaves a gap in the numbers */
     io_mutex_drop(s->mutex);
     facts.salt = io_random(r->log->io);
-    return archive_begin(&r->writer, r->log, r->at.topic_id, &facts, err);
+    return archive_begin(&o->writer, r->log, r->at.topic_id, &facts, err);
 }
 
 /* ---- one partition, one source after the other --------------------------------------------------------------------- */
@@ -262,21 +309,60 @@ static enum neap_status read_op(struct rewrite *r, const struct cursor *c, const
     return NEAP_OK;
 }
 
-static enum neap_status copy(struct rewrite *r, const struct op *op, struct error *err)
+/* What compaction took from before the batch is known to have been there: a row begins where what came before it ends. */
+static enum neap_status copy(struct rewrite *r, uint32_t output, const struct op *op, struct error *err)
 {
+    struct output *o = &r->outputs[output];
     enum neap_status status = NEAP_OK;
-    if (r->writer.file != NULL && r->writer.header.topic_id != r->at.topic_id)
-        status = end_archive(r, err);
-    if (status == NEAP_OK && r->writer.file == NULL)
-        status = begin_archive(r, err);
-    if (status == NEAP_OK) {
-        if (!r->put)
-            r->writer.row_next =
-                r->first; /* so that what compaction took from its beginning is known to have been there */
-        r->put = true;
-        status = archive_put(&r->writer, op, err);
+    if (o->writer.file != NULL && o->writer.header.topic_id != r->at.topic_id)
+        status = end_archive(r, o, err);
+    if (status == NEAP_OK && o->writer.file == NULL)
+        status = begin_archive(r, o, err);
+    if (status != NEAP_OK)
+        return status;
+    if (r->put != output + 1)
+        o->writer.row_next = r->covered;
+    r->put = output + 1;
+    r->covered = op->offset + op->count;
+    r->taken_away.batch_count--;
+    r->taken_away.size -= (int64_t)op->payload.size;
+    return archive_put(&o->writer, op, err);
+}
+
+static enum neap_status does_not_come_apart(const struct rewrite *r, enum neap_status status, uint64_t offset,
+                                            struct error *err)
+{
+    return error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT,
+                     "topic %u partition %u offset %llu: its records do not come apart", r->at.topic_id,
+                     r->at.partition, (unsigned long long)offset);
+}
+
+static enum neap_status put_gathered(struct rewrite *r, struct error *err)
+{
+    struct op op = { .offset = r->covered };
+    enum neap_status status = r->gather != NULL ? gather_take(r->gather, &op) : NEAP_NOTFOUND;
+    if (status == NEAP_NOTFOUND)
+        return NEAP_OK;
+    return status == NEAP_OK ? copy(r, r->gathered, &op, err) : does_not_come_apart(r, status, op.offset, err);
+}
+
+/* A batch that is wanted whole by somebody stays by itself: where a partition begins, and where a group that holds it stands. */
+static enum neap_status put_kept(struct rewrite *r, uint32_t output, const struct op *op, struct error *err)
+{
+    bool whole = op->offset < r->start || op->offset + op->count > r->hold;
+    enum neap_status status = whole ? NEAP_REFUSED : NEAP_AGAIN;
+    if (!whole && r->gathered == output)
+        status = gather_add(r->gather, op);
+    if (status == NEAP_AGAIN || status == NEAP_REFUSED) {
+        enum neap_status taken = put_gathered(r, err);
+        if (taken != NEAP_OK)
+            return taken;
+        r->gathered = output;
+        status = status == NEAP_AGAIN ? gather_add(r->gather, op) : status;
     }
-    return status;
+    if (status == NEAP_REFUSED)
+        return copy(r, output, op, err);
+    return status == NEAP_OK ? NEAP_OK : does_not_come_apart(r, status, op->offset, err);
 }
 
 static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, struct error *err)
@@ -290,19 +376,19 @@ static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, str
         return status;
     r->copied += e.size;
     r->entry++;
-    if (r->compaction == NULL)
-        return copy(r, &op, err);
-    status = r->noting ? compaction_note(r->compaction, &op) : compaction_keep(r->compaction, &op, &op);
-    if (status == NEAP_OK && r->noting)
+    if (r->noting)
+        status = compaction_note(r->compaction, &op);
+    else if (r->compaction != NULL)
+        status = compaction_keep(r->compaction, &op, &op);
+    if (status != NEAP_OK && status != NEAP_NOTFOUND)
+        return does_not_come_apart(r, status, e.base, err);
+    if (r->noting)
         return NEAP_OK;
-    r->now.batch_count += status == NEAP_NOTFOUND;
-    r->now.size += (int64_t)e.size - (status == NEAP_OK ? (int64_t)op.payload.size : 0);
+    r->taken_away.batch_count++;
+    r->taken_away.size += e.size;
     if (status == NEAP_NOTFOUND)
         return NEAP_OK;
-    return status == NEAP_OK ? copy(r, &op, err)
-                             : error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT,
-                                         "topic %u partition %u offset %llu: its records do not come apart",
-                                         r->at.topic_id, r->at.partition, (unsigned long long)e.base);
+    return r->compaction != NULL ? put_kept(r, c->source.output, &op, err) : copy(r, c->source.output, &op, err);
 }
 
 static enum neap_status next_source(struct rewrite *r, struct error *err)
@@ -357,7 +443,8 @@ static enum neap_status measure(struct rewrite *r, uint64_t *ret_end, struct err
 /* The partition in work is done: what was taken from it is remembered. */
 static enum neap_status note_shrunk(struct rewrite *r, struct error *err)
 {
-    if (r->now.batch_count == 0 && r->now.size == 0)
+    must(r->taken_away.batch_count >= 0);
+    if (r->taken_away.batch_count == 0 && r->taken_away.size == 0)
         return NEAP_OK;
     if (r->shrunk_count == r->shrunk_room) {
         uint32_t room = r->shrunk_room == 0 ? 16 : 2 * r->shrunk_room;
@@ -367,31 +454,32 @@ static enum neap_status note_shrunk(struct rewrite *r, struct error *err)
         r->shrunk = grown;
         r->shrunk_room = room;
     }
-    r->shrunk[r->shrunk_count++] = r->now;
-    r->now = (struct shrunk){ 0 };
+    r->shrunk[r->shrunk_count++] = (struct shrunk){ .partition = r->at.partition,
+                                                    .batch_count = (uint32_t)r->taken_away.batch_count,
+                                                    .start = r->start,
+                                                    .size = r->taken_away.size };
     return NEAP_OK;
 }
 
 /* OK: there is another partition, opened at its first source. NOTFOUND: that was the last. */
 static enum neap_status next_partition(struct rewrite *r, struct error *err)
 {
-    enum neap_status status = note_shrunk(r, err);
+    enum neap_status status = put_gathered(r, err);
+    if (status == NEAP_OK)
+        status = note_shrunk(r, err);
     if (status != NEAP_OK)
         return status;
     if (!least(r, &r->at))
         return NEAP_NOTFOUND;
-    uint64_t hold = UINT64_MAX, end = 0;
-    r->start = start_of(r, &hold);
-    r->put = false;
-    r->now = (struct shrunk){ .partition = r->at.partition, .start = r->start };
+    uint64_t end = 0;
+    r->start = start_of(r, &r->hold);
+    r->put = 0;
+    r->taken_away.batch_count = r->taken_away.size = 0;
     status = measure(r, &end, err);
+    r->covered = r->first;
     r->noting = r->compaction != NULL && status == NEAP_OK && end > r->start && r->start != UINT64_MAX;
-    if (r->noting) {
-        uint64_t first = r->first > r->start ? r->first : r->start;
-        status = compaction_begin(r->compaction, first, end, hold < end ? hold : end);
-        if (status != NEAP_OK)
-            return error_set(err, status, "compaction of %llu offsets", (unsigned long long)(end - first));
-    }
+    if (r->noting)
+        compaction_begin(r->compaction, r->first > r->start ? r->first : r->start, end, r->hold < end ? r->hold : end);
     return status == NEAP_OK ? first_source(r, err) : status;
 }
 
@@ -420,7 +508,9 @@ static enum neap_status work(struct rewrite *r, struct error *err)
 static enum neap_status name_all(struct rewrite *r, struct error *err)
 {
     char path[PATH_SIZE_MAX];
-    enum neap_status status = end_archive(r, err);
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < r->output_count && status == NEAP_OK; i++)
+        status = end_archive(r, &r->outputs[i], err);
     if (status == NEAP_OK && r->result_count > 0)
         status = io_dir_sync(r->log->io, log_path(r->log, path, ARCHIVE_FOLDER, "%s", ""), err); /* rule A1 */
     return status;

@@ -1,33 +1,43 @@
 /* rewrite.h - copies the living batches of a journal file, or of some archives, into new archives.
  *
+ * Several archives become one, or, in a compaction, as many as are needed: each of what comes out stands for some neighbours of what
+ * goes in. All are written side by side, one partition after the other, so that however much there is, it is read twice: once
+ * to learn which records are the newest, and once to copy them.
+ *
  * owner    the keeper
- * memory   a cursor per source, one operation, what the archive's writer takes
- * limits   REWRITE_SOURCE_MAX sources, DRAIN_TOPIC_COUNT_MAX topics; some REWRITE_STEP_SIZE bytes a step
+ * memory   a cursor per source, one operation, what the archives' writers take; in a compaction also what makes one batch of many
+ * limits   DRAIN_TOPIC_COUNT_MAX topics of a journal file; some REWRITE_STEP_SIZE bytes a step
  * errors   CORRUPT: damage in a source, which stays as it is; FULL, IO, TOOLARGE, NOMEM; after any of them nothing is left
- * promise  what is alive (its topic is there, it ends after its partition's start) is in what comes out, byte for byte and in
- *          order; compaction aside, nothing else is */
+ * promise  what is alive (its topic is there, it ends after its partition's start) is in what comes out, in order, and byte for
+ *          byte, compaction aside; nothing else is */
 #ifndef LOG_LOCAL_REWRITE_H
 #define LOG_LOCAL_REWRITE_H
 
 #include "log/local/archive.h"
 #include "log/local/compaction.h"
 
-#define REWRITE_SOURCE_MAX 64u
-#define REWRITE_STEP_SIZE  (1u << 20)
+#define REWRITE_STEP_SIZE (1u << 20)
 
 /* A journal file, or an archive: pinned by the caller until rewrite_fini(). */
 struct rewrite_source {
     struct index_file index;
     struct io_file *file;
     uint64_t base, salt;
+    uint32_t output; /* which of what comes out: sources of one follow each other */
 };
 
 struct rewrite;
 
-/* compaction: NULL, or what decides of the one topic of all sources; the rewrite takes it.
- * `facts`: sequences and flags of what comes out; numbers and salts are given here. */
-struct rewrite *rewrite_new(struct log *log, const struct rewrite_source *sources, uint32_t count,
-                            const struct archive_facts *facts, uint32_t entry_count_max, struct compaction *compaction);
+/* What is to be done; the rewrite copies the lists. facts: sequences and flags of each of the outputs; numbers and salts are given
+ * here. compaction: NULL, or what decides of the one topic of all sources; the rewrite takes it, also where it answers NULL. */
+struct rewrite_plan {
+    const struct rewrite_source *sources;
+    const struct archive_facts *facts;
+    uint32_t source_count, output_count;
+    uint64_t size; /* of all sources, at least about */
+    struct compaction *compaction;
+};
+struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan);
 void rewrite_free(struct rewrite **rewrite); /* archives that were not taken are unlinked */
 /* AGAIN: there is more to do. OK: all is written, synced and named. */
 enum neap_status rewrite_step(struct rewrite *rewrite, struct error *err);
@@ -36,7 +46,7 @@ struct rewritten {
     uint32_t topic_id;
     struct archive_facts facts;
 };
-/* After OK: an archive per topic that had anything alive. */
+/* After OK: an archive per topic, or per output, that had anything alive. */
 uint32_t rewrite_result(const struct rewrite *rewrite, const struct rewritten **ret_list);
 /* After OK, of a compaction: what was taken from which partitions. */
 uint32_t rewrite_shrunk(const struct rewrite *rewrite, const struct shrunk **ret_list);

@@ -1,10 +1,11 @@
 #include "log/local/worth.h"
-#include "log/local/rewrite.h"
+#include "log/local/space.h"
 #include "log/local/views.h"
 
-#define JOIN_COUNT       8u /* so many neighbours become one */
-#define TOMBSTONE_MS     (24 * 3600 * 1000ll)
-#define COMPACT_SIZE_MAX (1u << 30) /* of what goes in */
+#define JOIN_COUNT     8u /* so many neighbours become one */
+#define JOIN_COUNT_MAX 64u
+#define JOIN_SIZE_MAX  (1u << 30)
+#define TOMBSTONE_MS   (24 * 3600 * 1000ll)
 
 /* Under the mutex: no journal file that is not drained lies between the two. */
 static bool are_neighbours(struct shared *s, const struct archive *a, const struct archive *b)
@@ -39,48 +40,72 @@ static uint32_t joinable(struct log *log, struct archive *const *list, uint32_t 
     struct shared *s = &log->shared;
     uint64_t size = 0, batches = 0;
     uint32_t n = 0;
-    for (; n < count && n < REWRITE_SOURCE_MAX; n++) {
-        const struct archive *a = list[n];
-        if (worth_nothing(a) || size + a->facts.size > size_max ||
-            batches + a->facts.batch_count > s->index_count_max || (n > 0 && !are_neighbours(s, list[n - 1], a)))
+    for (; n < count && n < JOIN_COUNT_MAX; n++) {
+        size += list[n]->facts.size;
+        batches += list[n]->facts.batch_count;
+        if (worth_nothing(list[n]) || size > size_max || batches > s->index_count_max ||
+            (n > 0 && !are_neighbours(s, list[n - 1], list[n])))
             break;
-        size += a->facts.size;
-        batches += a->facts.batch_count;
     }
     return n;
 }
 
-/* Under the mutex: what can be compacted up to the end of the list begins before list[at]. The newest archives by themselves would be
- * compacted again and again, and their keys' older records in the others never met. */
-static bool begins_before(struct log *log, struct archive *const *list, uint32_t at, uint32_t count)
+/* Under the mutex: how many from `list[0]` on there is room to compact now. On a disk that is nearly full it is done piece by
+ * piece. */
+static uint32_t as_many_as_fit(const struct log *log, struct archive *const *list, uint32_t count)
 {
-    return at > 0 && joinable(log, list + at - 1, count - at + 1, COMPACT_SIZE_MAX) == count - at + 1;
-}
-
-/* Under the mutex: whether the archives of a compacted topic from `list[0]` on are to be compacted: when at least half of them is
- * new since the last time, as in Kafka. Gives which tombstones have been there long enough to go. */
-static bool is_dirty(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count,
-                     struct clock_cut *ret_tombstones)
-{
-    const struct topic *t = views_topic(&log->shared.views, list[0]->topic_id);
-    uint64_t size = 0, dirty = 0;
-    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || joinable(log, list, count, COMPACT_SIZE_MAX) < count)
-        return false; /* not to their end: from a later one on it may be */
+    uint64_t used = used_size(&log->shared), size = 0;
     for (uint32_t i = 0; i < count; i++) {
         size += list[i]->facts.size;
-        if (i > 0 || !(list[i]->facts.flags & ARCHIVE_COMPACTED)) /* later ones have never met the first */
-            dirty += list[i]->facts.size;
+        if (used + size + size / 4 + ARCHIVE_SLACK > log->options.disk_size)
+            return i;
     }
-    int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
-    *ret_tombstones = clock_cut(clock, kept_ms + 1000); /* times of append are to the second */
-    return dirty * 2 >= size && dirty > 0;
+    return count;
+}
+
+/* What has come since the last time: the first was not compacted, or another not with the one before it. */
+static uint64_t dirty_size(struct archive *const *list, uint32_t count)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!(list[i]->facts.flags & (i == 0 ? ARCHIVE_COMPACTED : ARCHIVE_CONTINUES)))
+            size += list[i]->facts.size;
+    return size;
+}
+
+/* Under the mutex: the first of those that follow each other up to the end of the list; the newest by themselves would be compacted
+ * again and again, and their keys' older records in the others never met. What there is no room to copy does not keep the
+ * others from it. */
+static uint32_t first_to_compact(struct log *log, struct archive *const *list, uint32_t count, uint32_t *ret_count)
+{
+    uint32_t first = count;
+    while (first > 0 && !worth_nothing(list[first - 1]) &&
+           (first == count || are_neighbours(&log->shared, list[first - 1], list[first])))
+        first--;
+    for (; first < count; first++) {
+        *ret_count = as_many_as_fit(log, list + first, count - first);
+        if (dirty_size(list + first, *ret_count) > 0)
+            break;
+    }
+    return first;
+}
+
+/* Under the mutex: whether the archives of a compacted topic are to be compacted: when at least half of them has come since the last
+ * time, as in Kafka, and a quarter where the disk is nearly full. */
+static bool is_dirty(struct log *log, struct archive *const *list, uint32_t count)
+{
+    uint64_t size = 0, dirty = dirty_size(list, count);
+    for (uint32_t i = 0; i < count; i++)
+        size += list[i]->facts.size;
+    bool narrow = space_left_size(log) < log->options.disk_size / 4;
+    return dirty > 0 && dirty * (narrow ? 4 : 2) >= size;
 }
 
 /* So that there are never many of them, and what has become as large is not copied any more. */
 static uint64_t joined_size_max(const struct log_options *options)
 {
     uint64_t share = options->disk_size / 64;
-    return share < options->file_size ? options->file_size : share < COMPACT_SIZE_MAX ? share : COMPACT_SIZE_MAX;
+    return share < options->file_size ? options->file_size : share < JOIN_SIZE_MAX ? share : JOIN_SIZE_MAX;
 }
 
 uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t count)
@@ -88,8 +113,9 @@ uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t co
     uint64_t size = 0, largest = 0;
     uint32_t n = joinable(log, list, count, joined_size_max(&log->options));
     for (uint32_t i = 0; i < n; i++) {
-        if ((list[i]->facts.flags ^ list[0]->facts.flags) & ARCHIVE_COMPACTED) {
-            n = i; /* what is not compacted yet must not pass for it */
+        bool compacted = (list[0]->facts.flags & ARCHIVE_COMPACTED) != 0;
+        if (i > 0 && compacted != ((list[i]->facts.flags & ARCHIVE_CONTINUES) != 0)) {
+            n = i; /* what is not compacted yet, or not with the others, must not pass for it */
             break;
         }
         size += list[i]->facts.size;
@@ -100,25 +126,17 @@ uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t co
     return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
 }
 
-/* Under the mutex: how many from `list[0]` on there is room to compact now, two at least: on a disk that is nearly full it is done
- * piece by piece. */
-static uint32_t as_many_as_fit(const struct log *log, struct archive *const *list, uint32_t count)
-{
-    uint64_t used = used_size(&log->shared), size = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        size += list[i]->facts.size;
-        if (i >= 2 && used + size + size / 4 + ARCHIVE_SLACK > log->options.disk_size)
-            return i;
-    }
-    return count;
-}
-
 uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t at,
                           uint32_t count, struct clock_cut *ret_tombstones)
 {
-    if (begins_before(log, list, at, count) || !is_dirty(log, clock, list + at, count - at, ret_tombstones))
+    const struct topic *t = views_topic(&log->shared.views, list[0]->topic_id);
+    uint32_t compacted = 0;
+    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT ||
+        first_to_compact(log, list, count, &compacted) != at || !is_dirty(log, list + at, count - at))
         return 0;
+    int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
+    *ret_tombstones = clock_cut(clock, kept_ms + 1000); /* times of append are to the second */
     if (at > 0 || lies_behind_files(&log->shared, list[0]))
         *ret_tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
-    return as_many_as_fit(log, list + at, count - at);
+    return compacted;
 }

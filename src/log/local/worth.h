@@ -1,7 +1,7 @@
 /* worth.h - which archives of a topic are worth becoming one, and which are worth compacting.
  *
  * owner    pure functions of the shared state, under its mutex
- * limits   REWRITE_SOURCE_MAX archives, as many batches as an index holds, and 1 GiB at a time
+ * limits   64 archives become one, of as many batches as an index holds and 1 GiB; compacted is all that there is room for
  * promise  archives that become one are neighbours: nothing that lies between them is in a journal file. A compaction leaves
  *          out no archive from which a newer one may have to take a key's record, up to what there is room for; its
  *          tombstones go only where nothing lies before */
