@@ -316,6 +316,7 @@ static void on_text(struct builder *b, const yaml_event_t *event)
     yaml_scalar_style_t style = event->data.scalar.style;
     struct spot spot = spot_of(b, event->start_mark.index);
     uint32_t end = spot_of(b, event->end_mark.index).bytes;
+    struct bytes text = { event->data.scalar.value, event->data.scalar.length };
     skip_anchor(b, &spot);
     struct tree_node *node = new_node(b, TREE_TEXT, spot);
     if (node == NULL)
@@ -328,8 +329,12 @@ static void on_text(struct builder *b, const yaml_event_t *event)
         node->style = TREE_BLOCK;
         skip_block_header(b, &spot, end);
         node->place = place_of(b, spot);
+        while (text.size > 0 && text.at[0] == '\n') { /* its place is that of its first word */
+            text.at++;
+            text.size--;
+        }
     }
-    node->text = arena_copy(b->arena, (struct bytes){ event->data.scalar.value, event->data.scalar.length });
+    node->text = arena_copy(b->arena, text);
     node->weight += (uint32_t)(node->text.size / 64);
     if (node->text.at == NULL) {
         b->given_up = true;
