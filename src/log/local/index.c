@@ -460,8 +460,8 @@ enum neap_status index_find_row(struct index_file index, struct log_partition p,
 enum neap_status index_load_entries(struct index_file index, const struct index_row *row, uint32_t row_count,
                                     uint32_t number, struct index_entry *room, uint32_t count)
 {
-    uint8_t bytes[64 * INDEX_ENTRY_SIZE];
-    must(count <= 64 && number + count <= row->count);
+    uint8_t bytes[INDEX_LOAD_MAX * INDEX_ENTRY_SIZE];
+    must(count <= INDEX_LOAD_MAX && number + count <= row->count);
     uint64_t at =
         INDEX_HEADER_SIZE + (uint64_t)row_count * INDEX_ROW_SIZE + (uint64_t)(row->first + number) * INDEX_ENTRY_SIZE;
     enum neap_status status = read_exact(index, bytes, (size_t)count * INDEX_ENTRY_SIZE, at);

@@ -25,6 +25,7 @@
 #define INDEX_HEADER_SIZE 72u
 #define INDEX_ROW_SIZE    24u
 #define INDEX_ENTRY_SIZE  24u
+#define INDEX_LOAD_MAX    512u /* entries at once */
 
 /* ---- in memory ---- */
 enum neap_status indexes_init(struct shared *s, uint32_t count_max);

@@ -4,9 +4,8 @@
 #include "log/local/views.h"
 #include <stdlib.h>
 
-#define ROOM_MIN   (64u << 10)
-#define ENTRY_ROOM 64u
-#define BUFFER_MIN (8u << 10) /* of a writer, where there are many of them */
+#define WINDOW_SIZE (256u << 10) /* read at once, where batches lie close together */
+#define BUFFER_MIN  (8u << 10)   /* of a writer, where there are many of them */
 #define BATCH_GOAL \
     (64u << 10) /* batches that compaction leaves: so many, if they are large enough to be put together */
 
@@ -41,9 +40,14 @@ struct rewrite {
     uint32_t source;             /* of which */
     uint32_t entry, entry_count; /* the next entry of its row there; how many the row has; 0: not looked at yet */
     uint32_t loaded_at, loaded;
-    struct index_entry entries[ENTRY_ROOM];
+    struct index_entry entries[INDEX_LOAD_MAX];
     uint8_t *room;
     size_t room_size;
+    struct { /* what the room holds of a source */
+        uint32_t source;
+        uint64_t at;
+        size_t size;
+    } window;
     uint64_t copied; /* in this step */
     struct {         /* what there is less of than there was, of the partition in work */
         int64_t batch_count, size;
@@ -265,7 +269,7 @@ static enum neap_status load_entry(struct rewrite *r, const struct cursor *c, st
                                    struct error *err)
 {
     if (r->loaded == 0 || r->entry >= r->loaded_at + r->loaded) {
-        uint32_t left = r->entry_count - r->entry, count = left < ENTRY_ROOM ? left : ENTRY_ROOM;
+        uint32_t left = r->entry_count - r->entry, count = left < INDEX_LOAD_MAX ? left : INDEX_LOAD_MAX;
         enum neap_status status =
             index_load_entries(c->source.index, &c->row, c->row_count, r->entry, r->entries, count);
         if (status != NEAP_OK)
@@ -283,7 +287,6 @@ static enum neap_status make_room(struct rewrite *r, size_t size, struct error *
         return NEAP_OK;
     if (size > LOG_UNIT_SIZE_MAX)
         return error_set(err, NEAP_CORRUPT, "a batch larger than any");
-    size = size < ROOM_MIN ? ROOM_MIN : size;
     uint8_t *grown = realloc(r->room, size);
     if (grown == NULL)
         return error_set(err, NEAP_NOMEM, "rewrite");
@@ -292,17 +295,56 @@ static enum neap_status make_room(struct rewrite *r, size_t size, struct error *
     return NEAP_OK;
 }
 
-static enum neap_status read_op(struct rewrite *r, const struct cursor *c, const struct index_entry *e,
-                                struct op *ret_op, struct error *err)
+/* From the entry on, as many as lie so close together that it is better to read what lies between them, too. */
+static uint64_t window_end(const struct rewrite *r, const struct index_entry *e)
 {
-    size_t size = OP_HEADER_SIZE + (size_t)e->size, got = 0;
-    enum neap_status status = make_room(r, size, err);
+    uint64_t end = (uint64_t)e->at + OP_HEADER_SIZE + e->size;
+    uint64_t wanted = 0;
+    for (uint32_t i = r->entry - r->loaded_at; i < r->loaded; i++) {
+        const struct index_entry *next = &r->entries[i];
+        uint64_t to = (uint64_t)next->at + OP_HEADER_SIZE + next->size;
+        wanted += OP_HEADER_SIZE + next->size;
+        if (next->at < e->at || to - e->at > WINDOW_SIZE || wanted * 4 < to - e->at)
+            break;
+        end = to > end ? to : end;
+    }
+    return end;
+}
+
+/* The batch, and more where that is at hand. */
+static enum neap_status fill_window(struct rewrite *r, const struct cursor *c, const struct index_entry *e,
+                                    struct error *err)
+{
+    size_t one = OP_HEADER_SIZE + (size_t)e->size, size = window_end(r, e) - e->at, got = 0;
+    r->window.size = 0;
+    enum neap_status status = make_room(r, size > WINDOW_SIZE ? size : WINDOW_SIZE, err);
     if (status != NEAP_OK)
         return status;
     status = io_file_read(c->source.file, r->room, size, e->at, &got);
+    if (status != NEAP_OK && one < size) /* a bad place behind it does not keep this one from being read */
+        status = io_file_read(c->source.file, r->room, one, e->at, &got);
     if (status != NEAP_OK)
         return bad_batch(r, c, e, "its bytes cannot be read", err);
-    struct bytes bytes = { r->room, got };
+    r->window.source = r->source;
+    r->window.at = e->at;
+    r->window.size = got;
+    return NEAP_OK;
+}
+
+static bool in_window(const struct rewrite *r, const struct index_entry *e)
+{
+    return r->window.size > 0 && r->window.source == r->source && e->at >= r->window.at &&
+           e->at - r->window.at + OP_HEADER_SIZE + (size_t)e->size <= r->window.size;
+}
+
+static enum neap_status read_op(struct rewrite *r, const struct cursor *c, const struct index_entry *e,
+                                struct op *ret_op, struct error *err)
+{
+    enum neap_status status = in_window(r, e) ? NEAP_OK : fill_window(r, c, e, err);
+    if (status != NEAP_OK)
+        return status;
+    size_t from = e->at - r->window.at, left = r->window.size - from, size = OP_HEADER_SIZE + (size_t)e->size;
+    struct bytes bytes = { r->room + from, size < left ? size : left };
     if (op_read(bytes, c->source.salt, c->source.base + e->at, ret_op) != NEAP_OK || ret_op->kind != OP_APPEND ||
         !same(ret_op->target, r->at) || ret_op->offset != e->base || ret_op->count != e->count)
         return bad_batch(r, c, e, "its checksum does not match", err);
