@@ -8,17 +8,22 @@
 
 static struct sim_disk *disk;
 
-static void world_open(struct bench *b, struct log_options options)
+static void world_open_seed(struct bench *b, struct log_options options, uint64_t seed)
 {
     *b = (struct bench){ .path = "data", .options = options };
     b->options.tail_size = 64u << 10;
     b->options.snapshot_size = options.file_size;
     b->options.clean_ns = 10 * NS_PER_MS;
     disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
-    b->io = sim_open(&(struct sim_options){ .seed = 8, .disk = disk });
+    b->io = sim_open(&(struct sim_options){ .seed = seed, .disk = disk });
     must(b->io != NULL);
     bench_open(b);
     sim_run(b->io, NS_PER_S); /* the ready files */
+}
+
+static void world_open(struct bench *b, struct log_options options)
+{
+    world_open_seed(b, options, 8);
 }
 
 static void world_close(struct bench *b)
@@ -160,6 +165,46 @@ static void snapshots_do_not_pile_up(void **state)
     world_close(&b);
 }
 
+static enum neap_status commit(struct bench *b, struct log_partition p, uint64_t offset)
+{
+    struct log_op op = { .kind = LOG_OFFSET, .target = p, .name = BYTES("g"), .offset = { offset } };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    return log_submit_wait(b->client, &unit, soon(b));
+}
+
+/* Producers come to the end at whatever moment; the first commit comes at once, and each takes a page of its own. None is refused
+ * while there is a page left that is for them, and those are a file; the rest of it is for marks and what housekeeping says. What
+ * they have filled up holds nothing for long, so a refusal passes. */
+static void commits_have_a_file_of_their_own(uint64_t seed)
+{
+    struct bench b;
+    enum neap_status status = NEAP_OK;
+    uint64_t files = seed % 3 == 0 ? 8 : seed % 3 == 1 ? 20 : 40, count = 0, committed = 0;
+    world_open_seed(&b, (struct log_options){ .file_size = FILE_SIZE, .disk_size = files * FILE_SIZE }, seed);
+    struct log_partition p = { topic(&b, "p", 1), 0 };
+    for (; status == NEAP_OK && count < 10000; count++)
+        status = append(&b, p, "v", count, 1, 1 + (seed * 977 + count * 131) % 4000, NULL);
+    assert_int_equal(status, NEAP_FULL);
+    for (status = NEAP_OK; status == NEAP_OK && committed < 100; committed += status == NEAP_OK)
+        status = commit(&b, p, committed);
+    bool at_the_end = left_in_file(&b) < JOURNAL_PAGE_SIZE && committed > FILE_SIZE / JOURNAL_PAGE_SIZE / 2;
+    if (status != NEAP_OK && !at_the_end)
+        print_error("seed %llu: %llu commits, then %s, with %llu bytes and %u files left\n", (unsigned long long)seed,
+                    (unsigned long long)committed, status_name(status), (unsigned long long)left_in_file(&b),
+                    ready_count(&b));
+    assert_true(status == NEAP_OK || (status == NEAP_FULL && at_the_end));
+    sim_run(b.io, 2 * NS_PER_S);
+    assert_int_equal(commit(&b, p, committed), NEAP_OK);
+    world_close(&b);
+}
+
+static void a_reserve_is_refused_to_nobody_it_is_for(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++)
+        commits_have_a_file_of_their_own(seed);
+}
+
 struct names {
     char text[8192];
 };
@@ -211,6 +256,7 @@ int main(void)
         cmocka_unit_test(of_two_that_wait_none_is_forgotten),
         cmocka_unit_test(who_waits_for_no_file_is_told),
         cmocka_unit_test(snapshots_do_not_pile_up),
+        cmocka_unit_test(a_reserve_is_refused_to_nobody_it_is_for),
         cmocka_unit_test(a_file_that_was_given_back_stays_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -401,13 +401,15 @@ static uint32_t refuse_all(struct journal *j, enum neap_status status)
     return count;
 }
 
-/* No spare to go on in: while the disk is full producers are told so, else the keeper is about to bring one. */
+/* No spare to go on in: while the disk is full producers are told so, else the keeper is about to bring one. Where there is one, and
+ * only the index of the file before the last still takes its place, nobody is refused for that: it is written in a moment. */
 static uint32_t without_file(struct journal *j)
 {
     if (switch_file(j))
         return 1;
     io_mutex_take(j->log->shared.mutex);
-    bool full = j->log->shared.full;
+    bool comes = j->log->shared.open_index + 1 < j->log->shared.file_count && !j->log->shared.index_failed;
+    bool full = j->log->shared.full && !comes;
     io_mutex_drop(j->log->shared.mutex);
     keeper_wake(j->log->keeper);
     return full || atomic_load(&j->log->keeper_left) ? refuse_all(j, NEAP_FULL) : 0;

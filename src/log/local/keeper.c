@@ -246,7 +246,7 @@ static uint64_t sealed_index(struct shared *s)
     return sequence;
 }
 
-static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct error *err)
+static enum neap_status write_index(struct keeper *k, uint64_t sequence, struct error *err)
 {
     struct shared *s = &k->log->shared;
     enum neap_status status = index_write(k->log, sequence, NULL, err);
@@ -268,10 +268,21 @@ static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct e
         s->indexes[sequence & 1].sealed = false;
     }
     io_mutex_drop(s->mutex);
-    journal_wake(k->log->journal); /* its place in memory is free for the next file's */
     return right ? NEAP_OK
                  : error_set(err, NEAP_IO, "the index of journal file %llu does not read back",
                              (unsigned long long)sequence);
+}
+
+static enum neap_status index_step(struct keeper *k, uint64_t sequence, struct error *err)
+{
+    struct shared *s = &k->log->shared;
+    enum neap_status status = write_index(k, sequence, err);
+    io_mutex_take(s->mutex);
+    s->index_failed = status != NEAP_OK;
+    io_mutex_drop(s->mutex);
+    journal_wake(
+        k->log->journal); /* its place in memory is free for the next file's; or nobody waits for that any more */
+    return status;
 }
 
 /* ---- recycling (rule K2): the cleaner says which files are dead ---------------------------------------------------------- */
@@ -515,7 +526,8 @@ static uint32_t keeper_work(void *ctx, mono_time now)
     log_client_work(k->client);
     uint64_t sequence = sealed_index(&k->log->shared);
     bool worked = true;
-    if (sequence != 0 && !k->waiting)
+    if (sequence != 0 &&
+        (!k->waiting || !k->log->shared.index_failed)) /* whatever else has to wait: the journal waits for it */
         give_way(k, index_step(k, sequence, &err), &err);
     else if (snapshot_due(k) && !k->waiting)
         give_way(k, snapshot_write(k->log, &err), &err);

@@ -161,6 +161,7 @@ struct shared {
     bool cleaning;           /* the cleaner looks or copies: nobody is refused for what it may be about to free */
     bool recycle_due;        /* something died, or a snapshot passed: look for what can be given back */
     bool full;               /* no room for another ready file */
+    bool index_failed;       /* the index of a sealed file could not be written when it was last tried */
     _Atomic uint32_t rank_min; /* units of a lower rank end with FULL; space.h */
     enum neap_status failed; /* OK while it works */
     struct error failure;

@@ -34,10 +34,14 @@ uint32_t space_ready_count(const struct log *log)
     return kept_for_higher(log, LOG_RANK_PRODUCER) + 2; /* one to switch into, one in the making */
 }
 
+static uint32_t ready_count(const struct log *log)
+{
+    return log->shared.file_count - log->shared.open_index - 1;
+}
+
 bool space_may_switch(const struct log *log, enum log_rank rank)
 {
-    const struct shared *s = &log->shared;
-    return s->file_count - s->open_index - 1 > kept_for_higher(log, rank);
+    return ready_count(log) > kept_for_higher(log, rank);
 }
 
 uint64_t space_left_size(const struct log *log)
@@ -95,12 +99,13 @@ static enum log_rank rank_by_budget(const struct log *log)
     return space_left_size(log) >= reserve ? LOG_RANK_PRODUCER : LOG_RANK_PIPELINE;
 }
 
-/* No more can be made: whoever could not switch into the next file has come to the end. */
+/* No more can be made: producers have come to the end when they could not switch into the next file. Pipelines write the open one
+ * to its end, which may be the very one that they have switched into. */
 static enum log_rank rank_by_files(const struct log *log)
 {
     if (!log->shared.full || space_may_switch(log, LOG_RANK_PRODUCER))
         return LOG_RANK_PRODUCER;
-    return space_may_switch(log, LOG_RANK_PIPELINE) ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
+    return ready_count(log) >= kept_for_higher(log, LOG_RANK_PIPELINE) ? LOG_RANK_PIPELINE : LOG_RANK_HOUSE;
 }
 
 void space_update(struct log *log)

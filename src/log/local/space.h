@@ -3,6 +3,7 @@
  * owner    pure functions of the shared state, under its mutex
  * limits   of `disk`: the last 8 % is for commits, dead letters and outputs of pipelines, the last 2 % (two files at least) for
  *          deletes, trims and cleaning; a budget of few files reserves fewer
+ *          a rank may write the open file to its end, which is the one that it has switched into itself, if need be
  *          where `disk` is less than what is used, pipelines go on in the ready files: they alone make space free
  * promise  whoever is told to stop is told while those of higher rank still have a ready file to write into */
 #ifndef LOG_LOCAL_SPACE_H
