@@ -53,26 +53,42 @@ static bool switch_file(struct journal *j)
 
 /* ---- after a sync --------------------------------------------------------------------------------------------------------- */
 
-static void synced(struct journal *j, enum neap_status status)
+static void sync_done(struct io_sync *op, enum neap_status status);
+
+static void start_sync(struct journal *j)
 {
-    struct group g = j->syncing;
-    if (status != NEAP_OK) {
-        journal_fail(j, status, "sync"); /* never retried: what the page cache says is no longer believed */
-        return;
-    }
-    j->syncing = (struct group){ 0 };
-    journal_make_visible(j, &g);
-    if (g.seals && !j->stopped)
-        seal(j, g.to);
+    j->syncing = j->written;
+    j->written = (struct group){ 0 };
+    j->sync = (struct io_sync){ .file = j->file.file, .agent = &j->agent, .done = sync_done, .ctx = j };
+    io_file_sync_start(&j->sync);
 }
 
+/* What is durable is shown. */
+static void land(struct journal *j)
+{
+    bool seals = j->synced.seals;
+    uint64_t end = j->synced.to;
+    journal_make_visible(j, &j->synced);
+    j->synced = (struct group){ 0 };
+    if (seals && !j->stopped)
+        seal(j, end);
+}
+
+/* The disk does not wait for what is done about the last sync: the next one begins before. */
 static void sync_done(struct io_sync *op, enum neap_status status)
 {
     struct journal *j = op->ctx;
     CHECK_MAGIC(j, JOURNAL_MAGIC_OBJECT);
-    j->sync_running = false;
-    if (!j->stopped) /* else its units have been told already */
-        synced(j, status);
+    bool another = !j->stopped && status == NEAP_OK && j->written.used && !j->write_stuck && !j->written.seals;
+    j->sync_running = another;
+    if (!j->stopped && status != NEAP_OK) /* where it has stopped, its units have been told already */
+        journal_fail(j, status, "sync");  /* never retried: what the page cache says is no longer believed */
+    j->synced = j->syncing;
+    j->syncing = (struct group){ 0 };
+    if (another)
+        start_sync(j);
+    if (!j->stopped)
+        land(j);
     io_agent_wake(&j->agent); /* what was written or held back meanwhile has its turn */
     io_mutex_take(j->log->shared.mutex);
     if (j->closer != NULL)
@@ -326,15 +342,19 @@ static uint32_t build(struct journal *j, mono_time now)
 
 static void begin_sync(struct journal *j)
 {
-    j->syncing = j->written;
-    j->written = (struct group){ 0 };
-    if ((anything_waits(j) || j->syncing.early) && !j->syncing.seals) { /* worth writing beside it */
+    if ((anything_waits(j) || j->written.early) && !j->written.seals) { /* worth writing beside it */
         j->sync_running = true;
-        j->sync = (struct io_sync){ .file = j->file.file, .agent = &j->agent, .done = sync_done, .ctx = j };
-        io_file_sync_start(&j->sync);
-    } else {
-        synced(j, io_file_sync(j->file.file));
+        start_sync(j);
+        return;
     }
+    enum neap_status status = io_file_sync(j->file.file);
+    if (status != NEAP_OK) {
+        journal_fail(j, status, "sync");
+        return;
+    }
+    j->synced = j->written;
+    j->written = (struct group){ 0 };
+    land(j);
 }
 
 static void write_mark(struct journal *j, mono_time now)

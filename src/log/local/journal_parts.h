@@ -40,7 +40,7 @@ struct journal {
     uint64_t position, boot, durable;
     int64_t time_ms; /* of the newest entry, and when it was made */
     mono_time time_at;
-    struct group syncing, written; /* in this order on their way */
+    struct group synced, syncing, written; /* in this order on their way; synced: for as long as it is being shown */
     struct io_sync sync;
     _Atomic bool sync_running;
     _Atomic bool owes;       /* somebody has been answered whose unit is not synced yet */

@@ -80,11 +80,12 @@ void journal_fail(struct journal *j, enum neap_status status, const char *what)
                       LOGGING_TEXT("error", s->failure.text));
     }
     owe(j, false); /* whoever was answered early may have lost it: a power cut would do as much */
+    complete_all(j, j->synced.first, NEAP_IO);
     complete_all(j, j->syncing.first, NEAP_IO);
     complete_all(j, j->written.first, NEAP_IO);
     wake_watchers(s);
     io_mutex_drop(s->mutex);
-    j->syncing = j->written = (struct group){ 0 };
+    j->synced = j->syncing = j->written = (struct group){ 0 };
     j->stopped = true;
     j->write_stuck = false;
 }
@@ -95,7 +96,7 @@ void journal_leave(struct journal *j)
     complete_all(j, j->syncing.first, NEAP_CLOSED);
     complete_all(j, j->written.first, NEAP_CLOSED);
     io_mutex_drop(j->log->shared.mutex);
-    j->syncing = j->written = (struct group){ 0 };
+    j->synced = j->syncing = j->written = (struct group){ 0 };
 }
 
 /* ---- becoming visible: after the sync, under the mutex, once per group -------------------------------------------------- */
@@ -296,7 +297,7 @@ void journal_make_visible(struct journal *j, struct group *g)
     status = apply_group(j, g);
     if (status == NEAP_OK) {
         if (g->early)
-            owe(j, j->written.told);
+            owe(j, j->syncing.told || j->written.told);
         j->durable = s->durable = g->to;
         s->durable_time_ms = g->time_ms;
         s->durable_time_at = g->made;
@@ -309,8 +310,6 @@ void journal_make_visible(struct journal *j, struct group *g)
         j->topic_went = false;
     }
     io_mutex_drop(s->mutex);
-    if (status != NEAP_OK) {
-        j->syncing = *g;
+    if (status != NEAP_OK)
         journal_fail(j, status, "views after");
-    }
 }
