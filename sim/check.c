@@ -1,5 +1,7 @@
 #include "check.h"
 #include "base/must.h"
+#include "early.h"
+#include "losses.h"
 #include "starts.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,7 +169,7 @@ static enum verdict check_reach(struct checking *c, uint32_t client)
         const struct unit *unit = c->model->clients[client].units[i];
         if (unit->id == last)
             reached = i + 1;
-        if (promised(c, unit) && unit_may_be_there(unit) && unit->id > last)
+        if (!unit->early && promised(c, unit) && unit_may_be_there(unit) && unit->id > last)
             return finding_set(c->finding, VERDICT_LOST, "unit %u of client %u was promised; the last there is %u",
                                unit->id, client, last);
     }
@@ -184,6 +186,8 @@ static enum verdict check_reach(struct checking *c, uint32_t client)
 static bool is_there(const struct checking *c, const struct unit *unit)
 {
     uint32_t reached = c->finding->reached[unit->client];
+    if (unit->early)
+        return unit->there;
     return unit_may_be_there(unit) && reached > 0 && unit->id <= c->model->clients[unit->client].units[reached - 1]->id;
 }
 
@@ -325,15 +329,20 @@ static enum verdict check_kept(struct checking *c, uint32_t topic, uint32_t part
         if (status != NEAP_OK)
             return finding_set(c->finding, VERDICT_LOST, "%s/%u: reading at %llu: %s", c->model->topics[topic].name,
                                partition, (unsigned long long)next, err.text);
-        bool first = size == 0 && batch.base.n <= next && batch.base.n + batch.count > next;
-        verdict = check_batch(c, topic, partition, first ? batch.base.n : next, &batch);
-        next = (first ? batch.base.n : next) + batch.count;
+        uint64_t after = losses_pass(p, next);
+        bool first = (size == 0 || after != next) && batch.base.n <= after && batch.base.n + batch.count > after;
+        verdict = check_batch(c, topic, partition, first ? batch.base.n : after, &batch);
+        next = (first ? batch.base.n : after) + batch.count;
         size += batch.bytes.size;
     }
+    next = losses_pass(p, next);
     if (verdict == VERDICT_GOOD && next != end.n)
         return finding_set(c->finding, VERDICT_ORDER, "%s/%u: read up to %llu of %llu", c->model->topics[topic].name,
                            partition, (unsigned long long)next, (unsigned long long)end.n);
-    const char *wrong = starts_size_wrong(&c->topics[topic], partition, size);
+    struct log_partition where = { c->model->topics[topic].id, partition };
+    const char *wrong = losses_wrong(c->log, where, p, end.n);
+    if (wrong == NULL)
+        wrong = starts_size_wrong(&c->topics[topic], partition, size);
     if (verdict == VERDICT_GOOD && wrong != NULL)
         return finding_set(c->finding, VERDICT_LOST, "%s/%u: %s: %llu bytes", c->model->topics[topic].name, partition,
                            wrong, (unsigned long long)size);
@@ -376,7 +385,9 @@ static enum verdict check_whole(struct checking *c, const struct unit *unit)
             continue;
         const struct model_topic *topic = &c->model->topics[unit->topics[o]];
         const struct partition_truth *p = &c->topics[unit->topics[o]].partitions[unit->ops[o].target.partition];
-        right += c->alive[unit->topics[o]] && unit->ops[o].offset.n + unit->ops[o].count > p->start;
+        uint64_t first = unit->ops[o].offset.n, end = first + unit->ops[o].count;
+        right +=
+            c->alive[unit->topics[o]] && end > p->start && !losses_hide(p, first > p->start ? first : p->start, end);
         uint32_t reached = c->finding->reached[0];
         if (reached == 0 || c->model->clients[0].units[reached - 1]->id < topic->created)
             return finding_set(c->finding, VERDICT_LOST, "unit %u is there, its topic %s is not", unit->id,
@@ -396,9 +407,9 @@ static enum verdict check_records(struct checking *c)
             verdict = check_partition(c, t, p);
     }
     for (uint32_t client = 1; client < CLIENT_COUNT; client++) {
-        for (uint32_t i = 0; i < c->finding->reached[client] && verdict == VERDICT_GOOD; i++) {
+        for (uint32_t i = 0; i < c->model->clients[client].count && verdict == VERDICT_GOOD; i++) {
             const struct unit *unit = c->model->clients[client].units[i];
-            if (unit_may_be_there(unit))
+            if (unit_may_be_there(unit) && unit_is_there(unit, i, c->finding->reached))
                 verdict = check_whole(c, unit);
         }
     }
@@ -422,7 +433,8 @@ static enum verdict check_ids(struct checking *c)
     return VERDICT_GOOD;
 }
 
-enum verdict check_log(struct log *log, const struct model *model, uint32_t point, struct finding *ret_finding)
+enum verdict check_log(struct log *log, const struct model *model, uint32_t point, bool killed,
+                       struct finding *ret_finding)
 {
     *ret_finding = (struct finding){ .verdict = VERDICT_GOOD };
     struct checking c = { .log = log, .model = model, .point = point, .finding = ret_finding };
@@ -431,6 +443,8 @@ enum verdict check_log(struct log *log, const struct model *model, uint32_t poin
         verdict = check_ids(&c);
     for (uint32_t client = 1; client < CLIENT_COUNT && verdict == VERDICT_GOOD; client++)
         verdict = check_reach(&c, client);
+    if (verdict == VERDICT_GOOD)
+        verdict = early_check(log, model, point, killed, c.alive, ret_finding);
     c.seen = calloc(model->id_next + 1, 1);
     must(c.seen != NULL);
     c.topics = starts_new(model, point, ret_finding->reached);

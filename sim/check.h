@@ -26,12 +26,15 @@ struct finding {
     enum verdict verdict;
     char text[400];
     uint32_t reached[CLIENT_COUNT]; /* how many units of each client are there: a prefix of those it submitted */
+    uint32_t taken;                 /* early units that were answered, and are not there, as is their right */
 };
 
 enum verdict finding_set(struct finding *finding, enum verdict verdict, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* `point`: where the history was cut; NEVER: it was not cut, everything that was submitted may be there. */
-enum verdict check_log(struct log *log, const struct model *model, uint32_t point, struct finding *ret_finding);
+/* `point`: where the history was cut; NEVER: it was not cut, everything that was submitted may be there. `killed`: the process was,
+ * and the power was not. */
+enum verdict check_log(struct log *log, const struct model *model, uint32_t point, bool killed,
+                       struct finding *ret_finding);
 
 #endif

@@ -44,14 +44,14 @@ static enum verdict write_afterwards(struct io *io, struct log *log, struct find
 }
 
 static enum verdict open_and_check(struct sim_disk *disk, const struct log_options *options, const struct model *model,
-                                   uint32_t point, uint64_t seed, bool write, struct finding *finding)
+                                   uint32_t point, bool killed, uint64_t seed, bool write, struct finding *finding)
 {
     struct io *io = sim_open(&(struct sim_options){ .seed = seed, .disk = disk, .calm = true });
     struct log *log = NULL;
     struct error err = { .text = "" };
     enum verdict verdict;
     if (log_open(io, options, &log, &err) == NEAP_OK) {
-        verdict = check_log(log, model, point, finding);
+        verdict = check_log(log, model, point, killed, finding);
         if (verdict == VERDICT_GOOD && write)
             verdict = write_afterwards(io, log, finding);
     } else {
@@ -63,17 +63,17 @@ static enum verdict open_and_check(struct sim_disk *disk, const struct log_optio
 }
 
 enum verdict cut_check(struct sim_disk *disk, const struct log_options *options, const struct model *model,
-                       uint32_t point, uint64_t seed, struct finding *finding)
+                       uint32_t point, bool killed, uint64_t seed, struct finding *finding)
 {
     *finding = (struct finding){ .verdict = VERDICT_GOOD };
-    enum verdict verdict = open_and_check(disk, options, model, point, seed, false, finding);
+    enum verdict verdict = open_and_check(disk, options, model, point, killed, seed, false, finding);
     if (verdict != VERDICT_GOOD || sim_mix(seed) % AGAIN_ONE_IN != 0)
         return verdict;
     struct finding again = { .verdict = VERDICT_GOOD };
-    verdict = open_and_check(disk, options, model, point, seed + 1, true, &again);
+    verdict = open_and_check(disk, options, model, point, killed, seed + 1, true, &again);
     if (verdict != VERDICT_GOOD)
         return finding_set(finding, verdict, "opened twice: %s", again.text);
-    if (memcmp(again.reached, finding->reached, sizeof(again.reached)) != 0)
+    if (memcmp(again.reached, finding->reached, sizeof(again.reached)) != 0 || again.taken != finding->taken)
         return finding_set(finding, VERDICT_ORDER, "opened twice, something else is there");
     return VERDICT_GOOD;
 }
@@ -121,7 +121,8 @@ static bool one_state(struct cutting *cutting, struct sim_disk *disk, const stru
     uint64_t seed = sim_mix(life_seed ^ sim_mix(state + 1) ^ (uint64_t)point << 20);
     struct finding finding;
     struct sim_disk *cut = sim_disk_state(disk, point, state, false);
-    cut_check(cut, &cutting->log_options, model, point, seed, &finding);
+    cut_check(cut, &cutting->log_options, model, point, state == SIM_STATE_ALL, seed, &finding);
+    cutting->figures->taken += finding.taken;
     sim_disk_free(&cut);
     cutting->figures->states++;
     bool good = report(cutting, &finding);
@@ -175,6 +176,8 @@ static bool live_and_cut(struct cutting *cutting, struct sim_disk *disk, struct 
         .model = model,
         .churn = life_churns(cutting->options->seed),
         .frees = life_frees(cutting->options->seed),
+        .early = life_is_early(cutting->options->seed),
+        .loses = life_loses(cutting->options->seed),
         .unit_count = unit_count,
         .options = cutting->log_options,
         .trace = cutting->options->trace,

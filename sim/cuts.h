@@ -32,6 +32,7 @@ struct cut_figures {
     uint64_t verdicts[VERDICT_COUNT];
     int64_t virtual_ns;
     struct life_figures freed;
+    uint64_t taken; /* answered early, and taken by a cut, over all states */
     struct finding finding; /* the first that is not good, and where */
     struct place place;
 };
@@ -40,9 +41,9 @@ struct cut_figures {
 extern struct place cut_place;
 
 bool cuts_run(const struct cut_options *options, struct cut_figures *figures); /* false: something was found */
-/* Opens the log on a disk and compares; then, by chance of `seed`, opens it again and writes to it. Gives in `finding` how
+/* Opens the log on a disk and compares (killed: nothing of the disk was lost); then, by chance of `seed`, opens it again and writes to it. Gives in `finding` how
  * far each client came. */
 enum verdict cut_check(struct sim_disk *disk, const struct log_options *options, const struct model *model,
-                       uint32_t point, uint64_t seed, struct finding *finding);
+                       uint32_t point, bool killed, uint64_t seed, struct finding *finding);
 
 #endif

@@ -76,7 +76,9 @@ static bool one_state(const struct cut_options *options, struct fault_figures *f
     cut_place = (struct place){ .depth = 1, .point = { point }, .state = { state } };
     struct sim_disk *cut = sim_disk_state(life->disk, point, state, false);
     sim_disk_size_set(cut, 1u << 30);
-    cut_check(cut, &life->options, life->model, point, sim_mix(options->seed ^ state), &finding);
+    bool killed = state == SIM_STATE_ALL && !life->stopped; /* what was written when storage failed may not be */
+    cut_check(cut, &life->options, life->model, point, killed, sim_mix(options->seed ^ state), &finding);
+    figures->cuts.taken += finding.taken;
     sim_disk_free(&cut);
     figures->cuts.states++;
     figures->cuts.verdicts[finding.verdict]++;
@@ -124,6 +126,8 @@ bool faults_run(const struct cut_options *options, struct fault_figures *figures
         .unit_count = options->unit_count,
         .churn = life_churns(options->seed),
         .frees = life_frees(options->seed),
+        .early = life_is_early(options->seed),
+        .loses = life_loses(options->seed),
         .options = life_options(options->seed),
         .trace = options->trace,
         .prepare = prepare,

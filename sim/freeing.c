@@ -26,13 +26,12 @@ void freeing_alter(struct model *model, struct unit *unit, uint32_t topic, uint6
         op->payload = log_settings_encode(&settings, arena_take(model->arena, LOG_SETTINGS_SIZE));
 }
 
-/* Where this client's group stands on a partition, as far as it has asked; false: nowhere. `ret_known`: since when everybody
- * knows that it holds; INT64_MAX: nobody does yet. */
+/* Where this client's group stands on a partition, as far as it has asked; false: nowhere. `ret_holds`: it was told that it holds. */
 static bool stands_at(const struct model *model, uint32_t client, uint32_t topic, uint32_t partition, uint64_t *ret_at,
-                      int64_t *ret_known)
+                      bool *ret_holds)
 {
     bool stands = false;
-    *ret_known = INT64_MAX;
+    *ret_holds = false;
     for (uint32_t i = 0; i < model->clients[client].count; i++) {
         const struct unit *unit = model->clients[client].units[i];
         for (uint32_t o = 0; o < unit->log.count && unit_may_be_there(unit); o++) {
@@ -41,21 +40,18 @@ static bool stands_at(const struct model *model, uint32_t client, uint32_t topic
                 continue;
             stands = !(op->view & LOG_OFFSET_FORGET);
             *ret_at = op->offset.n;
-            if (!stands)
-                *ret_known = INT64_MAX;
-            else if (op->view & LOG_OFFSET_HOLD && unit->ended && *ret_known == INT64_MAX)
-                *ret_known = unit->told_ns;
+            *ret_holds =
+                stands && (*ret_holds || (op->view & LOG_OFFSET_HOLD && unit->ended && unit->status == NEAP_OK));
         }
     }
     return stands;
 }
 
 static void add_commit(struct model *model, struct unit *unit, uint32_t topic, struct log_partition where,
-                       log_offset start, log_offset end, int64_t settled_by, uint64_t *chance)
+                       log_offset start, log_offset end, uint64_t *chance)
 {
     uint64_t at = 0;
-    int64_t known;
-    bool stands = stands_at(model, unit->client, topic, where.partition, &at, &known);
+    bool holds, stands = stands_at(model, unit->client, topic, where.partition, &at, &holds);
     uint32_t index = unit->log.count;
     struct log_op *op = unit_op(unit, LOG_OFFSET, topic);
     op->target = where;
@@ -67,7 +63,7 @@ static void add_commit(struct model *model, struct unit *unit, uint32_t topic, s
     uint64_t low = !stands || start.n > at ? start.n : at;
     op->view = sim_one_in(chance, 3) ? 0 : LOG_OFFSET_HOLD;
     op->offset.n = low + (low < end.n ? sim_below(chance, (uint32_t)(end.n - low) + 1) : 0);
-    unit->holds[index].settled = known <= settled_by;
+    unit->holds[index].settled = holds;
     unit->holds[index].start = start.n;
 }
 
@@ -81,8 +77,7 @@ static void add_trim(struct unit *unit, uint32_t topic, struct log_partition whe
         op->offset.n = end.n + 100; /* past the end: refused, or there is as much by then */
 }
 
-void freeing_add(struct log *log, struct model *model, struct unit *unit, uint32_t topic, mono_time now,
-                 int64_t settled_ns, uint64_t *chance)
+void freeing_add(struct log *log, struct model *model, struct unit *unit, uint32_t topic, uint64_t *chance)
 {
     log_offset start, end;
     uint32_t partition = sim_below(chance, model->topics[topic].partition_count);
@@ -91,7 +86,7 @@ void freeing_add(struct log *log, struct model *model, struct unit *unit, uint32
     if (log_partition_range(log, where, &start, &end) != NEAP_OK)
         return;
     if (commits)
-        add_commit(model, unit, topic, where, start, end, now.ns - settled_ns, chance);
+        add_commit(model, unit, topic, where, start, end, chance);
     if (trims)
         add_trim(unit, topic, where, start, end, chance);
 }

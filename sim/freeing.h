@@ -8,9 +8,8 @@
 
 #include "model.h"
 
-/* Something of it, or nothing. `settled_ns`: after so long retention has heard of who holds; INT64_MAX: never for certain. */
-void freeing_add(struct log *log, struct model *model, struct unit *unit, uint32_t topic, mono_time now,
-                 int64_t settled_ns, uint64_t *chance);
+/* Something of it, or nothing. */
+void freeing_add(struct log *log, struct model *model, struct unit *unit, uint32_t topic, uint64_t *chance);
 /* Other settings, or more partitions, or both. */
 void freeing_alter(struct model *model, struct unit *unit, uint32_t topic, uint64_t *chance);
 /* No two units' are the same: so they tell how far their client came. */

@@ -1,8 +1,10 @@
 #include "life.h"
 #include "base/must.h"
+#include "early.h"
 #include "forge.h"
 #include "freeing.h"
 #include "log/local/local.h"
+#include "losses.h"
 #include "walk.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +69,8 @@ static void count_end(struct world *world, struct unit *unit)
     struct life *life = world->life;
     switch (unit->status) {
     case NEAP_OK:
-        unit->promised = unit->promised < point(world) ? unit->promised : point(world);
+        if (!unit->early)
+            unit->promised = unit->promised < point(world) ? unit->promised : point(world);
         if (unit->possible > world->failed_at && world->failed_at != NEVER)
             wrong(world, VERDICT_LOST, "acknowledged after storage had failed", unit);
         break;
@@ -108,6 +111,7 @@ static void unit_done(struct log_unit *log_unit, enum neap_status status)
     unit->ended = true;
     unit->status = status;
     unit->told_ns = io_now(world->io).ns;
+    unit->told_point = point(world);
     worker->open_count--;
     world->ended_count++;
     count_end(world, unit);
@@ -157,7 +161,8 @@ static struct unit *topic_change(struct worker *worker)
     uint32_t at_once = churn ? 2 : TOPICS_AT_ONCE;
     uint32_t victim = some_topic(model, &worker->chance);
     bool frees = worker->world->life->frees;
-    if (frees && victim > 0 && in_use(&model->topics[victim]) && !sim_one_in(&worker->chance, 3)) {
+    bool alters = frees && victim > 0 && model->topics[victim].interval_ms == 0;
+    if (alters && in_use(&model->topics[victim]) && !sim_one_in(&worker->chance, 3)) {
         freeing_alter(model, unit, victim, &worker->chance);
         return unit;
     }
@@ -170,7 +175,10 @@ static struct unit *topic_change(struct worker *worker)
     char name[16];
     snprintf(name, sizeof(name), "t%u", model->topic_count);
     uint32_t partition_count = 1 + sim_below(&worker->chance, 3);
-    if (frees) {
+    if (worker->world->life->early && !sim_one_in(&worker->chance, 3)) {
+        struct log_topic_settings settings = early_settings(unit, &worker->chance);
+        unit_create(model, unit, name, partition_count, &settings);
+    } else if (frees) {
         struct log_topic_settings settings = freeing_settings(unit, &worker->chance);
         unit_create(model, unit, name, partition_count, &settings);
     } else {
@@ -197,10 +205,26 @@ static void add_freeing(struct worker *worker, struct unit *unit)
 {
     struct world *world = worker->world;
     uint32_t topic = some_topic(world->life->model, &worker->chance);
-    bool calm = world->life->prepare == NULL; /* else a trim may be stuck in a call for as long as it likes */
-    int64_t settled_ns = calm ? 100 * NS_PER_MS + 10 * world->life->options.clean_ns : INT64_MAX;
-    if (topic != 0)
-        freeing_add(world->log, world->life->model, unit, topic, io_now(world->io), settled_ns, &worker->chance);
+    if (topic != 0 && world->life->model->topics[topic].interval_ms == 0)
+        freeing_add(world->log, world->life->model, unit, topic, &worker->chance);
+}
+
+static void add_loss(struct worker *worker, struct unit *unit)
+{
+    struct world *world = worker->world;
+    uint32_t topic = sim_one_in(&worker->chance, 6) ? some_topic(world->life->model, &worker->chance) : 0;
+    if (topic != 0 && world->life->model->topics[topic].interval_ms == 0)
+        losses_add(world->log, world->life->model, unit, topic, &worker->chance);
+}
+
+static struct unit *some_early_work(struct worker *worker)
+{
+    struct model *model = worker->world->life->model;
+    uint32_t topic = early_topic(model, &worker->chance);
+    struct unit *unit = topic != 0 ? model_unit(model, worker->client) : NULL;
+    if (unit != NULL)
+        early_append(model, unit, topic, &worker->chance);
+    return unit;
 }
 
 static struct unit *some_work(struct worker *worker)
@@ -211,6 +235,11 @@ static struct unit *some_work(struct worker *worker)
         return NULL;
     if (worker->client == CLIENT_COUNT - 1 && sim_one_in(chance, forge_possible(&worker->world->forger) ? 2 : 6))
         return some_forgery(worker);
+    if (worker->world->life->early && sim_one_in(chance, 2)) {
+        struct unit *early = some_early_work(worker);
+        if (early != NULL)
+            return early;
+    }
     struct unit *unit = model_unit(model, worker->client);
     unit_fact(model, unit, KEY_COUNT, 4 + sim_below(chance, 20), chance);
     uint32_t append_count = sim_below(chance, 4);
@@ -235,6 +264,8 @@ static struct unit *some_work(struct worker *worker)
         unit_offset(model, unit, sim_one_in(chance, 2) ? 0 : 4 + sim_below(chance, 24), chance);
     if (worker->world->life->frees)
         add_freeing(worker, unit);
+    if (worker->world->life->loses)
+        add_loss(worker, unit);
     return unit;
 }
 
@@ -317,6 +348,16 @@ bool life_frees(uint64_t seed)
     return seed % 4 != 2;
 }
 
+bool life_is_early(uint64_t seed)
+{
+    return sim_mix(seed + 31) % 3 == 0;
+}
+
+bool life_loses(uint64_t seed)
+{
+    return sim_mix(seed + 32) % 3 == 0;
+}
+
 struct log_options life_options(uint64_t seed)
 {
     uint64_t chance = sim_mix(seed + 77);
@@ -396,6 +437,8 @@ static void work(struct world *world)
     mono_time bad_times = mono_after(io_now(world->io), BAD_TIMES_NS);
     while (!finished(world) && io_now(world->io).ns < patience.ns) {
         sim_run(world->io, 2 * NS_PER_MS);
+        if (world->life->prepare == NULL) /* else a sync may take as long as it likes, or fail */
+            early_promise(world->life->model, io_now(world->io).ns, point(world));
         if (io_now(world->io).ns > bad_times.ns)
             unravel(world);
     }
@@ -410,13 +453,17 @@ static void work(struct world *world)
     stop(world);
 }
 
-static void count_trims(struct life *life)
+static void count_told(struct life *life)
 {
     for (uint32_t c = 1; c < CLIENT_COUNT; c++) {
         for (uint32_t i = 0; i < life->model->clients[c].count; i++) {
             const struct unit *unit = life->model->clients[c].units[i];
-            for (uint32_t o = 0; o < unit->log.count && unit->ended && unit->status == NEAP_OK; o++)
+            bool told = unit->ended && unit->status == NEAP_OK && unit->told_ns > 0;
+            life->freed.early += told && unit->early;
+            for (uint32_t o = 0; o < unit->log.count && told; o++) {
                 life->freed.trims += unit->ops[o].kind == LOG_TRIM;
+                life->freed.losses += unit->ops[o].kind == LOG_LOST;
+            }
         }
     }
 }
@@ -436,7 +483,7 @@ static void count_freed(struct life *life, struct log *log)
     for (uint32_t t = 0; t < s->views.topic_count; t++)
         for (uint32_t p = 0; p < s->views.by_name[t]->partition_count; p++)
             f->starts += topic_partition(s->views.by_name[t], p)->start > 0;
-    count_trims(life);
+    count_told(life);
 }
 
 void life_figures_add(struct life_figures *sum, const struct life_figures *f)
@@ -448,6 +495,8 @@ void life_figures_add(struct life_figures *sum, const struct life_figures *f)
     sum->recycled += f->recycled;
     sum->trims += f->trims;
     sum->starts += f->starts;
+    sum->early += f->early;
+    sum->losses += f->losses;
 }
 
 void life_run(struct life *life)
@@ -467,6 +516,8 @@ void life_run(struct life *life)
             return;
         count_freed(life, world.log);
         log_close(&world.log);
+        if (life->prepare == NULL && !life->stopped)
+            early_promise_all(life->model, point(&world));
     } else if (life->prepare == NULL) {
         finding_set(&life->finding, VERDICT_CLOSED, "%s", err.text);
     }

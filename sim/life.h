@@ -17,6 +17,7 @@ struct life_figures {
     uint64_t archives, joined; /* begun; those at the end that stand for several files */
     uint64_t files, recycled;  /* of the journal; those of them that are gone */
     uint64_t trims, starts;    /* told; partitions that start beyond 0 at the end */
+    uint64_t early, losses;    /* units answered early; ranges declared lost; told */
 };
 
 struct life {
@@ -26,6 +27,8 @@ struct life {
     uint32_t unit_count; /* to submit in all */
     bool churn;          /* topics come and go so fast that files die and are used again */
     bool frees; /* partitions are trimmed, held and altered, so that files die in part */
+    bool early; /* some topics answer before the sync */
+    bool loses; /* clients declare some of what is there lost */
     struct log_options options;
     void (*trace)(void *ctx, const char *line);
     void (*prepare)(struct io *io, void *ctx); /* adds faults, before the log is opened; may be NULL */
@@ -44,6 +47,8 @@ struct life {
 struct log_options life_options(uint64_t seed);
 bool life_churns(uint64_t seed); /* whether the life of this seed is one of churn */
 bool life_frees(uint64_t seed);
+bool life_is_early(uint64_t seed);
+bool life_loses(uint64_t seed);
 void life_figures_add(struct life_figures *sum, const struct life_figures *figures);
 void life_run(struct life *life);
 

@@ -142,10 +142,12 @@ static void print_freed(const struct cut_figures *f)
     const struct life_figures *l = &f->freed;
     if (l->files > 0)
         printf("%s: %llu of %llu lives ended with archives, %llu written, %llu joined; %llu of %llu journal files used "
-               "again; %llu trims, %llu partitions begin beyond 0\n",
+               "again; %llu trims, %llu partitions begin beyond 0; %llu units answered early, %llu times one of them "
+               "taken; %llu ranges declared lost\n",
                args.mode, (unsigned long long)l->archived, (unsigned long long)f->lives,
                (unsigned long long)l->archives, (unsigned long long)l->joined, (unsigned long long)l->recycled,
-               (unsigned long long)l->files, (unsigned long long)l->trims, (unsigned long long)l->starts);
+               (unsigned long long)l->files, (unsigned long long)l->trims, (unsigned long long)l->starts,
+               (unsigned long long)l->early, (unsigned long long)f->taken, (unsigned long long)l->losses);
 }
 
 static int verdict_of(bool good, const struct cut_figures *figures)
@@ -270,7 +272,9 @@ static uint64_t live_once(uint64_t seed, struct finding *ret_finding)
                          .unit_count = args.units,
                          .options = life_options(seed),
                          .churn = life_churns(seed),
-                         .frees = life_frees(seed) };
+                         .frees = life_frees(seed),
+                         .early = life_is_early(seed),
+                         .loses = life_loses(seed) };
     life.disk = sim_disk_new(&(struct sim_disk_options){ .record = true });
     life.model = model_new();
     life.trace = args.trace ? trace : NULL;

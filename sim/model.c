@@ -79,9 +79,9 @@ struct model *model_continue(const struct model *parent, uint32_t point, const u
     model->id_next = parent->id_next;
     for (uint32_t c = 0; c < CLIENT_COUNT; c++) {
         model->clients[c].offset = parent->clients[c].offset;
-        for (uint32_t i = 0; i < reached[c]; i++) {
+        for (uint32_t i = 0; i < parent->clients[c].count; i++) {
             const struct unit *old = parent->clients[c].units[i];
-            if (!unit_may_be_there(old))
+            if (!unit_may_be_there(old) || !unit_is_there(old, i, reached))
                 continue;
             struct unit *unit = model_take(model, sizeof(*unit));
             *unit = *old;
@@ -244,6 +244,7 @@ void unit_create(struct model *model, struct unit *unit, const char *name, uint3
     topic->created = unit->id;
     topic->deleted = 0;
     topic->usable = false;
+    topic->interval_ms = settings != NULL ? settings->interval_ms : 0;
     struct log_op *op = unit_op(unit, LOG_TOPIC_CREATE, model->topic_count++);
     op->name = bytes_of_text(topic->name);
     op->count = partition_count;
@@ -263,6 +264,11 @@ void unit_delete(struct model *model, struct unit *unit, uint32_t topic)
 bool unit_may_be_there(const struct unit *unit)
 {
     return !unit->ended || unit->status == NEAP_OK || unit->status == NEAP_IO || unit->status == NEAP_CLOSED;
+}
+
+bool unit_is_there(const struct unit *unit, uint32_t index, const uint32_t *reached)
+{
+    return unit->early ? unit->there : index < reached[unit->client];
 }
 
 struct unit *model_writer(const struct model *model, struct bytes bytes, uint32_t *ret_op)

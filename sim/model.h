@@ -34,10 +34,13 @@ struct unit {
     uint32_t topics[UNIT_OP_COUNT]; /* of the model, per operation */
     uint32_t keys[UNIT_OP_COUNT];   /* of a fact: its number, KEY_COUNT for LAST_KEY */
     struct {
-        bool settled;   /* of a commit point that holds: retention has known that it holds for a while */
+        bool settled;   /* of a commit point: its group had been told before that it holds */
         uint64_t start; /* where the partition started then */
     } holds[UNIT_OP_COUNT];
     int64_t told_ns; /* when it ended; 0: in an earlier life */
+    uint32_t told_point;
+    bool early; /* it may be answered before its sync (early.h) */
+    bool there; /* an early one: in what was checked last */
     struct log_op ops[UNIT_OP_COUNT];
     struct log_unit log;
 };
@@ -47,6 +50,7 @@ struct model_topic {
     uint32_t id, partition_count; /* those that were told */
     uint32_t created, deleted; /* units that did; deleted 0: none was asked for */
     bool usable;               /* its creation was told */
+    uint32_t interval_ms;      /* above 0: its producers are answered early */
 };
 
 struct model {
@@ -90,6 +94,8 @@ void unit_delete(struct model *model, struct unit *unit, uint32_t topic);
 
 /* Whether the log may hold it at all: not refused. */
 bool unit_may_be_there(const struct unit *unit);
+/* Whether it is there, as the last check found: the index-th of its client, of which so many are. */
+bool unit_is_there(const struct unit *unit, uint32_t index, const uint32_t *reached);
 /* Which unit and operation wrote this batch; NULL: nobody, ever. */
 struct unit *model_writer(const struct model *model, struct bytes batch, uint32_t *ret_op);
 struct bytes client_group(uint32_t client); /* the name of its consumer group */

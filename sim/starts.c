@@ -59,6 +59,11 @@ static void look_at_unit(struct topic_truth *topics, const struct unit *unit)
             p->record_count += op->count;
         if (op->kind == LOG_TRIM && op->offset.n > p->trim)
             p->trim = op->offset.n;
+        if (op->kind == LOG_LOST) {
+            must(p->lost_count < LOSS_COUNT_MAX);
+            p->lost[p->lost_count].first = op->offset.n;
+            p->lost[p->lost_count++].end = op->offset.n + op->count;
+        }
         if (op->kind == LOG_OFFSET)
             commit(&p->stands[unit->client], unit, o);
     }
@@ -153,7 +158,7 @@ struct topic_truth *starts_new(const struct model *model, uint32_t point, const 
             if (!unit_may_be_there(unit))
                 continue;
             look_at_holds(topics, unit);
-            if (i < reached[c])
+            if (unit_is_there(unit, i, reached))
                 look_at_unit(topics, unit);
         }
         look_at_inheritance(&(struct inheritance){ model, topics, point, c }, reached[c]);
@@ -191,7 +196,7 @@ const char *starts_wrong(const struct topic_truth *topic, uint32_t partition, ui
 const char *starts_size_wrong(const struct topic_truth *topic, uint32_t partition, uint64_t kept_size)
 {
     const struct partition_truth *p = &topic->partitions[partition];
-    bool freed =
-        p->start > 0 && p->trim == 0 && topic->limits && !topic->by_others; /* after a trim sizes are estimates */
+    bool freed = p->start > 0 && p->trim == 0 && p->lost_count == 0 && topic->limits &&
+                 !topic->by_others; /* after a trim sizes are estimates */
     return freed && kept_size + BATCH_SIZE_MAX < topic->size_min ? "retention by size left too little" : NULL;
 }

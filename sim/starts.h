@@ -8,10 +8,12 @@
 
 #include "model.h"
 
+#define LOSS_COUNT_MAX 64u /* of one partition */
+
 struct stand { /* of one client's group on one partition */
     const struct log_op *commit; /* the last; NULL: none, or forgotten */
     bool hold;
-    bool settled;  /* it held, and retention knew, when the partition started at `start` */
+    bool settled;  /* it held, and had been told so, when the partition started at `start` */
     uint64_t start;
     bool forgotten; /* the last that was said of it */
     bool may_inherit, must_inherit; /* the partition came when the group may have held, or held, some of the topic: it is its own */
@@ -23,6 +25,10 @@ struct partition_truth {
     bool held;             /* somebody may have held it once */
     struct stand stands[CLIENT_COUNT];
     uint64_t start; /* of the log: for whoever has checked it */
+    struct {
+        uint64_t first, end;
+    } lost[LOSS_COUNT_MAX]; /* declared, in the order of their units */
+    uint32_t lost_count;
 };
 
 struct topic_truth {

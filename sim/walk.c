@@ -1,4 +1,5 @@
 #include "walk.h"
+#include "losses.h"
 #include <string.h>
 
 static void found(struct walk *walk, enum verdict verdict, const char *what, const struct unit *unit)
@@ -26,14 +27,16 @@ static void see(struct walk *walk, const struct log_batch *batch)
     unit->promised = unit->promised < point ? unit->promised : point;
 }
 
-/* Only what was trimmed is passed over. */
+/* Only what was trimmed, or declared lost, is passed over. */
 static void check_step(struct walk *walk, struct log_partition where, const struct log_batch *batch)
 {
     log_offset start, end;
     if (batch->base.n + batch->count <= walk->next)
         found(walk, VERDICT_ORDER, "seen once more", NULL);
     if (batch->base.n > walk->next && log_partition_range(walk->log, where, &start, &end) == NEAP_OK &&
-        start.n < batch->base.n)
+        start.n < batch->base.n &&
+        !losses_may_hide(walk->model, walk->topic, walk->partition, start.n > walk->next ? start.n : walk->next,
+                         batch->base.n))
         found(walk, VERDICT_LOST, "something was passed over", NULL);
     walk->next = batch->base.n + batch->count;
 }
