@@ -82,7 +82,9 @@ struct neap_options {
     uint64_t    disk_size;         /* bytes that all its files may take; 0: as many as it was last opened with, at first 90 % of what
                                       is free */
     uint64_t    memory_size;       /* bytes: the log takes its share of them when opened, a pipeline file has to fit into the
-                                      rest; 0: 64 MiB; at least 16 MiB */
+                                      rest, which takes 24 MiB and more; 0: 64 MiB; at least 16 MiB. The largest event that
+                                      pipelines work on goes by it: 1 MiB from 64 MiB on, 682 KiB at 48 MiB, 341 KiB at
+                                      32 MiB, and less where handlers take their part first; a larger one is a dead letter */
     /* One line of logfmt, without its newline, borrowed for the call. From any of our threads, several at a time; it must
      * not call the library. NULL: nothing is said. */
     void      (*log)(void *ctx, const char *line, size_t size);

@@ -67,8 +67,11 @@ const struct key keys[] = {
       .example = "data: /var/lib/neap" },
     { IN_NODE, "memory", KEY_SIZE, MEMBER(config, memory_size), .fallback = "64MiB", .least = CONFIG_MEMORY_SIZE_MIN,
       .most = CONFIG_MEMORY_SIZE_MAX,
-      .doc = "Bound of all buffers together: at least 24MiB, more with more pipelines, partitions and larger events. "
-             "`neap check` says how much a file needs.",
+      .doc =
+          "Bound of all buffers together: at least 24MiB, more with more pipelines, partitions and larger events. "
+          "`neap check` says how much a file needs. The largest event that a pipeline works on goes by it, where no "
+          "`max_record` asks for more: 256KiB, 341KiB at 32MiB, 682KiB at 48MiB, 1MiB from 64MiB on, and less where a "
+          "plugin takes its part first. A larger one becomes a dead letter, `too_large`.",
       .example = "memory: 256MiB" },
 
     { IN_NODE, "disk", KEY_DISK, MEMBER(config, disk), .least = CONFIG_DISK_SIZE_MIN, .most = CONFIG_DISK_SIZE_MAX,
@@ -117,7 +120,9 @@ const struct key keys[] = {
       .example = "interval: 50ms" },
     { IN_TOPIC, "max_record", KEY_SIZE, MEMBER(config_topic, record_size_max), .least = CONFIG_RECORD_SIZE_MIN,
       .most = RECORD_SIZE_TOP, .absent = "`1MiB`",
-      .doc = "The largest event, with key and headers, that is let in; at most 3MiB, and 1/16 of `node.memory`.",
+      .doc =
+          "The largest event, with key and headers, that is let in; at most 3MiB, and 1/16 of `node.memory`. Pipelines "
+          "of the file work on events of what is written here; where nothing is, `memory` says what they work on.",
       .example = "max_record: 256KiB" },
 
     /* ---- a pipeline ---- */
@@ -140,7 +145,9 @@ const struct key keys[] = {
       .first = CONFIG_EXACTLY_ONCE, .absent = "the most its sink can hold",
       .doc = "A claim: refused where the sink cannot hold it.", .example = "guarantee: exactly_once" },
     { IN_PIPELINE, "dead_letter", KEY_NAME, MEMBER(config_pipeline, dead_letter), .absent = "NAME.dead",
-      .doc = "Topic for events that gave up, each with its reason.", .example = "dead_letter: orders.dead" },
+      .doc = "Topic for events that gave up, each with its reason. It is made, and known as such, when the file is "
+             "first run.",
+      .example = "dead_letter: orders.dead" },
     { IN_PIPELINE, "was", KEY_NAME, MEMBER(config_pipeline, was),
       .doc = "The former name of a renamed pipeline: its position is carried over.", .example = "was: old-orders" },
     { IN_PIPELINE, "start", KEY_CHOICE, MEMBER(config_pipeline, start), .choices = "sink|earliest|committed",

@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "base/rfc3339.h"
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* Our own names, in the order they are written. */
 #define LETTER_NAMES(X)            \
@@ -229,4 +230,28 @@ enum neap_status dead_letter_read(const struct record *record, struct dead_lette
     }
     *ret_view = view;
     return NEAP_OK;
+}
+
+/* ---- the topics of them -------------------------------------------------------------------------------------------- */
+
+#define MARK_VERSION 1u
+
+bool dead_letter_is_marked(struct log *log, uint32_t topic_id)
+{
+    struct bytes value, no_key = { (const uint8_t *)"", 0 };
+    uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
+    bool is = room != NULL && log_fact_get(log, LOG_VIEW_LETTERS, (struct log_partition){ topic_id, 0 }, no_key, room,
+                                           &value) == NEAP_OK;
+    free(room);
+    return is;
+}
+
+enum neap_status dead_letter_mark(struct log_client *client, uint32_t topic_id, mono_time deadline)
+{
+    static const uint8_t version[] = { MARK_VERSION };
+    struct log_op op = {
+        .kind = LOG_FACT, .view = LOG_VIEW_LETTERS, .target = { topic_id, 0 }, .payload = { version, sizeof version }
+    };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    return log_submit_wait(client, &unit, deadline);
 }

@@ -11,6 +11,9 @@
 
 #include "flow/event.h"
 #include "log/limits.h"
+#include "log/log.h"
+
+#define DEAD_LETTER_SUFFIX ".dead" /* of what a pipeline names its dead letters by itself */
 
 #define DEAD_LETTER_VALUE_SIZE_MAX   (RECORD_SIZE_MAX / 2)
 #define DEAD_LETTER_KEY_SIZE_MAX     (128u << 10)
@@ -44,5 +47,10 @@ struct dead_letter_view {
     uint64_t full_size; /* of a value that was cut; 0: it was not */
 };
 enum neap_status dead_letter_read(const struct record *record, struct dead_letter_view *ret_view);
+
+/* A topic that a pipeline file has chosen for them is known as such from its start on, before there is one in it.
+ * FORMAT of the fact in LOG_VIEW_LETTERS; partition = (the topic, 0), no key:   0  1  format version 1 */
+bool             dead_letter_is_marked(struct log *log, uint32_t topic_id);
+enum neap_status dead_letter_mark(struct log_client *client, uint32_t topic_id, mono_time deadline); /* as log_submit_wait() */
 
 #endif

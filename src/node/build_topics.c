@@ -6,6 +6,7 @@
  * B1  Partitions never become fewer: their events would have nowhere to be.
  * B2  They become more only where no event of a key can overtake an earlier one: where all that is there has been
  *     processed, or has no keys. And where events with keys are, only with `move_keys`. */
+#include "flow/dead_letter.h"
 #include "node/node_parts.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -249,6 +250,21 @@ static enum neap_status carry_over(struct node_pipeline *np, struct error *err)
     return status == NEAP_EXISTS || status == NEAP_NOTFOUND ? NEAP_OK : status;
 }
 
+/* One of the name that pipelines give by themselves says it; any other is told apart by a mark from now on: whoever lists dead letters,
+ * or alters the topic, may come before the first of them. */
+static enum neap_status build_dead_letters(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    const char *name = np->config->dead_letter;
+    size_t size = strlen(np->config->name);
+    enum neap_status status = build_topic(n, name, &np->dead, err);
+    bool says_it = strncmp(name, np->config->name, size) == 0 && strcmp(name + size, DEAD_LETTER_SUFFIX) == 0;
+    if (status != NEAP_OK || says_it || dead_letter_is_marked(n->log, np->dead.id))
+        return status;
+    status = dead_letter_mark(n->client, np->dead.id, build_deadline(n));
+    return status == NEAP_OK ? status : error_set(err, status, "topic %s: %s", name, status_text(status));
+}
+
 enum neap_status build_topics(struct node *n, struct error *err)
 {
     enum neap_status status = NEAP_OK;
@@ -263,7 +279,7 @@ enum neap_status build_topics(struct node *n, struct error *err)
         if (status == NEAP_OK)
             status = carry_over(np, err);
         if (status == NEAP_OK)
-            status = build_topic(n, np->config->dead_letter, &np->dead, err);
+            status = build_dead_letters(np, err);
         if (status != NEAP_OK)
             return error_while(err, "pipeline %s", np->config->name);
         np->end_at_open = events_in(n, &np->topic);

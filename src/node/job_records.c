@@ -432,7 +432,7 @@ static bool first_is_dead_letter(struct job *job, const struct log_topic *topic,
     return is;
 }
 
-/* By its first record; an empty one by its name, as pipelines give it by default. */
+/* By its first record; an empty one by its mark, or by its name, as pipelines give it by default. */
 static bool holds_dead_letters(struct job *job, const struct log_topic *topic, uint64_t *ret_count)
 {
     uint64_t count = 0;
@@ -447,7 +447,8 @@ static bool holds_dead_letters(struct job *job, const struct log_topic *topic, u
     }
     size_t size = strlen(topic->name);
     if (!known)
-        is = size > 5 && strcmp(topic->name + size - 5, ".dead") == 0;
+        is = dead_letter_is_marked(job->context.log, topic->id) ||
+             (size > 5 && strcmp(topic->name + size - 5, DEAD_LETTER_SUFFIX) == 0);
     *ret_count = count;
     return is;
 }

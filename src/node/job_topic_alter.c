@@ -5,15 +5,15 @@
  * first event has a key, and in the others none has. The log is told how much was looked through: where something has come
  * in since then it refuses, and what is new is looked through, too. */
 #include "base/must.h"
+#include "flow/dead_letter.h"
 #include "log/batch.h"
 #include "node/job.h"
 #include "node/node.h"
 #include <stdlib.h>
 
-#define SLICE_SIZE  (16u << 20) /* looked through before others have their turn */
-#define READ_SIZE   (256u << 10)
-#define DEAD_SUFFIX ".dead"        /* of what a pipeline file names its dead letters by itself */
-#define TRY_NS      (5 * NS_PER_S) /* what comes in is looked through again so long */
+#define SLICE_SIZE (16u << 20) /* looked through before others have their turn */
+#define READ_SIZE  (256u << 10)
+#define TRY_NS     (5 * NS_PER_S) /* what comes in is looked through again so long */
 
 struct job_alter {
     struct log_op op;
@@ -167,15 +167,17 @@ static bool is_group(void *ctx, const char *group, struct log_partition partitio
     struct job *job = ctx;
     size_t size = strlen(group);
     (void)partition, (void)offset;
-    job->group_open = strncmp(job->topic_name, group, size) == 0 && strcmp(job->topic_name + size, DEAD_SUFFIX) == 0;
+    job->group_open =
+        strncmp(job->topic_name, group, size) == 0 && strcmp(job->topic_name + size, DEAD_LETTER_SUFFIX) == 0;
     return !job->group_open;
 }
 
-/* By its name, as long as there is a pipeline that it can be of. */
+/* By its mark, or by its name, as long as there is a pipeline that it can be of. */
 static bool is_dead_letters(struct job *job)
 {
-    job->group_open = false;
-    log_offset_each(job->context.log, is_group, job);
+    job->group_open = dead_letter_is_marked(job->context.log, job->topic.id);
+    if (!job->group_open)
+        log_offset_each(job->context.log, is_group, job);
     return job->group_open;
 }
 

@@ -107,6 +107,14 @@ ok(r.code == 0, "a topic that a pipeline reads grows while it does not run", r)
 for flags, says in ((("--cleanup", "compact"), "keep only the last one of each key"), (("--retention", "done"), "free them unseen")):
     r = neap("topic", "alter", "p.dead", *flags, "--yes", *D)
     ok(r.code == 1 and says in r.err and flags[0] in r.err, f"dead letters are not thrown away unseen: {flags}", r)
+write("chosen.yaml", pipeline(source="topic: made", sink="file: {path: made.ndjson}", more="    dead_letter: rejected\n").replace("  p:", "  chosen:"))
+neap("run", "chosen.yaml", "--until-idle")
+listed = [x["topic"] for x in neap("dlq", "list", "--json", *D).lines()]
+r = neap("topic", "alter", "rejected", "--retention", "done", "--yes", *D)
+c = neap("topic", "alter", "rejected", "--cleanup", "compact", "--yes", *D)
+t = neap("topic", "alter", "rejected", "--retention", "30d", "--yes", *D)
+ok("rejected" in listed and r.code == 1 and "free them unseen" in r.err and c.code == 1 and "keep only the last" in c.err and t.code == 0,
+   "dead letters of a name of one's own are known as such before there are any", (listed, r, c, t))
 r = neap("group", "describe", "p", "--json", *D)
 ok([x["partition"] for x in r.lines() if x["topic"] == "a"] == [0, 1, 2, 3], "the pipeline holds the new partitions already", r)
 for partition in ("0", "2"):

@@ -2,6 +2,7 @@
 #include "scratch.h"
 
 #include "io/real.h"
+#include "node/budget.h"
 #include "node/node.h"
 #include <sqlite3.h>
 
@@ -454,6 +455,20 @@ static void memory_that_does_not_add_up_is_refused(void **state)
     }
 }
 
+/* The reference says these numbers at `memory`. */
+static void the_largest_event_is_as_large_as_said(void **state)
+{
+    static const struct {
+        uint64_t memory_mib, event_kib;
+    } said[] = { { 24, 256 }, { 32, 341 }, { 48, 682 }, { 64, 1024 }, { 4096, 1024 } };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(said); i++) {
+        struct budget b;
+        budget_of(&(struct config){ .memory_size = said[i].memory_mib << 20 }, &b);
+        assert_int_equal(b.event_size_max >> 10, said[i].event_kib);
+    }
+}
+
 /* What most people write first: no memory said, two pipelines and a database. */
 static void two_pipelines_are_at_home_in_the_default(void **state)
 {
@@ -703,6 +718,7 @@ int main(void)
         TEST(one_conflict_does_not_stop_the_others),
         TEST(a_missing_source_is_said),
         TEST(memory_that_does_not_add_up_is_refused),
+        TEST(the_largest_event_is_as_large_as_said),
         TEST(two_pipelines_are_at_home_in_the_default),
         TEST(a_held_directory_is_said),
         TEST(topics_are_made_with_the_settings_for_what_they_are),
