@@ -18,7 +18,7 @@
 #define DOCTOR_LOSS_COUNT_MAX 64u      /* named in one repair */
 #define CLI_HEADER_COUNT_MAX 16u         /* of one event that is sent */
 #define CLI_WORD_SIZE_MAX  4096u         /* of a word or a flag's value; paths are no longer, either */
-#define CLI_LINE_SIZE_MAX  (16u << 20)
+#define CLI_LINE_SIZE_MAX  (20u << 20)
 #define CLI_TIMEOUT_NS     (30 * NS_PER_S) /* of one question, where --timeout says nothing else */
 #define CLI_HELD_NS        (2 * NS_PER_S)  /* for a directory that somebody is just done with */
 #define CLI_LEAVE_NS       (30 * NS_PER_S) /* for coming to an end, where everything has gone well */

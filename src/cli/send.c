@@ -1,9 +1,10 @@
 /* send.c - events into a topic: the words of the command, or standard input line by line.
  *
- * Memory is one request's room, whatever comes in: the next lines are read when the ones before are durable, so a slow disk
- * slows down whoever writes the pipe. */
+ * Memory is one request's room, whatever comes in, and for lines of JSON that of the longest line: the next lines are read when
+ * the ones before are durable, so a slow disk slows down whoever writes the pipe. */
 #include "base/must.h"
 #include "base/utf8.h"
+#include "cli/event_line.h"
 #include "cli/session.h"
 #include "log/limits.h"
 #include "node/control.h"
@@ -15,8 +16,10 @@
 #define LINGER_NS        (10 * NS_PER_MS)  /* a pause in the input is a reason to hand over what is there */
 
 struct sending {
-    uint8_t *room; /* CONTROL_BODY_SIZE_MAX: events not yet handed over */
-    size_t size;
+    uint8_t *room; /* room_size: what was read, not yet handed over */
+    size_t room_size, size;
+    uint8_t *
+        frames; /* CONTROL_BODY_SIZE_MAX: events that were lines of JSON, not yet handed over; NULL: they go as they are */
     uint64_t count; /* of events handed over */
     uint64_t partition;
     bool framed, end;
@@ -39,7 +42,7 @@ static void each_place(struct session *s, void *ctx, struct bytes line)
                   (unsigned long long)(line_number(root, "offset") + i));
 }
 
-static int hand_over(struct session *s, struct sending *sending, size_t size, uint64_t count)
+static int hand_over(struct session *s, struct sending *sending, struct bytes body, uint64_t count)
 {
     const struct cli *cli = s->cli;
     struct request request;
@@ -51,25 +54,30 @@ static int hand_over(struct session *s, struct sending *sending, size_t size, ui
     request_pairs(&request, "headers", cli->headers, cli->header_count);
     if (cli->flags[FLAG_PARTITION] != NULL)
         request_number(&request, "partition", sending->partition);
-    if (sending->json && cli->verb->run == cli_send)
-        request_flag(&request, "json");
+    if (sending->frames != NULL)
+        request_flag(&request, "records");
     if (sending->framed)
         request_flag(&request, "framed");
     request_number(&request, "from", sending->count);
     request_number(&request, "count", count);
-    request_number(&request, "body", size);
-    int code = session_ask(s, request_end(&request), (struct bytes){ sending->room, size }, each_place, sending);
-    memmove(sending->room, sending->room + size, sending->size - size);
-    sending->size -= size;
+    request_number(&request, "body", body.size);
+    int code = session_ask(s, request_end(&request), body, each_place, sending);
     sending->count += count;
     if (code == CLI_OK && !out_flush(s->cli))
         code = out_exit(s->cli);
     return code;
 }
 
+static void forget(struct sending *sending, size_t size)
+{
+    memmove(sending->room, sending->room + size, sending->size - size);
+    sending->size -= size;
+}
+
 /* ---- lines of standard input ---- */
 
-/* Whole lines at the front, at most as many as one append takes; at the end of input the rest is a line, too. */
+/* Whole lines at the front, at most as many as one append takes, of which any topic takes all, or a single one; at the end of input
+ * the rest is a line, too. */
 static size_t whole_lines(const struct sending *sending, uint64_t *ret_count)
 {
     size_t size = 0;
@@ -78,7 +86,10 @@ static size_t whole_lines(const struct sending *sending, uint64_t *ret_count)
         const uint8_t *newline = memchr(sending->room + size, '\n', sending->size - size);
         if (newline == NULL && !sending->end)
             break;
-        size = newline == NULL ? sending->size : (size_t)(newline - sending->room) + 1;
+        size_t end = newline == NULL ? sending->size : (size_t)(newline - sending->room) + 1;
+        if (count > 0 && end > CONTROL_BODY_SIZE_USUAL)
+            break;
+        size = end;
         count++;
     }
     *ret_count = count;
@@ -94,17 +105,18 @@ static int read_chunk(struct session *s, struct sending *sending)
         bool some = whole_lines(sending, &count) > 0;
         if (some && sending->size >= CHUNK_SIZE_MAX)
             return CLI_OK;
-        if (sending->size == CONTROL_BODY_SIZE_MAX && some)
+        if (sending->size == sending->room_size && some)
             return CLI_OK;
-        if (sending->size == CONTROL_BODY_SIZE_MAX) {
-            say(s->cli, "line %llu is longer than %u bytes; what came before it is appended",
-                (unsigned long long)(sending->count + 1), RECORD_SIZE_MAX);
+        if (sending->size == sending->room_size) {
+            say(s->cli, "line %llu is longer than %zu bytes; what came before it is appended",
+                (unsigned long long)(sending->count + 1), sending->room_size - CONTROL_ROOM_SIZE);
             return CLI_NO;
         }
         size_t size = 0;
+        size_t most = sending->size < CONTROL_BODY_SIZE_USUAL ? CONTROL_BODY_SIZE_USUAL : sending->room_size;
         mono_time deadline = some ? mono_after(io_now(s->cli->io), LINGER_NS) : MONO_NEVER;
         enum neap_status status =
-            io_read_next(in, sending->room + sending->size, CONTROL_BODY_SIZE_MAX - sending->size, deadline, &size);
+            io_read_next(in, sending->room + sending->size, most - sending->size, deadline, &size);
         if (status == NEAP_TIMEOUT)
             return CLI_OK;
         if (status != NEAP_OK) {
@@ -117,6 +129,64 @@ static int read_chunk(struct session *s, struct sending *sending)
     return CLI_OK;
 }
 
+/* ---- events as records ---- */
+
+/* Those that are framed and not yet handed over: as many as any topic takes together, or a single large one. */
+struct framing {
+    struct writer w;
+    uint64_t count;
+};
+
+static int hand_over_frames(struct session *s, struct sending *sending, struct framing *f)
+{
+    int code = hand_over(s, sending, writer_bytes(&f->w), f->count);
+    *f = (struct framing){ .w = writer_of(sending->frames, CONTROL_BODY_SIZE_USUAL) };
+    return code;
+}
+
+static int add_record(struct session *s, struct sending *sending, struct framing *f, struct bytes line)
+{
+    const char *what = "is longer than any topic takes";
+    enum neap_status status = event_line_frame(s->parser, line, &f->w, &what);
+    if (status == NEAP_AGAIN && f->count > 0) {
+        int code = hand_over_frames(s, sending, f);
+        if (code != CLI_OK)
+            return code;
+        status = event_line_frame(s->parser, line, &f->w, &what);
+    }
+    if (status == NEAP_AGAIN) {
+        f->w = writer_of(sending->frames, CONTROL_BODY_SIZE_MAX);
+        status = event_line_frame(s->parser, line, &f->w, &what);
+    }
+    if (status != NEAP_OK) {
+        say(s->cli, "event %llu: %s", (unsigned long long)(sending->count + f->count + 1), what);
+        return CLI_NO;
+    }
+    f->count++;
+    return writer_size(&f->w) > CONTROL_BODY_SIZE_USUAL ? hand_over_frames(s, sending, f) : CLI_OK;
+}
+
+static int hand_over_records(struct session *s, struct sending *sending, size_t size, uint64_t count)
+{
+    struct framing f = { .w = writer_of(sending->frames, CONTROL_BODY_SIZE_USUAL) };
+    int code = CLI_OK;
+    for (size_t at = 0; code == CLI_OK && count > 0; count--) {
+        const uint8_t *newline = memchr(sending->room + at, '\n', size - at);
+        size_t end = newline == NULL ? size : (size_t)(newline - sending->room);
+        code = add_record(s, sending, &f, (struct bytes){ sending->room + at, end - at });
+        at = end + 1;
+    }
+    return code == CLI_OK ? hand_over_frames(s, sending, &f) : code;
+}
+
+static int hand_over_lines(struct session *s, struct sending *sending, size_t size, uint64_t count)
+{
+    int code = sending->frames != NULL ? hand_over_records(s, sending, size, count)
+                                       : hand_over(s, sending, (struct bytes){ sending->room, size }, count);
+    forget(sending, size);
+    return code;
+}
+
 static int send_lines(struct session *s, struct sending *sending)
 {
     int code = CLI_OK;
@@ -124,7 +194,7 @@ static int send_lines(struct session *s, struct sending *sending)
         uint64_t count = 0;
         code = read_chunk(s, sending);
         size_t size = whole_lines(sending, &count);
-        int handed = code == CLI_OK || code == CLI_NO ? hand_over(s, sending, size, count) : CLI_OK;
+        int handed = code == CLI_OK || code == CLI_NO ? hand_over_lines(s, sending, size, count) : CLI_OK;
         code = code == CLI_OK ? handed : code;
     }
     return code;
@@ -132,17 +202,29 @@ static int send_lines(struct session *s, struct sending *sending)
 
 /* ---- words ---- */
 
+static int send_words_as_records(struct session *s, struct sending *sending)
+{
+    struct framing f = { .w = writer_of(sending->frames, CONTROL_BODY_SIZE_USUAL) };
+    int code = CLI_OK;
+    for (uint32_t i = 1; i < s->cli->word_count && code == CLI_OK; i++)
+        code = add_record(s, sending, &f, bytes_of_text(s->cli->words[i]));
+    return code == CLI_OK ? hand_over_frames(s, sending, &f) : code;
+}
+
 static int send_words(struct session *s, struct sending *sending)
 {
     const struct cli *cli = s->cli;
     uint64_t count = 0;
     int code = CLI_OK;
+    if (sending->frames != NULL)
+        return send_words_as_records(s, sending);
     sending->framed = true;
     for (uint32_t i = 1; i < cli->word_count && code == CLI_OK; i++) {
         size_t size = strlen(cli->words[i]);
         must(size <= RECORD_SIZE_MAX); /* looked at before */
-        if (size + 4 > CONTROL_BODY_SIZE_MAX - sending->size) {
-            code = hand_over(s, sending, sending->size, count);
+        if (size + 4 > CONTROL_BODY_SIZE_USUAL - sending->size) {
+            code = hand_over(s, sending, (struct bytes){ sending->room, sending->size }, count);
+            sending->size = 0;
             count = 0;
         }
         put_le32(sending->room + sending->size, (uint32_t)size);
@@ -150,7 +232,8 @@ static int send_words(struct session *s, struct sending *sending)
         sending->size += 4 + size;
         count++;
     }
-    return code == CLI_OK ? hand_over(s, sending, sending->size, count) : code;
+    struct bytes rest = { sending->room, sending->size };
+    return code == CLI_OK ? hand_over(s, sending, rest, count) : code;
 }
 
 /* ---- the verbs ---- */
@@ -233,17 +316,22 @@ static int send_to(struct cli *cli, const char *file)
     int code = session_open(&s, cli, file, true);
     if (code != CLI_OK)
         return code;
-    sending.room = malloc(CONTROL_BODY_SIZE_MAX);
-    if (sending.room == NULL) {
+    bool words = cli->verb->run == cli_send && cli->word_count > 1;
+    bool records = sending.json && cli->verb->run == cli_send;
+    sending.room_size = records ? EVENT_LINE_SIZE_MAX : CONTROL_BODY_SIZE_MAX;
+    sending.room = malloc(sending.room_size);
+    sending.frames = records ? malloc(CONTROL_BODY_SIZE_MAX) : NULL;
+    if (sending.room == NULL || (records && sending.frames == NULL)) {
+        free(sending.room);
         session_close(&s);
         say(cli, "out of memory");
         return CLI_SURROUNDINGS;
     }
     if (cli->flags[FLAG_CREATE] != NULL)
         code = create_if_missing(&s);
-    bool words = cli->verb->run == cli_send && cli->word_count > 1;
     if (code == CLI_OK)
         code = words ? send_words(&s, &sending) : send_lines(&s, &sending);
+    free(sending.frames);
     free(sending.room);
     session_close(&s);
     return code;

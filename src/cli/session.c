@@ -181,12 +181,12 @@ static void take_line(struct session *s, struct bytes line)
 
 static bool keep_bytes(struct session *s, struct bytes bytes)
 {
+    if (bytes.size > CLI_LINE_SIZE_MAX - s->line_size)
+        return false;
     if (s->line_size + bytes.size > s->line_room) {
         size_t room = s->line_room == 0 ? 65536 : s->line_room;
         while (room < s->line_size + bytes.size)
             room *= 2;
-        if (room > CLI_LINE_SIZE_MAX)
-            return false;
         uint8_t *line = realloc(s->line, room);
         if (line == NULL)
             return false;

@@ -25,9 +25,13 @@
  *                      [retention_ms], [retention_size], [interval_ms]
  *     topic delete     topic                                    the topic
  *     topic append     topic, [partition], [key], [headers],    what was appended, in its order, once it is durable
- *                      [json], [framed], [from], count, body
+ *                      [records], [framed], [from], count, body
  *     topic read       topic, partition, from, limit, [key]     records; the end line has "next" and "more"
  *                      or instead of from: last, time, or to
+ *                      each line an event; framed: four bytes, little-endian, say how long it is, in the place of its newline;
+ *                      records: so framed, and each says its own key, headers and time:
+ *                           time (8 bytes, Unix ms; CONTROL_NO_TIME: none), key, value, count of headers (4 bytes), of each
+ *                           name and value; all little-endian, bytes behind their size (4 bytes; CONTROL_NO_BYTES: none)
  *     group list                                                groups
  *     group describe   group                                    its partitions
  *     group reset      group, topic, [partition], [dry_run],    partitions, with old and new commit points
@@ -44,7 +48,10 @@
 
 #define CONTROL_CONNECTION_COUNT_MAX 16u
 #define CONTROL_ROOM_SIZE            65536u
-#define CONTROL_BODY_SIZE_MAX        (RECORD_SIZE_MAX + CONTROL_ROOM_SIZE) /* one record fits, many small ones too */
+#define CONTROL_BODY_SIZE_MAX        (RECORD_SIZE_TOP + CONTROL_ROOM_SIZE) /* one record of any topic; or what else it takes */
+#define CONTROL_BODY_SIZE_USUAL      (RECORD_SIZE_MAX + CONTROL_ROOM_SIZE) /* what any topic takes, of many events together */
+#define CONTROL_NO_BYTES             UINT32_MAX
+#define CONTROL_NO_TIME              INT64_MIN
 #define CONTROL_APPEND_COUNT_MAX     4096u                                 /* lines of one append */
 #define CONTROL_HEADER_COUNT_MAX     16u                                   /* of each event of an append */
 #define CONTROL_WAIT_MS_MAX          20000u                                /* for something new */

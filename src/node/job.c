@@ -134,6 +134,9 @@ static void check_request(struct job *job)
     else if (job->verb->writes && job->context.client == NULL)
         error_set(&job->error, NEAP_MISUSE, "'%s' cannot be done here: this directory is only looked at",
                   job->verb->name);
+    else if (job->body_size > job_body_size_max(job))
+        error_set(&job->error, NEAP_TOOLARGE, "event %llu is longer than %zu bytes",
+                  (unsigned long long)(job->from + 1), job_body_size_max(job) - CONTROL_ROOM_SIZE);
 }
 
 static void read_request(struct job *job, struct bytes line)
@@ -153,8 +156,8 @@ static void read_request(struct job *job, struct bytes line)
     get_number(job, request, "from", INT64_MAX, &job->from);
     get_number(job, request, "body", CONTROL_BODY_SIZE_MAX, &job->body_size);
     job->dry_run = get_bool(request, "dry_run");
-    job->json = get_bool(request, "json");
-    job->framed = get_bool(request, "framed");
+    job->as_records = get_bool(request, "records");
+    job->framed = job->as_records || get_bool(request, "framed");
     job->if_missing = get_bool(request, "if_missing");
     get_headers(job, request);
     job_settings_read(job, request);

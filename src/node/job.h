@@ -79,7 +79,7 @@ struct job {
     /* what was asked */
     char topic_name[LOG_NAME_SIZE_MAX + 1], group_name[LOG_NAME_SIZE_MAX + 1];
     char key[LOG_KEY_SIZE_MAX + 1];
-    bool has_partition, has_key, has_count, dry_run, json, framed, if_missing;
+    bool has_partition, has_key, has_count, dry_run, as_records, framed, if_missing;
     enum job_place place;   /* of `from`, or of `time` */
     wall_time time;
     struct record_header headers[CONTROL_HEADER_COUNT_MAX]; /* of each event that is appended */
@@ -158,6 +158,7 @@ void           job_settings_apply(const struct job_settings *changes, struct log
 void           job_settings_write(struct writer *w, const struct log_topic_settings *settings); /* members, each with its comma */
 void           job_write_topic(struct job *job, struct writer *w, const struct log_topic *topic);
 void           job_alter_free(struct job_alter **alter);
+size_t         job_body_size_max(const struct job *job); /* of an append to its topic */
 void           job_append_free(struct job_append **append);
 void           job_records_free(struct job_records **records);
 

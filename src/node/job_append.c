@@ -1,11 +1,9 @@
-/* job_append.c - events into a topic: lines as they are, or lines of JSON that say key, value, headers and time.
+/* job_append.c - events into a topic: lines as they are, or records that say key, value, headers and time.
  *
  * All lines of a request are one unit: they are durable together or not at all. Each partition that is met gets one batch,
  * built beside the others in one room; the answer says where each line has gone, in the order they came. */
-#include "base/base64.h"
 #include "base/murmur2.h"
 #include "base/must.h"
-#include "base/rfc3339.h"
 #include "log/batch.h"
 #include "node/job.h"
 #include <stdlib.h>
@@ -32,7 +30,6 @@ struct job_append {
     struct log_op *ops;
     uint32_t *batch_of; /* by partition; UINT32_MAX: none yet */
     uint8_t *room;
-    uint8_t *decoded;       /* a value or a key that came as base64 */
     uint32_t any_partition; /* for those without a key */
     uint32_t said_count;
     struct record_header headers[BATCH_HEADER_COUNT_MAX];
@@ -48,7 +45,6 @@ void job_append_free(struct job_append **append)
     free(a->ops);
     free(a->batch_of);
     free(a->room);
-    free(a->decoded);
     free(a);
     *append = NULL;
 }
@@ -82,118 +78,44 @@ static bool fail_line(struct job *job, uint32_t index, const char *what)
     return false;
 }
 
-/* ---- a line of JSON ------------------------------------------------------------------------------------------------- */
+/* ---- a record ------------------------------------------------------------------------------------------------------- */
 
-static bool take_headers(struct job *job, struct json_value headers, uint32_t index, struct record *record)
+static struct bytes read_part(struct reader *r)
+{
+    uint32_t size = read_le32(r);
+    return size == CONTROL_NO_BYTES ? (struct bytes){ NULL, 0 } : read_bytes(r, size);
+}
+
+static bool read_record(struct job *job, struct bytes frame, uint32_t index, struct record *record)
 {
     struct job_append *a = job->append;
-    struct bytes name;
-    struct json_value value;
-    if (json_kind(headers) != JSON_OBJECT)
-        return fail_line(job, index, "'headers' is no object");
-    for (uint64_t cursor = 0; json_next(headers, &cursor, &name, &value);) {
-        if (record->header_count == BATCH_HEADER_COUNT_MAX)
-            return fail_line(job, index, "too many headers");
-        struct record_header *header = &a->headers[record->header_count++];
-        *header = (struct record_header){ .name = name };
-        if (json_kind(value) == JSON_TEXT)
-            header->value = json_text(value);
-        else if (json_kind(value) != JSON_NULL)
-            return fail_line(job, index, "a header's value is neither text nor null");
+    struct reader r = reader_of(frame);
+    int64_t time_ms = (int64_t)read_le64(&r);
+    struct bytes key = read_part(&r);
+    record->time_ms = time_ms != CONTROL_NO_TIME ? time_ms : record->time_ms;
+    record->key = job->has_key ? record->key : key;
+    record->value = read_part(&r);
+    uint32_t count = read_le32(&r);
+    if (count > BATCH_HEADER_COUNT_MAX)
+        return fail_line(job, index, "too many headers");
+    for (record->header_count = 0; record->header_count < count; record->header_count++) {
+        struct bytes name = read_part(&r);
+        a->headers[record->header_count] = (struct record_header){ .name = name, .value = read_part(&r) };
     }
-    return true;
+    return (!r.spent && reader_left(&r) == 0) || fail_line(job, index, "is no record");
 }
 
-static bool take_time(struct job *job, struct json_value time, uint32_t index, struct record *record)
+static uint32_t event_size_max(const struct log_topic *topic)
 {
-    wall_time at;
-    if (json_kind(time) == JSON_INT)
-        record->time_ms = json_int(time);
-    else if (json_kind(time) == JSON_TEXT && rfc3339_read(json_text(time), &at))
-        record->time_ms = at.ms;
-    else
-        return fail_line(job, index, "'time' is neither RFC 3339 text nor Unix milliseconds");
-    return true;
+    return topic->settings.record_size_max != 0 ? topic->settings.record_size_max : RECORD_SIZE_MAX;
 }
 
-static bool take_base64(struct job *job, struct json_value v, uint32_t index, size_t *used, struct bytes *ret_bytes)
+/* What is announced beyond that is not waited for, nor is there memory for it. */
+size_t job_body_size_max(const struct job *job)
 {
-    uint8_t *to = job->append->decoded + *used;
-    size_t size;
-    if (json_kind(v) != JSON_TEXT || !base64_read(json_text(v), to, &size))
-        return fail_line(job, index, "'key_base64' or 'value_base64' is no base64");
-    *used += size;
-    *ret_bytes = (struct bytes){ to, size };
-    return true;
-}
-
-/* One member; its name is one of those that a line of `neap tail --json` has. */
-static bool take_member(struct job *job, struct bytes name, struct json_value v, uint32_t index, size_t *used,
-                        struct record *record)
-{
-    static const char *const places[] = { "topic", "partition", "offset" };
-    if (bytes_equal(name, BYTES("key"))) {
-        if (json_kind(v) != JSON_TEXT && json_kind(v) != JSON_NULL)
-            return fail_line(job, index, "'key' is neither text nor null");
-        if (json_kind(v) == JSON_TEXT && record->key.at == NULL)
-            record->key = json_text(v);
-        return true;
-    }
-    if (bytes_equal(name, BYTES("value")))
-        return true; /* as it was written: see take_value() */
-    if (bytes_equal(name, BYTES("text"))) {
-        if (json_kind(v) != JSON_TEXT)
-            return fail_line(job, index, "'text' is no text");
-        if (record->value.at == NULL)
-            record->value = json_text(v);
-        return true;
-    }
-    if (bytes_equal(name, BYTES("headers")))
-        return take_headers(job, v, index, record);
-    if (bytes_equal(name, BYTES("time")))
-        return take_time(job, v, index, record);
-    if (bytes_equal(name, BYTES("key_base64")))
-        return take_base64(job, v, index, used, &record->key);
-    if (bytes_equal(name, BYTES("value_base64")))
-        return take_base64(job, v, index, used, &record->value);
-    for (size_t i = 0; i < COUNT_OF(places); i++)
-        if (bytes_equal(name, bytes_of_text(places[i])))
-            return true; /* where it was read; where it goes is not its own to say */
-    return fail_line(job, index, "a member is none of key, value, headers, time, text, key_base64, value_base64");
-}
-
-/* JSON goes in letter by letter as it was written; null is no value. */
-static bool take_value(struct job *job, struct bytes line, uint32_t index, struct record *record)
-{
-    size_t cursor = 0;
-    struct json_member member;
-    while (record->value.at == NULL && json_member_next(line, &cursor, &member)) {
-        if (member.escaped)
-            return fail_line(job, index, "a member's name has an escape in it");
-        if (bytes_equal(member.name, BYTES("value")) && !bytes_equal(member.value, BYTES("null")))
-            record->value = member.value;
-    }
-    return true;
-}
-
-static bool read_json_line(struct job *job, struct bytes line, uint32_t index, struct record *record)
-{
-    struct json_value root, v;
-    struct bytes name;
-    size_t used = 0;
-    if (json_parse(job->parser, line, &root) != NEAP_OK || json_kind(root) != JSON_OBJECT)
-        return fail_line(job, index, "no JSON object");
-    for (uint64_t cursor = 0; json_next(root, &cursor, &name, &v);)
-        if (!take_member(job, name, v, index, &used, record))
-            return false;
-    return take_value(job, line, index, record);
-}
-
-/* An event comes over the socket whole: the most of it is less than the most of a record. */
-static uint32_t event_size_max(const struct job *job)
-{
-    uint32_t most = job->topic.settings.record_size_max;
-    return most != 0 && most < RECORD_SIZE_MAX ? most : RECORD_SIZE_MAX;
+    struct log_topic topic;
+    uint32_t most = log_topic_find(job->context.log, job->topic_name, &topic) == NEAP_OK ? event_size_max(&topic) : 0;
+    return most > RECORD_SIZE_MAX ? most + CONTROL_ROOM_SIZE : CONTROL_BODY_SIZE_USUAL;
 }
 
 /* Valid until the next line is read. False: the job has failed. */
@@ -202,9 +124,9 @@ static bool read_line(struct job *job, struct bytes line, uint32_t index, int64_
     struct record record = { .time_ms = now_ms };
     if (job->has_key)
         record.key = bytes_of_text(job->key);
-    if (!job->json)
+    if (!job->as_records)
         record.value = line;
-    else if (!read_json_line(job, line, index, &record))
+    else if (!read_record(job, line, index, &record))
         return false;
     if (record.header_count == 0) {
         memcpy(job->append->headers, job->headers, job->header_count * sizeof job->headers[0]);
@@ -217,9 +139,9 @@ static bool read_line(struct job *job, struct bytes line, uint32_t index, int64_
         job_fail(job, NEAP_MISUSE, "topic '%s' is compacted: its events need a key", job->topic.name);
         return false;
     }
-    if (size > event_size_max(job)) {
+    if (size > event_size_max(&job->topic)) {
         job_fail(job, NEAP_TOOLARGE, "event %llu is longer than %u bytes", (unsigned long long)(job->from + index + 1),
-                 event_size_max(job));
+                 event_size_max(&job->topic));
         return false;
     }
     *ret_record = record;
@@ -381,10 +303,8 @@ static bool start_append(struct job *job)
         a->lines = calloc(count, sizeof *a->lines);
         a->batches = calloc(count, sizeof *a->batches);
         a->batch_of = malloc(job->topic.partition_count * sizeof *a->batch_of);
-        a->decoded = job->json ? malloc(job->body.size + 4) : NULL;
     }
-    if (a == NULL || a->lines == NULL || a->batches == NULL || a->batch_of == NULL ||
-        (job->json && a->decoded == NULL)) {
+    if (a == NULL || a->lines == NULL || a->batches == NULL || a->batch_of == NULL) {
         job_fail(job, NEAP_NOMEM, "append: out of memory");
         return false;
     }

@@ -95,6 +95,34 @@ ok("key" not in x[1] and x[1]["value"] is None and x[2]["text"] == "a\0b" and x[
 copied = neap("tail", "binary", "--json", *D).out
 neap("send", "copy", "--json", "--create", *D, stdin=copied.encode())
 ok(neap("tail", "copy", "--json", *D).out == copied.replace('"topic":"binary"', '"topic":"copy"'), "what tail --json prints, send --json takes: the same events")
+def large_ones(most):
+    """Events that a topic just takes, each in the letters that make its line longest."""
+    yield {"text": "\0" * most}, 6
+    yield {"text": "\x1f" * (most - 4), "key": "\x01" * 4}, 6
+    yield {"value_base64": base64.b64encode(b"\xff" * most).decode()}, 1.3
+    yield {"text": "\u0002" * (most - 500000), "headers": {"\x03" * 1000: "\x04" * 499000}}, 6
+
+write("large.yaml", "node: {data: d}\ntopics: {large: {max_record: 3MiB}, usual: {}, large-copy: {max_record: 3MiB}, usual-copy: {}}\n"
+      + pipeline(source="topic: usual", sink=None))
+neap("run", "large.yaml", "--until-idle", "--log", "error")
+for topic, most in (("large", 3 << 20), ("usual", 1 << 20)):
+    told = []
+    for event, times in large_ones(most):
+        line = json.dumps(event).encode() + b"\n"
+        r = neap("send", topic, "--json", *D, stdin=line)
+        told.append(r.code == 0 and len(r.out.splitlines()) == 1 and len(line) > times * most)
+    over = neap("send", topic, "--json", *D, stdin=json.dumps({"text": "\0" * (most + 1)}).encode() + b"\n")
+    ok(all(told) and over.code == 1 and "longer" in over.err, f"{topic}: the largest events that a topic takes go in, however long their lines", (told, over))
+    printed = neap("tail", topic, "--json", "--from", "earliest", *D).out
+    r = neap("send", f"{topic}-copy", "--json", *D, stdin=printed.encode())
+    again = neap("tail", f"{topic}-copy", "--json", "--from", "earliest", *D).out
+    ok(r.code == 0 and len(printed.splitlines()) == 4 and again == printed.replace(f'"topic":"{topic}"', f'"topic":"{topic}-copy"'),
+       f"{topic}: and through tail --json | send --json, as they are", (r.code, r.err, len(printed), len(again)))
+r = neap("send", "usual-copy", '{"key":"a","value":[1, 2]}', '{"text":"b"}', "--json", *D)
+bad = neap("send", "usual-copy", '{"key":"a","value":1}', '{"tex":"b"}', "--json", *D)
+ok([x["offset"] + i for x in r.lines() for i in range(x["count"])] == [4, 5] and bad.code == 1 and "event 2: a member" in bad.err and bad.out == "",
+   "words of JSON are events, too", (r, bad))
+
 r = neap("send", "orders", "x", *D, "--key", b"\xff\xfe")
 ok(r.code == 2 and "key_base64" in r.err, "a key that is no text is not bent into one: 2, and says how", r)
 before = len(neap("tail", "orders", "--json", "--from", "earliest", *D).lines())
@@ -107,7 +135,7 @@ ok(len(neap("tail", "orders", "--json", "--from", "earliest", *D).lines()) == be
 r = neap("send", "orders", *D, stdin=b"x" * (1 << 20) + b"\n")
 ok(r.code == 0, "a line of a megabyte goes in", r)
 r = neap("send", "orders", *D, stdin=b"first\n" + b"x" * (3 << 20) + b"\nlast\n")
-ok(r.code == 1 and "line 2 is longer" in r.err and len(r.out.splitlines()) == 1, "a larger one is refused with its number, what came before is in", r)
+ok(r.code == 1 and "event 2 is longer than 1048576" in r.err and len(r.out.splitlines()) == 1, "a larger one is refused with its number, what came before is in", r)
 LIMIT = "" if "-" in os.path.basename(os.path.dirname(NEAP)) else "ulimit -v 400000;"   # a sanitizer wants terabytes of addresses
 p = subprocess.Popen(f"yes 0123456789abcdef | head -c 200000000 | ({LIMIT} exec '{NEAP}' send big --create --data d) | tail -n 1", shell=True,
                      cwd=SCRATCH, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -255,6 +255,38 @@ static void a_bad_request_gets_a_reason(void **state)
     }
 }
 
+/* A record as it should be, then each of its prefixes, and one byte more: those are told, and nothing of them is in. */
+static void a_record_that_is_none_is_told(void **state)
+{
+    struct world *w = *state;
+    uint8_t body[96];
+    char request[160];
+    struct writer record = writer_of(body + 4, sizeof(body) - 4);
+    write_le64(&record, 5000);
+    write_le32(&record, CONTROL_NO_BYTES);
+    write_le32(&record, 2);
+    write_bytes(&record, BYTES("vv"));
+    write_le32(&record, 1);
+    write_le32(&record, 1);
+    write_bytes(&record, BYTES("h"));
+    write_le32(&record, CONTROL_NO_BYTES);
+    size_t whole = writer_size(&record);
+    write_u8(&record, 0);
+    ask(w, "{\"verb\":\"topic create\",\"topic\":\"t\",\"count\":1}");
+    for (size_t size = 0; size <= whole + 1; size++) {
+        put_le32(body, (uint32_t)size);
+        snprintf(request, sizeof(request),
+                 "{\"verb\":\"topic append\",\"topic\":\"t\",\"records\":true,\"count\":1,\"body\":%zu}", size + 4);
+        const char *answer = ask_with(w, request, (struct bytes){ body, size + 4 });
+        assert_holds(answer,
+                     size == whole ? "{\"end\":\"OK\"}" : "{\"end\":\"BADINPUT\",\"error\":\"event 1: is no record");
+    }
+    const char *answer = ask(w, "{\"verb\":\"topic read\",\"topic\":\"t\",\"partition\":0,\"from\":0,\"limit\":9}");
+    assert_holds(answer, "\"offset\":0,\"time\":\"1970-01-01T00:00:05.000Z\"");
+    assert_holds(answer, "\"text\":\"vv\"");
+    assert_holds(answer, "\"next\":1");
+}
+
 /* ---- clients that misbehave: plain sockets ---- */
 
 static int dial(struct world *w)
@@ -458,6 +490,7 @@ int main(void)
         WORLD_TEST(the_socket_answers_as_the_directory_does),
         WORLD_TEST(status_tells_of_the_node_and_of_what_stopped),
         WORLD_TEST(a_bad_request_gets_a_reason),
+        WORLD_TEST(a_record_that_is_none_is_told),
         WORLD_TEST(one_too_many_is_told_to_come_back),
         WORLD_TEST(a_request_in_crumbs_is_understood),
         WORLD_TEST(a_line_without_end_and_a_client_that_leaves_do_no_harm),
