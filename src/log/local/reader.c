@@ -88,13 +88,23 @@ static uint64_t told_size(const struct log_reader *r, uint64_t run_to)
     return size;
 }
 
+static bool follows(const struct log_reader *r)
+{
+    const struct places *p = &r->places;
+    const struct index_entry *first = &p->list[p->at], *last = &p->list[p->count - 1];
+    uint64_t wanted = 0;
+    for (uint32_t i = p->at; i < p->count; i++)
+        wanted += OP_HEADER_SIZE + p->list[i].size;
+    return last->at + OP_HEADER_SIZE + last->size - first->at <= wanted + wanted / 8;
+}
+
 /* Tells the disk what is wanted after this run, so that it comes while that is worked on: the batches of one partition lie apart
  * where others write, too, and the kernel sees no sequence in them. Neighbours are told together. */
 static void read_ahead(struct log_reader *r, uint64_t run_to)
 {
     const struct places *p = &r->places;
     uint64_t from = 0, to = 0, told = told_size(r, run_to);
-    if (told > AHEAD_SIZE / 2)
+    if (told > AHEAD_SIZE / 2 || follows(r))
         return; /* it has enough to do */
     for (; r->ahead < p->count && told < AHEAD_SIZE; r->ahead++) {
         uint64_t at = place_position(p, &p->list[r->ahead]), size = OP_HEADER_SIZE + p->list[r->ahead].size;

@@ -126,17 +126,20 @@ uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t co
     return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
 }
 
-uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t at,
-                          uint32_t count, struct clock_cut *ret_tombstones)
+uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count,
+                          uint32_t *ret_first, struct clock_cut *ret_tombstones)
 {
     const struct topic *t = views_topic(&log->shared.views, list[0]->topic_id);
     uint32_t compacted = 0;
-    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT ||
-        first_to_compact(log, list, count, &compacted) != at || !is_dirty(log, list + at, count - at))
+    if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || dirty_size(list, count) == 0)
+        return 0;
+    uint32_t first = first_to_compact(log, list, count, &compacted);
+    if (first == count || !is_dirty(log, list + first, count - first))
         return 0;
     int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
     *ret_tombstones = clock_cut(clock, kept_ms + 1000); /* times of append are to the second */
-    if (at > 0 || lies_behind_files(&log->shared, list[0]))
+    if (first > 0 || lies_behind_files(&log->shared, list[0]))
         *ret_tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
+    *ret_first = first;
     return compacted;
 }

@@ -16,9 +16,9 @@
 bool worth_nothing(const struct archive *a); /* it is left as it is */
 /* How many from `list[0]` on can become one, and are worth it; 0: none. */
 uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t count);
-/* Of the topic's `count` archives, how many from list[at] on are to be compacted now, and which of their tombstones have been
- * there long enough to go; 0: none. */
-uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t at, uint32_t count,
-                          struct clock_cut *ret_tombstones);
+/* Of the topic's `count` archives, how many from list[*ret_first] on are to be compacted now, and which of their tombstones have
+ * been there long enough to go; 0: none. */
+uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count,
+                          uint32_t *ret_first, struct clock_cut *ret_tombstones);
 
 #endif
