@@ -278,6 +278,7 @@ static void a_lost_archive_of_a_compacted_topic_is_given_up(void **state)
     uint64_t gone_count = 0, lost_count = 0;
     (void)state;
     struct bench b = with_archives(&p, before);
+    b.options.path = b.path; /* it lay elsewhere when it was opened */
     const struct archive *gone = oldest(&b);
     assert_int_equal(gone->topic_id, p.topic_id);
     snprintf(path, sizeof path, "%s/archive/%016llx.npa", b.path, (unsigned long long)gone->facts.number);
