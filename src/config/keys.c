@@ -120,9 +120,11 @@ const struct key keys[] = {
       .example = "interval: 50ms" },
     { IN_TOPIC, "max_record", KEY_SIZE, MEMBER(config_topic, record_size_max), .least = CONFIG_RECORD_SIZE_MIN,
       .most = RECORD_SIZE_TOP, .absent = "`1MiB`",
-      .doc =
-          "The largest event, with key and headers, that is let in; at most 3MiB, and 1/16 of `node.memory`. Pipelines "
-          "of the file work on events of what is written here; where nothing is, `memory` says what they work on.",
+      .doc = "The largest event, with key and headers, that is let in; at most 3MiB, and 1/16 of `node.memory`. "
+             "Pipelines of "
+             "the file work on events of what is written here, for which they need fifteen times as much of `memory` "
+             "(3MiB: "
+             "some 84MiB in all, `neap check` says it); where nothing is, `memory` says what they work on.",
       .example = "max_record: 256KiB" },
 
     /* ---- a pipeline ---- */
