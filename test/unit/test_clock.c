@@ -188,6 +188,102 @@ static void a_step_of_some_hours_is_no_jump(void **state)
     end(&b, &disk);
 }
 
+/* Ahead for some hours and set right: from then on the times of append are ahead of the clock, and say nothing of it. */
+static struct log_partition begin_ahead(struct bench *b, struct sim_disk **disk)
+{
+    struct log_partition p = begin(b, disk);
+    fill(b, p, 0);
+    pass(b, 72);
+    sim_wall_jump(b->io, TEN_YEARS_MS);
+    pass(b, 6);
+    fill(b, p, COUNT);
+    sim_wall_jump(b->io, -TEN_YEARS_MS);
+    pass(b, 1);
+    fill(b, p, 2 * COUNT);
+    assert_false(is_delayed(b));
+    return p;
+}
+
+/* Set to a wrong time while nobody runs, one that is below the log's own. */
+static void a_jump_below_the_time_of_the_log_is_noticed(void **state)
+{
+    for (int right = 0; right < 2; right++) {
+        struct bench b;
+        struct sim_disk *disk;
+        (void)state;
+        struct log_partition p = begin_ahead(&b, &disk);
+        bench_close(&b);
+        sim_wall_jump(b.io, TEN_YEARS_MS / 2);
+        pass(&b, 2);
+        bench_open(&b);
+        for (int i = 0; i < 5; i++) { /* starts do not begin the day anew */
+            pass(&b, 4);
+            assert_int_equal(start_of(&b, p), 0);
+            assert_true(is_delayed(&b));
+            fill(&b, p, 3 * COUNT + (uint64_t)i * COUNT);
+            bench_reopen(&b);
+        }
+        if (right > 0)
+            sim_wall_jump(b.io, -TEN_YEARS_MS / 2);
+        pass(&b, 6);
+        assert_false(is_delayed(&b));
+        assert_int_equal(start_of(&b, p), right > 0 ? 0 : COUNT); /* whoever has not set it right by now wants it so */
+        pass(&b, 3 * 24);
+        assert_int_equal(start_of(&b, p), COUNT); /* seven days after they came */
+        assert_int_equal(check_records(&b, p, "v", COUNT), 8 * COUNT);
+        pass(&b, 9 * 24); /* an eighth longer, at most */
+        assert_int_equal(start_of(&b, p), 8 * COUNT);
+        end(&b, &disk);
+    }
+}
+
+static void a_clock_that_is_set_right_while_nobody_runs_is_believed(void **state)
+{
+    struct bench b;
+    struct sim_disk *disk;
+    (void)state;
+    struct log_partition p = begin(&b, &disk);
+    fill(&b, p, 0);
+    pass(&b, 72);
+    sim_wall_jump(b.io, TEN_YEARS_MS);
+    pass(&b, 6);
+    fill(&b, p, COUNT);
+    assert_true(is_delayed(&b));
+    bench_close(&b);
+    sim_wall_jump(b.io, -TEN_YEARS_MS);
+    bench_open(&b);
+    pass(&b, 1);
+    assert_false(is_delayed(&b));
+    struct log_figures figures;
+    log_figures(b.log, &figures);
+    assert_int_equal(figures.clock_jump_ms, 0);
+    pass(&b, 84);
+    assert_int_equal(start_of(&b, p), 0);
+    pass(&b, 12);
+    assert_int_equal(start_of(&b, p), COUNT);
+    end(&b, &disk);
+}
+
+/* What came in while the clock was ahead: hours when nobody runs do not count for it. It is kept longer, and goes in the end. */
+static void hours_when_nobody_runs_keep_what_is_ahead(void **state)
+{
+    struct bench b;
+    struct sim_disk *disk;
+    (void)state;
+    struct log_partition p = begin_ahead(&b, &disk);
+    for (uint64_t day = 0; day < 20; day++) {
+        bench_close(&b);
+        pass(&b, 12);
+        bench_open(&b);
+        pass(&b, 12);
+        fill(&b, p, (3 + day) * COUNT);
+        assert_false(is_delayed(&b));
+        assert_true(start_of(&b, p) <= (day < 7 ? 3 : day - 4) * COUNT);
+    }
+    assert_true(start_of(&b, p) >= 3 * COUNT);
+    end(&b, &disk);
+}
+
 static void times_of_append_never_fall(void **state)
 {
     (void)state;
@@ -204,6 +300,9 @@ int main(void)
         cmocka_unit_test(a_start_does_not_shorten_the_day),
         cmocka_unit_test(a_clock_that_is_set_right_is_believed_again),
         cmocka_unit_test(a_step_of_some_hours_is_no_jump),
+        cmocka_unit_test(a_jump_below_the_time_of_the_log_is_noticed),
+        cmocka_unit_test(a_clock_that_is_set_right_while_nobody_runs_is_believed),
+        cmocka_unit_test(hours_when_nobody_runs_keep_what_is_ahead),
         cmocka_unit_test(times_of_append_never_fall),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

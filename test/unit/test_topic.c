@@ -252,18 +252,20 @@ static void what_holds_would_take_is_within_the_bound(void **state)
     bench_end(&b);
 }
 
+#define LATER_SIZE 12u /* flags, and what the clock said */
+
 /* The section of META, which comes first, without what it did not have once. */
 static struct bytes without_flags(struct bytes bytes, uint8_t *room)
 {
     uint8_t *section = room + SNAPSHOT_HEADER_SIZE, *body = section + SECTION_HEADER_SIZE;
-    size_t size = get_le64(bytes.at + SNAPSHOT_HEADER_SIZE + 8) - 4;
+    size_t size = get_le64(bytes.at + SNAPSHOT_HEADER_SIZE + 8) - LATER_SIZE;
     memcpy(room, bytes.at, bytes.size);
-    memmove(body + size, body + size + 4, bytes.size - (size_t)(body + size + 4 - room));
+    memmove(body + size, body + size + LATER_SIZE, bytes.size - (size_t)(body + size + LATER_SIZE - room));
     put_le32(section + 4, crc32c(0, body, size));
     put_le64(section + 8, size);
-    put_le64(room + 52, bytes.size - 4);
+    put_le64(room + 52, bytes.size - LATER_SIZE);
     put_le32(room + 60, crc32c(0, room, 60));
-    return (struct bytes){ room, bytes.size - 4 };
+    return (struct bytes){ room, bytes.size - LATER_SIZE };
 }
 
 static void views_of_old(struct views *v)

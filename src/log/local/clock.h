@@ -4,12 +4,17 @@
  * memory   its struct
  * limits   CLOCK_JUMP_MS: a smaller error is not noticed, and ages are wrong by it
  * errors   none
- * promise  a clock that jumps more than a day ahead is not believed for a day, whatever starts and ends meanwhile; what was
- *          appended while it was ahead ages by the time that passes, once the clock is right again
+ * promise  a clock that jumps more than a day ahead is not believed for a day, whatever starts and ends meanwhile, also where it
+ *          was set while nobody ran; what was appended while it was ahead ages by the time that passes while the log is
+ *          open, once the clock is right again
  *
  * Times of append follow the wall clock and never fall. Were they to stand still until a clock that had been ahead by ten years
  * has come there again, nothing would be old for ten years. So where the wall clock is more than a day behind them they go on
- * with the time that passes, an eighth slower: what is ahead by days has come back after weeks. */
+ * with the time that passes, an eighth slower: what is ahead by days has come back after weeks.
+ *
+ * Where they are ahead they say nothing of the clock. So a snapshot keeps what that said, and one is written when it has jumped,
+ * or come back. Hours during which nobody ran do not count there: whether they were hours or a clock that was set, nobody can
+ * tell. What is kept is kept longer for it, never shorter. */
 #ifndef LOG_LOCAL_CLOCK_H
 #define LOG_LOCAL_CLOCK_H
 
@@ -25,6 +30,12 @@ static inline int64_t log_time_next(int64_t time_ms, int64_t passed_ns, int64_t 
         return wall_ms;
     return time_ms - wall_ms > CLOCK_JUMP_MS ? time_ms + passed_ns / NS_PER_MS * 7 / 8 : time_ms;
 }
+
+/* What the wall clock says; where the newest entry's time is ahead of it, what it would have said when that was made. */
+int64_t clock_wall_at(struct log *log, int64_t time_ms, mono_time made);
+/* What it said when the newest entry was made, from what a snapshot says (wall_ms, when the newest was of time_ms). Where the
+ * times of append are ahead of the clock they go on by 7/8. */
+int64_t clock_wall_of(int64_t wall_ms, int64_t time_ms, int64_t newest_ms);
 
 struct clock {
     struct log *log;

@@ -368,7 +368,7 @@ static bool snapshot_due(struct keeper *k)
 {
     struct shared *s = &k->log->shared;
     io_mutex_take(s->mutex);
-    bool due = s->durable - s->snapshot_position[0] >= k->log->options.snapshot_size;
+    bool due = s->clock_unsaved || s->durable - s->snapshot_position[0] >= k->log->options.snapshot_size;
     io_mutex_drop(s->mutex);
     return due;
 }

@@ -147,6 +147,8 @@ struct shared {
     int64_t durable_time_ms;                   /* of the newest durable entry; and when that was made */
     mono_time durable_time_at;
     int64_t recovered_time_ms;                 /* of the newest entry found at the start; 0: there was none */
+    int64_t recovered_wall_ms;                 /* and what the wall clock said then, as far as can be told; 0: it cannot */
+    bool clock_unsaved;                        /* what was found of the clock is in no snapshot yet */
     uint64_t snapshot_position[SNAPSHOT_KEEP]; /* newest first; 0: none */
     uint64_t snapshot_sequence;
     struct io_agent *watchers[LOG_WATCH_COUNT_MAX];

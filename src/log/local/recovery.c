@@ -24,6 +24,7 @@ struct recovery {
     bool too_many, has_id;
     bool scarred; /* bytes were passed over: what they held is missing from here on */
     int64_t time_ms;
+    bool jumped; /* the clock, since the snapshot: what that says of it is of no use any more */
 };
 
 /* ---- what lies in the directory ------------------------------------------------------------------------------------------ */
@@ -175,9 +176,11 @@ static enum neap_status replay_append(struct recovery *r, const struct journal_f
 static void note_time(struct recovery *r, int64_t time_ms)
 {
     struct log_figures *f = &r->log->shared.figures;
-    if (r->time_ms > 0 && time_ms - r->time_ms > CLOCK_JUMP_MS) {
+    int64_t known_ms = r->time_ms > r->snapshot.wall_ms ? r->time_ms : r->snapshot.wall_ms;
+    if (r->time_ms > 0 && time_ms - known_ms > CLOCK_JUMP_MS) {
         f->clock_jumped.ms = time_ms;
-        f->clock_jump_ms = time_ms - r->time_ms;
+        f->clock_jump_ms = time_ms - known_ms;
+        r->jumped = true;
     }
     if (time_ms > r->time_ms)
         r->time_ms = time_ms;
@@ -688,6 +691,8 @@ static enum neap_status load_and_replay(struct recovery *r, struct recovered *re
         snapshot_set_aside(log, number);
     if (status == NEAP_OK && none_good)
         logging_warn(log->logging, "no snapshot could be read; the journal was, from its beginning");
+    if (r->snapshot.wall_ms > 0 && !r->jumped)
+        s->recovered_wall_ms = clock_wall_of(r->snapshot.wall_ms, r->snapshot.time_ms, r->time_ms);
     uint64_t boot = r->scan.boot > r->snapshot.boot ? r->scan.boot : r->snapshot.boot;
     *ret = (struct recovered){ .position = r->scan.position, .boot = boot, .time_ms = r->time_ms };
     return status;

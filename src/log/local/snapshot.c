@@ -1,10 +1,11 @@
 #include "log/local/snapshot.h"
 #include "base/crc32c.h"
+#include "log/local/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 #define LOST_SIZE 24ull /* of a range */
-#define META_SIZE 32ull
+#define META_SIZE 40ull
 
 enum { META_HOLDS_GROW = 1 }; /* groups hold what came to their topics by an alteration (holds.c) */
 
@@ -177,6 +178,7 @@ static void write_section(struct writer *w, enum section_id id, const struct vie
         write_le64(w, (uint64_t)s->clock_jumped_ms);
         write_le64(w, (uint64_t)s->clock_jump_ms);
         write_le32(w, META_HOLDS_GROW);
+        write_le64(w, (uint64_t)s->wall_ms);
         break;
     case SECTION_TOPICS:
         write_topics(w, v);
@@ -365,6 +367,7 @@ static enum neap_status read_section(struct views *v, uint32_t id, struct bytes 
             s->clock_jump_ms = (int64_t)read_le64(&r);
         }
         s->holds_grow = reader_left(&r) > 0 && read_le32(&r) & META_HOLDS_GROW;
+        s->wall_ms = reader_left(&r) > 0 ? (int64_t)read_le64(&r) : 0;
         if (next > v->topic_id_next)
             v->topic_id_next = next;
         break;
@@ -551,16 +554,21 @@ enum neap_status snapshot_write(struct log *log, struct error *err)
                                  .boot = log->boot,
                                  .time_ms = s->durable_time_ms,
                                  .clock_jumped_ms = s->figures.clock_jumped.ms,
-                                 .clock_jump_ms = s->figures.clock_jump_ms };
+                                 .clock_jump_ms = s->figures.clock_jump_ms,
+                                 .wall_ms = clock_wall_at(log, s->durable_time_ms, s->durable_time_at) };
     uint8_t *room = malloc(snapshot_size(&s->views));
     struct bytes bytes = { NULL, 0 };
+    bool clock_unsaved = s->clock_unsaved;
+    s->clock_unsaved = false;
     if (room != NULL)
         bytes = snapshot_encode(&s->views, &snapshot, room);
     io_mutex_drop(s->mutex);
-    if (room == NULL)
-        return error_set(err, NEAP_NOMEM, "snapshot");
-    enum neap_status status = write_and_name(log, snapshot.sequence, bytes, err);
+    enum neap_status status = room != NULL ? write_and_name(log, snapshot.sequence, bytes, err)
+                                           : error_set(err, NEAP_NOMEM, "no memory for it");
     free(room);
+    io_mutex_take(s->mutex);
+    s->clock_unsaved |= clock_unsaved && status != NEAP_OK;
+    io_mutex_drop(s->mutex);
     if (status != NEAP_OK)
         return error_while(err, "snapshot %llu", (unsigned long long)snapshot.sequence);
     io_mutex_take(s->mutex);

@@ -50,6 +50,7 @@ struct snapshot {
     uint64_t sequence, position, boot;
     int64_t time_ms;
     int64_t clock_jumped_ms, clock_jump_ms; /* as in log_figures */
+    int64_t wall_ms; /* what the wall clock said when this was written; where time_ms is ahead of it, at time_ms. 0: not known */
     bool holds_grow; /* read: it is of a time when groups held what came to their topics; else decoding has seen to it */
 };
 
