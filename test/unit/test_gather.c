@@ -176,23 +176,27 @@ static void some_are_left_as_they_are(void **state)
     gather_free(&g);
 }
 
-/* Its age decides when it goes, and that of what is joined is the newest's. */
-static void a_tombstone_is_joined_with_its_hour(void **state)
+/* What is joined has the newest's time; however often it is joined again, nothing in it becomes younger than its hour. */
+static void an_hour_stays_an_hour(void **state)
 {
-    uint8_t room[2][256];
+    uint8_t room[256], held[1024];
+    struct gather *g = gather_new(SIZE);
+    struct op all = one(held, sizeof held, 0, 0, 36000);
     (void)state;
-    for (int far = 0; far < 2; far++) {
-        for (int which = 0; which < 3; which++) {
-            struct gather *g = gather_new(SIZE);
-            struct op first = one(room[0], 256, 5, which == 0 ? 0 : 9, 10000), taken;
-            struct op second = one(room[1], 256, 6, which == 1 ? 0 : 9, 10000 + 3600 + (uint32_t)far);
-            assert_int_equal(gather_add(g, &first), NEAP_OK);
-            assert_int_equal(gather_add(g, &second), far && which < 2 ? NEAP_AGAIN : NEAP_OK);
-            assert_int_equal(gather_take(g, &taken), NEAP_OK);
-            assert_int_equal(taken.time_s, far && which < 2 ? first.time_s : second.time_s);
-            gather_free(&g);
-        }
+    for (uint32_t i = 1; i < 8; i++) {
+        struct op next = one(room, sizeof room, i, 9, 36000 + i * 600), taken;
+        enum neap_status status = gather_add(g, &all);
+        assert_int_equal(status, NEAP_OK);
+        assert_int_equal(gather_add(g, &next), i < 6 ? NEAP_OK : NEAP_AGAIN);
+        assert_int_equal(gather_take(g, &taken), NEAP_OK);
+        assert_int_equal(taken.time_s, i < 6 ? next.time_s : all.time_s);
+        must(taken.payload.size <= sizeof held);
+        memcpy(held, taken.payload.at, taken.payload.size);
+        all = taken;
+        all.payload.at = held;
     }
+    assert_int_equal(all.count, 6);
+    gather_free(&g);
 }
 
 int main(void)
@@ -201,7 +205,7 @@ int main(void)
         cmocka_unit_test(what_goes_in_comes_out),
         cmocka_unit_test(a_batch_alone_is_not_touched),
         cmocka_unit_test(some_are_left_as_they_are),
-        cmocka_unit_test(a_tombstone_is_joined_with_its_hour),
+        cmocka_unit_test(an_hour_stays_an_hour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,8 @@
 #include "log/limits.h"
 #include <stdlib.h>
 
-#define TOMBSTONE_SPAN_S 3600u /* of append, in one batch with a tombstone */
-#define ATTRIBUTE_CODEC  7u    /* of a batch; with any other it is left as it is */
+#define HOUR_S          3600u
+#define ATTRIBUTE_CODEC 7u /* of a batch; with any other it is left as it is */
 
 struct gather {
     uint32_t size;
@@ -12,7 +12,6 @@ struct gather {
     struct op first; /* its payload lies in `held` */
     uint32_t time_s; /* of the newest */
     uint64_t end;    /* of the last one's offsets */
-    bool has_tombstone;
     size_t held_size;
     uint8_t *held, *joined, *packed;
     size_t joined_size, packed_size;
@@ -61,13 +60,11 @@ void gather_free(struct gather **gather)
 struct look {
     struct batch batch;
     size_t size; /* of its records, taken apart */
-    bool has_tombstone;
 };
 
 static enum neap_status look_at(struct gather *g, const struct op *op, struct look *ret)
 {
     struct batch_walk walk;
-    struct record record;
     enum neap_status status = batch_open(op->payload, false, &ret->batch);
     if (status != NEAP_OK)
         return status;
@@ -76,21 +73,19 @@ static enum neap_status look_at(struct gather *g, const struct op *op, struct lo
         b->producer_id != -1)
         return NEAP_REFUSED;
     status = batch_unpack(b, &g->room, &walk);
-    ret->size = status == NEAP_OK ? reader_left(&walk.left) : 0;
-    ret->has_tombstone = false;
-    while (status == NEAP_OK && (status = batch_next(&walk, &record)) == NEAP_OK)
-        ret->has_tombstone |= record.value.at == NULL;
-    if (status == NEAP_NOTFOUND)
-        status = ret->size > g->size / 2 ? NEAP_REFUSED : NEAP_OK;
-    return status;
+    if (status != NEAP_OK)
+        return status;
+    ret->size = reader_left(&walk.left);
+    return ret->size > g->size / 2 ? NEAP_REFUSED : NEAP_OK;
 }
 
+/* Hours of the clock, not an hour from the first: else each compaction would carry what it meets into the next hour, and nothing in it
+ * would ever be old. */
 static bool joins(const struct gather *g, const struct op *op, const struct look *look)
 {
     size_t size = g->count == 1 ? g->held_size : (size_t)(g->builder.writer.at - g->joined);
-    bool tombstone = g->has_tombstone || look->has_tombstone;
     return size + look->size <= g->size && op->offset + op->count - g->first.offset < INT32_MAX &&
-           (!tombstone || op->time_s - g->first.time_s <= TOMBSTONE_SPAN_S);
+           op->time_s / HOUR_S == g->first.time_s / HOUR_S;
 }
 
 /* ---- putting together ------------------------------------------------------------------------------------------------- */
@@ -120,7 +115,6 @@ static void hold(struct gather *g, const struct op *op, const struct look *look)
     g->first.payload = (struct bytes){ g->held, op->payload.size };
     g->held_size = look->size;
     g->codec = batch_codec(&look->batch);
-    g->has_tombstone = false;
     g->count = 0;
 }
 
@@ -145,7 +139,6 @@ enum neap_status gather_add(struct gather *g, const struct op *op)
     g->count++;
     g->end = op->offset + op->count;
     g->time_s = op->time_s;
-    g->has_tombstone |= look.has_tombstone;
     return NEAP_OK;
 }
 

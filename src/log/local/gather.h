@@ -6,8 +6,8 @@
  * owner    a rewrite, for one partition at a time
  * memory   a few times the size of what it makes; room to take batches apart
  * limits   batches above half that size are left as they are, and so are those of transactions, of producers with an id, and those
- *          that carry the time of their append for all records; a batch with a tombstone is joined with others of its hour alone,
- *          as its age is that of the newest
+ *          that carry the time of their append for all records; batches of one hour of append become one, as its time is that of
+ *          the newest, and says when tombstones are old
  * errors   BADINPUT: a batch that does not come apart; NOMEM
  * promise  what comes out stands for the very offsets of what went in; a batch that stays alone is not touched */
 #ifndef LOG_LOCAL_GATHER_H
