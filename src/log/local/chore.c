@@ -173,7 +173,7 @@ bool chore_begin(struct chore *c, uint64_t size, const struct clock_cut *tombsto
         put_down(c);
         return false;
     }
-    c->plan.compaction = tombstones != NULL ? compaction_new(*tombstones) : NULL;
+    c->plan.compaction = tombstones != NULL ? compaction_new(*tombstones, log_compaction_size(&c->log->options)) : NULL;
     if (c->plan.compaction != NULL) {
         io_mutex_take(s->mutex);
         s->compacting = c->archives[0]->topic_id; /* retention stands still meanwhile */

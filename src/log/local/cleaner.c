@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define SLOW_FILE_COUNT 1u /* filled up between two rounds */
+#define BESIDE_NS       (500 * NS_PER_MS)
 #define DRAIN_COUNT_MAX 8u /* in a round */
 
 struct cleaner {
@@ -24,6 +25,11 @@ struct cleaner {
         uint32_t drain_count; /* files; then what has died meanwhile is looked for */
     } round;
     struct chore chore;
+    struct { /* beside a chore, which may take long: files that are dead altogether */
+        bool on;
+        uint64_t file; /* sequence of the next to look at */
+        mono_time next;
+    } beside;
 };
 
 struct cleaner *cleaner_new(struct log *log, struct clock *clock)
@@ -84,16 +90,16 @@ static uint64_t copied_max(const struct cleaner *c, uint64_t size)
 }
 
 /* The next sealed file of the round that the older snapshot has passed and that has not been looked at since. */
-static bool next_file(struct cleaner *c, struct journal_file *ret_file, uint64_t *ret_change)
+static bool next_file(struct cleaner *c, uint64_t *next, struct journal_file *ret_file, uint64_t *ret_change)
 {
     struct shared *s = &c->log->shared;
     bool found = false;
     io_mutex_take(s->mutex);
     for (uint32_t i = 0; i < s->open_index && !found; i++) {
         struct journal_file *f = &s->files[i];
-        if (f->sequence < c->round.file)
+        if (f->sequence < *next)
             continue;
-        c->round.file = f->sequence + 1;
+        *next = f->sequence + 1;
         if (f->base + f->size > s->snapshot_position[SNAPSHOT_KEEP - 1])
             continue;
         f->dead |= archives_drained(&s->views.archives, f->sequence);
@@ -114,7 +120,7 @@ static bool look_at_file(struct cleaner *c, struct error *err)
     struct journal_file look = { 0 };
     struct alive alive;
     uint64_t change = 0;
-    if (c->round.drain_count == DRAIN_COUNT_MAX || !next_file(c, &look, &change))
+    if (c->round.drain_count == DRAIN_COUNT_MAX || !next_file(c, &c->round.file, &look, &change))
         return false;
     uint64_t enough = copied_max(c, look.size);
     enum neap_status status = alive_count(c->log, (struct index_file){ look.index, 0, c->log->pages }, enough, &alive);
@@ -129,6 +135,28 @@ static bool look_at_file(struct cleaner *c, struct error *err)
     if (half && chore_drain(&c->chore, &look, alive.size, err))
         c->round.drain_count++;
     return true;
+}
+
+/* A compaction takes as long as its topic is large, and files of others die meanwhile. */
+static void look_beside(struct cleaner *c, mono_time now)
+{
+    struct shared *s = &c->log->shared;
+    struct journal_file look = { 0 };
+    struct alive alive;
+    uint64_t change;
+    if (!c->beside.on && now.ns < c->beside.next.ns)
+        return;
+    c->beside.file = c->beside.on ? c->beside.file : 0;
+    c->beside.on = next_file(c, &c->beside.file, &look, &change);
+    c->beside.next = mono_after(now, BESIDE_NS);
+    if (!c->beside.on)
+        return;
+    enum neap_status status = alive_count(c->log, (struct index_file){ look.index, 0, c->log->pages }, 0, &alive);
+    io_mutex_take(s->mutex);
+    struct journal_file *f = file_by_sequence(s, look.sequence);
+    f->pin_count--;
+    f->dead = status == NEAP_OK && alive.size == 0;
+    io_mutex_drop(s->mutex);
 }
 
 /* The next archive of the round, by number; pinned. */
@@ -288,6 +316,7 @@ static bool step(struct cleaner *c, struct log_client *client, mono_time now, st
 {
     if (chore_works(&c->chore)) {
         bool worked = chore_step(&c->chore, client, err);
+        look_beside(c, now);
         if (!chore_works(&c->chore)) {
             io_mutex_take(c->log->shared.mutex);
             ask_for_room(c);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define SHARE_MAX (1u << 20)  /* walks; more keys than that times COMPACTION_KEY_COUNT_MAX are not in one partition */
+#define SHARE_MAX (1u << 20)  /* walks; more keys than that times COMPACTION_KEY_COUNT are not in one partition */
 #define BITS_SIZE (64u << 10) /* at first */
 
 struct slot {
@@ -18,9 +18,9 @@ struct compaction {
     uint64_t first, end, limit;
     uint64_t number;             /* of the next record in this walk that is told from others */
     uint32_t share, share_count; /* this walk is for keys whose hash is share modulo share_count */
-    uint32_t key_count, key_room;
+    uint32_t key_count, key_room, key_room_max;
     bool crowded;       /* more keys than the table holds: all over again, in a larger one or in smaller shares */
-    struct slot *slots; /* twice key_room */
+    struct slot *slots; /* slot_count(key_room) */
     uint8_t *bits;      /* a record's is set: it stays */
     size_t bits_size;
     struct codec_room room;
@@ -28,14 +28,22 @@ struct compaction {
     size_t rebuilt_size;
 };
 
-struct compaction *compaction_new(struct clock_cut tombstones)
+/* A quarter of them is free, so that the walk to a key's slot is short. */
+static uint32_t slot_count(uint32_t key_room)
 {
+    return key_room + key_room / 3;
+}
+
+struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size)
+{
+    size_t key_room_max = table_size / sizeof(struct slot) / 4 * 3;
     struct compaction *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NULL;
     c->tombstones = tombstones;
     c->key_room = COMPACTION_KEY_COUNT;
-    c->slots = calloc(2 * (size_t)c->key_room, sizeof(c->slots[0]));
+    c->key_room_max = key_room_max > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)key_room_max;
+    c->slots = calloc(slot_count(c->key_room), sizeof(c->slots[0]));
     c->bits_size = BITS_SIZE;
     c->bits = malloc(c->bits_size);
     codec_room_init(&c->room, BATCH_UNPACKED_SIZE_MAX);
@@ -106,7 +114,7 @@ static void begin_walk(struct compaction *c, uint32_t share, uint32_t share_coun
     c->number = 0;
     c->key_count = 0;
     c->crowded = false;
-    memset(c->slots, 0, 2 * (size_t)c->key_room * sizeof(c->slots[0]));
+    memset(c->slots, 0, slot_count(c->key_room) * sizeof(c->slots[0]));
 }
 
 void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit)
@@ -121,7 +129,7 @@ void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64
 /* The key's slot, or the free one where it belongs. */
 static struct slot *slot_of(struct compaction *c, uint64_t low, uint64_t high)
 {
-    uint32_t count = 2 * c->key_room, at = (uint32_t)(low >> 32) % count;
+    uint32_t count = slot_count(c->key_room), at = (uint32_t)(low >> 32) % count;
     while (c->slots[at].number != 0 && (c->slots[at].low != low || c->slots[at].high != high))
         at = (at + 1) % count;
     return &c->slots[at];
@@ -161,7 +169,7 @@ enum neap_status compaction_note(struct compaction *c, const struct op *op)
     struct record record;
     uint64_t number;
     if (op->offset >= c->limit || c->crowded)
-        return NEAP_OK;
+        return NEAP_AGAIN;
     enum neap_status status = open(c, op, &batch, &walk);
     while (status == NEAP_OK && (status = batch_next(&walk, &record)) == NEAP_OK && !c->crowded) {
         if (!counts(c, record.offset, &number))
@@ -176,11 +184,11 @@ enum neap_status compaction_note(struct compaction *c, const struct op *op)
 /* All keys again, in a larger table where there may be one, else in twice as many shares. */
 static void begin_again(struct compaction *c)
 {
-    struct slot *grown =
-        c->key_room < COMPACTION_KEY_COUNT_MAX ? realloc(c->slots, 4 * (size_t)c->key_room * sizeof(*grown)) : NULL;
+    uint32_t room = c->key_room < c->key_room_max / 2 ? 2 * c->key_room : c->key_room_max;
+    struct slot *grown = room > c->key_room ? realloc(c->slots, slot_count(room) * sizeof(*grown)) : NULL;
     if (grown != NULL) {
         c->slots = grown;
-        c->key_room *= 2;
+        c->key_room = room;
     }
     memset(c->bits, 0, c->bits_size);
     must(c->share_count < SHARE_MAX);

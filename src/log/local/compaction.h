@@ -4,8 +4,8 @@
  * apart, and however far, they cost a bit each.
  *
  * owner    a rewrite
- * memory   a table of 48 bytes a key, COMPACTION_KEY_COUNT_MAX of them at most; a bit for each of COMPACTION_RECORD_MAX records;
- *          room to take batches apart
+ * memory   a table of 32 bytes a key, as large as it is allowed to be; a bit for each of COMPACTION_RECORD_MAX records; room to
+ *          take batches apart
  * limits   beyond that many keys the partition is walked several times, each time for a share of them; records beyond that
  *          many, or at the commit point of a group that holds the partition, are kept as they are
  * errors   BADINPUT: a batch that does not come apart; NOMEM
@@ -17,19 +17,20 @@
 #include "log/local/clock.h"
 #include "log/local/entry.h"
 
-#define COMPACTION_KEY_COUNT     16384u /* in one walk, as long as they are enough */
-#define COMPACTION_KEY_COUNT_MAX (1u << 18)
-#define COMPACTION_RECORD_MAX    (1u << 26)
+#define COMPACTION_KEY_COUNT  16384u /* in one walk, as long as they are enough */
+#define COMPACTION_RECORD_MAX (1u << 26)
 
 struct compaction;
 
-/* Records without a value that were appended before the cut go. */
-struct compaction *compaction_new(struct clock_cut tombstones);
+/* Records without a value that were appended before the cut go. table_size: bytes, at most; below COMPACTION_KEY_COUNT keys it is
+ * taken for that. */
+struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size);
 void compaction_free(struct compaction **compaction);
 
 /* A partition whose batches lie in [first, end); records before the first and at or after `limit` are kept. */
 void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit);
-/* Every batch, in order; then compaction_again(): true while another walk is wanted. */
+/* Every batch, in order, or up to one from which on nothing more is noted in this walk (AGAIN); then compaction_again(): true while
+ * another walk is wanted. */
 enum neap_status compaction_note(struct compaction *c, const struct op *op);
 bool compaction_again(struct compaction *c);
 /* Then every batch once more, in the same order: what is left of it, in room of the compaction's until the next call; NOTFOUND:

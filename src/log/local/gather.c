@@ -1,6 +1,5 @@
 #include "log/local/gather.h"
 #include "base/must.h"
-#include "log/limits.h"
 #include <stdlib.h>
 
 #define HOUR_S          3600u
@@ -33,7 +32,7 @@ struct gather *gather_new(uint32_t size)
         size_t most = BATCH_HEADER_SIZE + codec_packed_size_max(codec, g->joined_size);
         g->packed_size = most > g->packed_size ? most : g->packed_size;
     }
-    codec_room_init(&g->room, BATCH_UNPACKED_SIZE_MAX);
+    codec_room_init(&g->room, size);
     g->held = malloc(size);
     g->joined = malloc(g->joined_size);
     g->packed = malloc(g->packed_size);
@@ -74,7 +73,7 @@ static enum neap_status look_at(struct gather *g, const struct op *op, struct lo
         return NEAP_REFUSED;
     status = batch_unpack(b, &g->room, &walk);
     if (status != NEAP_OK)
-        return status;
+        return status == NEAP_TOOLARGE ? NEAP_REFUSED : status;
     ret->size = reader_left(&walk.left);
     return ret->size > g->size / 2 ? NEAP_REFUSED : NEAP_OK;
 }

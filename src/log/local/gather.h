@@ -17,7 +17,7 @@
 #include "log/local/entry.h"
 
 #define GATHER_SIZE_MIN (64u << 10) /* of a batch that it makes, before it is packed */
-#define GATHER_SIZE_MAX (1u << 20)
+#define GATHER_SIZE_MAX (256u << 10)
 
 struct gather;
 

@@ -143,11 +143,17 @@ enum neap_status log_disk_plan(struct io *io, const struct log_options *options,
     return status;
 }
 
+/* For the table of a compaction: as much as what is known of a journal file's batches. */
+size_t log_compaction_size(const struct log_options *options)
+{
+    return (size_t)options->index_count_max * INDEX_ENTRY_SIZE;
+}
+
 size_t log_memory_size(const struct log_options *given)
 {
     struct log_options o = with_defaults(given);
     return o.tail_size + 2 * (size_t)o.index_count_max * sizeof(struct index_entry) + o.fact_size_max +
-           (size_t)o.index_count_max * INDEX_ENTRY_SIZE + WRITER_BUFFER_SIZE + /* an archive in the making */
+           log_compaction_size(&o) + WRITER_BUFFER_SIZE + /* an archive in the making */
            (o.page_cache_size >= PAGES_SIZE_MIN ? pages_memory_size(o.page_cache_size) : 0) + RECOVERY_STEP_SIZE;
 }
 

@@ -212,6 +212,8 @@ struct log_client {
     uint32_t unsynced_count; /* journal agent only: units written or about to be, which are answered after their sync */
 };
 
+size_t log_compaction_size(const struct log_options *options); /* bytes that a compaction's table may take */
+
 /* Waits until nothing is in flight, on the caller's thread: for an owner whose agent has been stopped. */
 void log_client_settle(struct log_client *client);
 

@@ -422,6 +422,11 @@ static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, str
         status = compaction_note(r->compaction, &op);
     else if (r->compaction != NULL)
         status = compaction_keep(r->compaction, &op, &op);
+    if (r->noting && status == NEAP_AGAIN) { /* the rest of it need not be read in this walk */
+        r->source = r->count;
+        r->entry = r->entry_count = 0;
+        return NEAP_OK;
+    }
     if (status != NEAP_OK && status != NEAP_NOTFOUND)
         return does_not_come_apart(r, status, e.base, err);
     if (r->noting)
