@@ -276,7 +276,7 @@ static void tombstones_go_in_the_end(void **state)
             compaction_new((struct clock_cut){ .wall_before_s = cut, .ahead_from_s = UINT32_MAX }, 0);
         struct op kept;
         struct batch batch;
-        compaction_begin(c, 10, 18, UINT64_MAX);
+        compaction_begin(c, 10, 18, UINT64_MAX, NULL, 0);
         do {
             for (int i = 0; i < 2; i++)
                 assert_int_equal(compaction_note(c, &ops[i]), NEAP_OK);
@@ -568,7 +568,7 @@ static void many_keys_take_more_walks(void **state)
     struct compaction *c = compaction_new(CLOCK_CUT_NOTHING, TABLE_SIZE);
     struct batch batch;
     uint32_t walks = 0;
-    compaction_begin(c, 0, RECORDS, UINT64_MAX);
+    compaction_begin(c, 0, RECORDS, UINT64_MAX, NULL, 0);
     do {
         (void)compaction_note(c, &op);
         walks++;

@@ -10,14 +10,20 @@
 
 struct slot {
     uint64_t low, high; /* of the key's hash */
-    uint64_t number;    /* 1 + that of its newest record; 0: free */
+    uint32_t walk;      /* in which it was filled; any other: free */
+    uint32_t number;    /* of its newest record */
 };
 
 struct compaction {
     struct clock_cut tombstones;
     uint64_t first, end, limit;
-    uint64_t number;             /* of the next record in this walk that is told from others */
-    uint32_t share, share_count; /* this walk is for keys whose hash is share modulo share_count */
+    uint64_t last; /* record of the last batch; UINT64_MAX: not met yet */
+    const struct lost_range *lost;
+    uint32_t lost_count, lost_at; /* lost_at: the first that ends after the record before */
+    uint32_t walk;                /* of all partitions: what is left of earlier ones in the table is nothing */
+    uint64_t number;              /* of the next record in this walk that is told from others */
+    uint64_t number_max;          /* of all walks over the partition: beyond it no bit is set */
+    uint32_t share, share_count;  /* this walk is for keys whose hash is share modulo share_count */
     uint32_t key_count, key_room, key_room_max;
     bool crowded;       /* more keys than the table holds: all over again, in a larger one or in smaller shares */
     struct slot *slots; /* slot_count(key_room) */
@@ -45,7 +51,7 @@ struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size
     c->key_room_max = key_room_max > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)key_room_max;
     c->slots = calloc(slot_count(c->key_room), sizeof(c->slots[0]));
     c->bits_size = BITS_SIZE;
-    c->bits = malloc(c->bits_size);
+    c->bits = calloc(1, c->bits_size);
     codec_room_init(&c->room, BATCH_UNPACKED_SIZE_MAX);
     if (c->slots == NULL || c->bits == NULL)
         compaction_free(&c);
@@ -90,10 +96,17 @@ static void bit_set(struct compaction *c, uint64_t number, bool on)
         c->bits[number / 8] &= (uint8_t) ~(1u << number % 8);
 }
 
+static bool is_lost(struct compaction *c, uint64_t offset)
+{
+    while (c->lost_at < c->lost_count && c->lost[c->lost_at].end <= offset)
+        c->lost_at++;
+    return c->lost_at < c->lost_count && c->lost[c->lost_at].first <= offset;
+}
+
 /* Whether the record is one of those that are told apart; each walk asks this of each of them in the same order. */
 static bool counts(struct compaction *c, uint64_t offset, uint64_t *ret_number)
 {
-    if (offset < c->first || offset >= c->limit || c->number == COMPACTION_RECORD_MAX)
+    if (offset < c->first || offset >= c->limit || c->number == COMPACTION_RECORD_MAX || is_lost(c, offset))
         return false;
     *ret_number = c->number++;
     return true;
@@ -102,27 +115,48 @@ static bool counts(struct compaction *c, uint64_t offset, uint64_t *ret_number)
 static bool stays(struct compaction *c, uint64_t offset)
 {
     uint64_t number;
-    return !counts(c, offset, &number) || offset + 1 == c->end || (c->bits[number / 8] >> number % 8 & 1);
+    return !counts(c, offset, &number) || offset == c->last || (c->bits[number / 8] >> number % 8 & 1);
 }
 
 /* ---- the newest of each key ------------------------------------------------------------------------------------------- */
 
-static void begin_walk(struct compaction *c, uint32_t share, uint32_t share_count)
+static void rewind_walk(struct compaction *c)
 {
-    c->share = share;
-    c->share_count = share_count;
+    c->number_max = c->number > c->number_max ? c->number : c->number_max;
     c->number = 0;
-    c->key_count = 0;
-    c->crowded = false;
-    memset(c->slots, 0, slot_count(c->key_room) * sizeof(c->slots[0]));
+    c->lost_at = 0;
 }
 
-void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit)
+static void begin_walk(struct compaction *c, uint32_t share, uint32_t share_count)
+{
+    rewind_walk(c);
+    c->share = share;
+    c->share_count = share_count;
+    c->key_count = 0;
+    c->crowded = false;
+    if (++c->walk == 0) { /* after four thousand million of them */
+        memset(c->slots, 0, slot_count(c->key_room) * sizeof(c->slots[0]));
+        c->walk = 1;
+    }
+}
+
+static void clear_bits(struct compaction *c)
+{
+    rewind_walk(c);
+    memset(c->bits, 0, (size_t)(c->number_max / 8 < c->bits_size ? c->number_max / 8 + 1 : c->bits_size));
+    c->number_max = 0;
+}
+
+void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit, const struct lost_range *lost,
+                      uint32_t lost_count)
 {
     c->first = first;
     c->end = end;
     c->limit = limit;
-    memset(c->bits, 0, c->bits_size);
+    c->last = UINT64_MAX;
+    c->lost = lost;
+    c->lost_count = lost_count;
+    clear_bits(c);
     begin_walk(c, 0, 1);
 }
 
@@ -130,7 +164,7 @@ void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64
 static struct slot *slot_of(struct compaction *c, uint64_t low, uint64_t high)
 {
     uint32_t count = slot_count(c->key_room), at = (uint32_t)(low >> 32) % count;
-    while (c->slots[at].number != 0 && (c->slots[at].low != low || c->slots[at].high != high))
+    while (c->slots[at].walk == c->walk && (c->slots[at].low != low || c->slots[at].high != high))
         at = (at + 1) % count;
     return &c->slots[at];
 }
@@ -145,13 +179,14 @@ static void note_record(struct compaction *c, const struct record *record, uint6
     if (hash.low64 % c->share_count != c->share)
         return;
     struct slot *slot = slot_of(c, hash.low64, hash.high64);
-    if (slot->number == 0 && ++c->key_count > c->key_room) {
+    bool known = slot->walk == c->walk;
+    if (!known && ++c->key_count > c->key_room) {
         c->crowded = true;
         return;
     }
-    if (slot->number != 0)
-        bit_set(c, slot->number - 1, false); /* an older one of the key */
-    *slot = (struct slot){ hash.low64, hash.high64, number + 1 };
+    if (known)
+        bit_set(c, slot->number, false); /* an older one of the key */
+    *slot = (struct slot){ hash.low64, hash.high64, c->walk, (uint32_t)number };
     bit_set(c, number, record->value.at != NULL || !clock_cut_holds(&c->tombstones, time_s));
 }
 
@@ -185,12 +220,13 @@ enum neap_status compaction_note(struct compaction *c, const struct op *op)
 static void begin_again(struct compaction *c)
 {
     uint32_t room = c->key_room < c->key_room_max / 2 ? 2 * c->key_room : c->key_room_max;
-    struct slot *grown = room > c->key_room ? realloc(c->slots, slot_count(room) * sizeof(*grown)) : NULL;
+    struct slot *grown = room > c->key_room ? calloc(slot_count(room), sizeof(*grown)) : NULL;
     if (grown != NULL) {
+        free(c->slots);
         c->slots = grown;
         c->key_room = room;
     }
-    memset(c->bits, 0, c->bits_size);
+    clear_bits(c);
     must(c->share_count < SHARE_MAX);
     begin_walk(c, 0, grown != NULL ? c->share_count : 2 * c->share_count);
 }
@@ -202,7 +238,7 @@ bool compaction_again(struct compaction *c)
         return true;
     }
     if (c->share + 1 == c->share_count) {
-        c->number = 0; /* and once more, to keep */
+        rewind_walk(c); /* and once more, to keep */
         return false;
     }
     begin_walk(c, c->share + 1, c->share_count);
@@ -244,18 +280,29 @@ static enum neap_status rebuild(struct compaction *c, const struct op *op, const
     return status;
 }
 
+static enum neap_status find_last(struct compaction *c, struct batch_walk walk, enum neap_status status)
+{
+    struct record record;
+    while (status == NEAP_OK && (status = batch_next(&walk, &record)) == NEAP_OK)
+        c->last = record.offset;
+    return status == NEAP_NOTFOUND ? NEAP_OK : status;
+}
+
 enum neap_status compaction_keep(struct compaction *c, const struct op *op, struct op *ret_op)
 {
     struct batch batch;
     struct batch_walk walk, counting;
     struct record record;
     uint64_t number = c->number;
-    uint32_t kept = 0;
+    uint32_t kept = 0, lost_at = c->lost_at;
     *ret_op = *op;
     if (op->offset >= c->limit)
         return NEAP_OK;
     enum neap_status status = open(c, op, &batch, &walk);
     counting = walk;
+    if (op->offset + op->count >= c->end)
+        status = find_last(c, walk, status);
+
     while (status == NEAP_OK && (status = batch_next(&counting, &record)) == NEAP_OK)
         kept += stays(c, record.offset);
     if (status != NEAP_NOTFOUND)
@@ -265,6 +312,7 @@ enum neap_status compaction_keep(struct compaction *c, const struct op *op, stru
     if (kept == batch.count)
         return NEAP_OK;
     c->number = number; /* the same records once more */
+    c->lost_at = lost_at;
     status = rebuild(c, op, &batch, &walk, &ret_op->payload);
     if (status == NEAP_OK)
         ret_op->payload_crc = op_payload_crc(OP_APPEND, (struct bytes){ NULL, 0 }, ret_op->payload);

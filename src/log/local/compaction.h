@@ -10,12 +10,14 @@
  *          many, or at the commit point of a group that holds the partition, are kept as they are
  * errors   BADINPUT: a batch that does not come apart; NOMEM
  * promise  of a key's records below the limit the newest is kept, unless it has no value and is older than tombstones are kept;
- *          records without a key are kept; so is the last record of all, so that what is missing before it was taken, not lost */
+ *          records without a key are kept; so is the last of the last batch, so that what is missing before it was taken, not lost.
+ *          What was declared lost counts for nothing, and stays where it lies */
 #ifndef LOG_LOCAL_COMPACTION_H
 #define LOG_LOCAL_COMPACTION_H
 
 #include "log/local/clock.h"
 #include "log/local/entry.h"
+#include "log/local/lost.h"
 
 #define COMPACTION_KEY_COUNT  16384u /* in one walk, as long as they are enough */
 #define COMPACTION_RECORD_MAX (1u << 26)
@@ -27,8 +29,10 @@ struct compaction;
 struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size);
 void compaction_free(struct compaction **compaction);
 
-/* A partition whose batches lie in [first, end); records before the first and at or after `limit` are kept. */
-void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit);
+/* A partition whose batches lie in [first, end); records before the first and at or after `limit` are kept. lost: ranges of it that
+ * were declared lost, in order; borrowed until the next partition. */
+void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit, const struct lost_range *lost,
+                      uint32_t lost_count);
 /* Every batch, in order, or up to one from which on nothing more is noted in this walk (AGAIN); then compaction_again(): true while
  * another walk is wanted. */
 enum neap_status compaction_note(struct compaction *c, const struct op *op);

@@ -27,13 +27,16 @@ struct rewrite {
     struct output *outputs;
     uint32_t output_count;
     struct compaction *compaction;
-    struct gather *gather;       /* of a compaction */
-    uint32_t gathered;           /* for which output */
-    bool begun;                  /* the sources' first rows are known */
-    struct log_partition at;     /* the partition in work */
-    uint64_t start;              /* of it */
-    uint64_t hold;               /* where the first group that holds it stands */
-    uint64_t first;              /* where the sources' batches of it begin, taken or not */
+    struct gather *gather;   /* of a compaction */
+    uint32_t gathered;       /* for which output */
+    uint64_t gathered_to;    /* where what it holds ends */
+    bool begun;              /* the sources' first rows are known */
+    struct log_partition at; /* the partition in work */
+    uint64_t start;          /* of it */
+    uint64_t hold;           /* where the first group that holds it stands */
+    uint64_t first;          /* where the sources' batches of it begin, taken or not */
+    struct lost_range *lost; /* of it: what was declared lost */
+    uint32_t lost_count, lost_room;
     uint64_t covered;            /* where what has been put of it ends */
     uint32_t put;                /* 1 + the output that has some of it; 0: none */
     bool noting;                 /* the compaction walks over it first */
@@ -118,6 +121,7 @@ void rewrite_free(struct rewrite **rewrite)
     free(r->outputs);
     free(r->results);
     free(r->room);
+    free(r->lost);
     free(r->shrunk);
     free(r);
     *rewrite = NULL;
@@ -379,6 +383,52 @@ static enum neap_status does_not_come_apart(const struct rewrite *r, enum neap_s
                      r->at.partition, (unsigned long long)offset);
 }
 
+/* ---- what was declared lost ---------------------------------------------------------------------------------------- */
+
+/* Any of these offsets. */
+static bool touches_lost(const struct rewrite *r, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 0; i < r->lost_count && r->lost[i].first < to; i++)
+        if (r->lost[i].end > from)
+            return true;
+    return false;
+}
+
+/* All of them: nobody is given it any more, whether it can be read or not. */
+static bool is_lost(const struct rewrite *r, const struct index_entry *e)
+{
+    for (uint32_t i = 0; i < r->lost_count && r->lost[i].first <= e->base; i++)
+        if (r->lost[i].end >= e->base + e->count)
+            return true;
+    return false;
+}
+
+static enum neap_status collect_lost(struct rewrite *r, struct error *err)
+{
+    struct shared *s = &r->log->shared;
+    const struct lost_range *range;
+    bool room = true;
+    r->lost_count = 0;
+    if (atomic_load_explicit(&s->views.lost.count, memory_order_relaxed) == 0)
+        return NEAP_OK;
+    io_mutex_take(s->mutex);
+    for (uint64_t at = 0; room && (range = lost_next(&s->views.lost, r->at, at)) != NULL; at = range->end) {
+        if (r->lost_count == r->lost_room) {
+            uint32_t more = r->lost_room == 0 ? 16 : 2 * r->lost_room;
+            struct lost_range *grown = realloc(r->lost, more * sizeof(*grown));
+            room = grown != NULL;
+            r->lost = room ? grown : r->lost;
+            r->lost_room = room ? more : r->lost_room;
+        }
+        if (room)
+            r->lost[r->lost_count++] = *range;
+    }
+    io_mutex_drop(s->mutex);
+    return room ? NEAP_OK : error_set(err, NEAP_NOMEM, "rewrite");
+}
+
+/* ---- one batch ------------------------------------------------------------------------------------------------------- */
+
 static enum neap_status put_gathered(struct rewrite *r, struct error *err)
 {
     struct op op = { .offset = r->covered };
@@ -388,23 +438,33 @@ static enum neap_status put_gathered(struct rewrite *r, struct error *err)
     return status == NEAP_OK ? copy(r, r->gathered, &op, err) : does_not_come_apart(r, status, op.offset, err);
 }
 
-/* A batch that is wanted whole by somebody stays by itself: where a partition begins, and where a group that holds it stands. */
+/* A batch that is wanted whole by somebody stays by itself: where a partition begins, where a group that holds it stands, and beside
+ * what was declared lost, which readers pass over. */
 static enum neap_status put_kept(struct rewrite *r, uint32_t output, const struct op *op, struct error *err)
 {
-    bool whole = op->offset < r->start || op->offset + op->count > r->hold;
-    enum neap_status status = whole ? NEAP_REFUSED : NEAP_AGAIN;
-    if (!whole && r->gathered == output)
-        status = gather_add(r->gather, op);
+    uint64_t end = op->offset + op->count;
+    bool whole = op->offset < r->start || end > r->hold || touches_lost(r, op->offset, end);
+    bool apart = whole || r->gathered != output || touches_lost(r, r->gathered_to, op->offset);
+    enum neap_status status = apart ? NEAP_AGAIN : gather_add(r->gather, op);
     if (status == NEAP_AGAIN || status == NEAP_REFUSED) {
         enum neap_status taken = put_gathered(r, err);
         if (taken != NEAP_OK)
             return taken;
         r->gathered = output;
-        status = status == NEAP_AGAIN ? gather_add(r->gather, op) : status;
+        status = whole ? NEAP_REFUSED : status == NEAP_AGAIN ? gather_add(r->gather, op) : status;
     }
+    r->gathered_to = end;
     if (status == NEAP_REFUSED)
         return copy(r, output, op, err);
     return status == NEAP_OK ? NEAP_OK : does_not_come_apart(r, status, op->offset, err);
+}
+
+static enum neap_status pass_lost(struct rewrite *r, const struct index_entry *e)
+{
+    r->entry++;
+    r->taken_away.batch_count += !r->noting;
+    r->taken_away.size += r->noting ? 0 : e->size;
+    return NEAP_OK;
 }
 
 static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, struct error *err)
@@ -412,6 +472,8 @@ static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, str
     struct index_entry e = { 0 };
     struct op op;
     enum neap_status status = load_entry(r, c, &e, err);
+    if (status == NEAP_OK && is_lost(r, &e))
+        return pass_lost(r, &e);
     if (status == NEAP_OK)
         status = read_op(r, c, &e, &op, err);
     if (status != NEAP_OK)
@@ -455,7 +517,7 @@ static uint64_t start_of(struct rewrite *r, uint64_t *ret_hold)
     io_mutex_take(s->mutex);
     const struct partition *p = views_partition(&s->views, r->at);
     uint64_t start = p != NULL ? p->start : UINT64_MAX;
-    *ret_hold = p != NULL ? views_hold(&s->views, r->at) : 0;
+    *ret_hold = p == NULL ? 0 : r->compaction != NULL ? views_hold(&s->views, r->at) : UINT64_MAX;
     io_mutex_drop(s->mutex);
     return start;
 }
@@ -467,21 +529,34 @@ static enum neap_status first_source(struct rewrite *r, struct error *err)
     return next_source(r, err);
 }
 
+/* Where the last batch ends that was not declared lost; 0: there is none. */
+static enum neap_status last_end(struct rewrite *r, const struct cursor *c, uint64_t *ret_end, struct error *err)
+{
+    struct index_entry last;
+    *ret_end = 0;
+    for (uint32_t n = c->row.count; n > 0 && *ret_end == 0; n--) {
+        enum neap_status status = index_load_entries(c->source.index, &c->row, c->row_count, n - 1, &last, 1);
+        if (status != NEAP_OK)
+            return bad_index(c, status, err);
+        *ret_end = is_lost(r, &last) ? 0 : last.base + last.count;
+    }
+    return NEAP_OK;
+}
+
 /* From where to where the sources' batches of the partition go. */
 static enum neap_status measure(struct rewrite *r, uint64_t *ret_end, struct error *err)
 {
     bool found = false;
     for (uint32_t i = 0; i < r->count; i++) {
         const struct cursor *c = &r->cursors[i];
-        struct index_entry last;
+        uint64_t end;
         if (c->row_number == c->row_count || !same(c->row.partition, r->at) || c->row.count == 0)
             continue;
-        enum neap_status status =
-            index_load_entries(c->source.index, &c->row, c->row_count, c->row.count - 1, &last, 1);
+        enum neap_status status = last_end(r, c, &end, err);
         if (status != NEAP_OK)
-            return bad_index(c, status, err);
+            return status;
         r->first = found ? r->first : c->row.next;
-        *ret_end = last.base + last.count;
+        *ret_end = end != 0 ? end : *ret_end;
         found = true;
     }
     return NEAP_OK;
@@ -522,11 +597,15 @@ static enum neap_status next_partition(struct rewrite *r, struct error *err)
     r->start = start_of(r, &r->hold);
     r->put = 0;
     r->taken_away.batch_count = r->taken_away.size = 0;
-    status = measure(r, &end, err);
+    r->gathered_to = 0;
+    status = collect_lost(r, err);
+    if (status == NEAP_OK)
+        status = measure(r, &end, err);
     r->covered = r->first;
     r->noting = r->compaction != NULL && status == NEAP_OK && end > r->start && r->start != UINT64_MAX;
     if (r->noting)
-        compaction_begin(r->compaction, r->first > r->start ? r->first : r->start, end, r->hold < end ? r->hold : end);
+        compaction_begin(r->compaction, r->first > r->start ? r->first : r->start, end, r->hold < end ? r->hold : end,
+                         r->lost, r->lost_count);
     return status == NEAP_OK ? first_source(r, err) : status;
 }
 

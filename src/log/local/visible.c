@@ -254,9 +254,11 @@ static enum neap_status apply_group(struct journal *j, struct group *g)
     enum neap_status status = g->early ? apply_mixed(j, g) : NEAP_OK;
     const struct open_index *index = index_in_memory(&j->log->shared, j->file.sequence);
     for (struct log_unit *unit = g->first; unit != NULL && status == NEAP_OK; unit = unit->next_) {
-        fetch_partition(unit->next_ != NULL ? unit->next_->next_ : NULL);
-        fetch_last_entry(j, index, unit->next_);
-        status = g->early ? NEAP_OK : apply_unit(j, unit);
+        if (!g->early) { /* else it has been applied, and the topic of the next may be gone */
+            fetch_partition(unit->next_ != NULL ? unit->next_->next_ : NULL);
+            fetch_last_entry(j, index, unit->next_);
+            status = apply_unit(j, unit);
+        }
         unit->client_->unsynced_count--;
     }
     return status;
