@@ -1,6 +1,7 @@
 #include "log/local/chore.h"
 #include "log/local/views.h"
 #include "log/local/worth.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 #define OUTPUT_SIZE_MAX (1u << 30) /* of what goes into one archive, in a compaction */
@@ -166,10 +167,28 @@ void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, 
     pin_sources(c, 1);
 }
 
+/* What compaction leaves of them is known when it has been written. As much as could come out is kept free for it, or all that is
+ * free; where that turns out to be too little, it is given up. */
+static bool compaction_fits(struct chore *c, uint64_t size, struct error *err)
+{
+    struct shared *s = &c->log->shared;
+    size += size / 4 + ARCHIVE_SLACK;
+    io_mutex_take(s->mutex);
+    uint64_t used = used_size(s), room = used < c->log->options.disk_size ? c->log->options.disk_size - used : 0;
+    bool fits = room >= worth_room(c->archives, c->archive_count);
+    s->reserved_size = !fits ? 0 : size < room ? size : room;
+    c->room = s->reserved_size;
+    io_mutex_drop(s->mutex);
+    if (!fits)
+        error_set(err, NEAP_FULL, "no room for an archive of %llu bytes", (unsigned long long)size);
+    return fits;
+}
+
 bool chore_begin(struct chore *c, uint64_t size, const struct clock_cut *tombstones, struct error *err)
 {
     struct shared *s = &c->log->shared;
-    if (size > 0 && !fits_in_budget(c, size, err)) {
+    bool fits = size == 0 || (tombstones != NULL ? compaction_fits(c, size, err) : fits_in_budget(c, size, err));
+    if (!fits) {
         put_down(c);
         return false;
     }
@@ -318,6 +337,20 @@ static void finish(struct chore *c)
     put_down(c);
 }
 
+static void give_way(struct chore *c)
+{
+    struct shared *s = &c->log->shared;
+    char name[LOG_NAME_SIZE_MAX + 1] = "";
+    io_mutex_take(s->mutex);
+    const struct topic *t = views_topic(&s->views, c->archives[0]->topic_id);
+    snprintf(name, sizeof(name), "%s", t != NULL ? t->name : "");
+    c->archives[0]->room_wanted = c->room + c->room / 8;
+    io_mutex_drop(s->mutex);
+    logging_warn(c->log->logging, "no room to compact a topic: while it is compacted, it takes its size once more",
+                 LOGGING_TEXT("topic", name), LOGGING_UINT("free", c->room));
+    put_down(c);
+}
+
 bool chore_step(struct chore *c, struct log_client *client, struct error *err)
 {
     if (c->submitted && !c->ended)
@@ -327,6 +360,10 @@ bool chore_step(struct chore *c, struct log_client *client, struct error *err)
         return true;
     }
     enum neap_status status = rewrite_step(c->rewrite, err);
+    if (c->plan.compaction != NULL && rewrite_written(c->rewrite) > c->room) {
+        give_way(c);
+        return true;
+    }
     if (status == NEAP_AGAIN)
         return true;
     if (status == NEAP_OK)

@@ -20,6 +20,7 @@ struct chore {
     struct rewrite_source sources[ARCHIVE_COUNT_MAX];
     struct archive_facts facts[ARCHIVE_COUNT_MAX]; /* of what comes out */
     struct rewrite_plan plan;
+    uint64_t room; /* of a compaction: bytes that may come out */
     bool submitted, ended;
     struct log_unit unit;
     struct log_op *ops;

@@ -133,6 +133,19 @@ uint32_t rewrite_result(const struct rewrite *r, const struct rewritten **ret_li
     return r->result_count;
 }
 
+/* Rows and entries lie in files of their own first. */
+uint64_t rewrite_written(const struct rewrite *r)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < r->output_count; i++) {
+        const struct archive_writer *w = &r->outputs[i].writer;
+        size += w->file == NULL ? 0 : w->at + 2ull * INDEX_ENTRY_SIZE * (w->entries.count + w->rows.count);
+    }
+    for (uint32_t i = 0; i < r->result_count; i++)
+        size += r->results[i].facts.size;
+    return size;
+}
+
 uint32_t rewrite_shrunk(const struct rewrite *r, const struct shrunk **ret_list)
 {
     *ret_list = r->shrunk;

@@ -42,6 +42,8 @@ void rewrite_free(struct rewrite **rewrite); /* archives that were not taken are
 /* AGAIN: there is more to do. OK: all is written, synced and named. */
 enum neap_status rewrite_step(struct rewrite *rewrite, struct error *err);
 
+uint64_t rewrite_written(const struct rewrite *rewrite); /* bytes so far, what becomes indexes included */
+
 struct rewritten {
     uint32_t topic_id;
     struct archive_facts facts;

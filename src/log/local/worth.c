@@ -50,17 +50,19 @@ static uint32_t joinable(struct log *log, struct archive *const *list, uint32_t 
     return n;
 }
 
-/* Under the mutex: how many from `list[0]` on there is room to compact now. On a disk that is nearly full it is done piece by
- * piece. */
-static uint32_t as_many_as_fit(const struct log *log, struct archive *const *list, uint32_t count)
+uint64_t worth_room(struct archive *const *list, uint32_t count)
 {
-    uint64_t used = used_size(&log->shared), size = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        size += list[i]->facts.size;
-        if (used + size + size / 4 + ARCHIVE_SLACK > log->options.disk_size)
-            return i;
-    }
-    return count;
+    uint64_t largest = 0;
+    for (uint32_t i = 0; i < count; i++)
+        largest = list[i]->facts.size > largest ? list[i]->facts.size : largest;
+    return largest + largest / 16 + ARCHIVE_SLACK;
+}
+
+/* Under the mutex: bytes of the budget that nothing takes. */
+static uint64_t free_size(const struct log *log)
+{
+    uint64_t used = used_size(&log->shared);
+    return used < log->options.disk_size ? log->options.disk_size - used : 0;
 }
 
 /* What has come since the last time: the first was not compacted, or another not with the one before it. */
@@ -76,29 +78,30 @@ static uint64_t dirty_size(struct archive *const *list, uint32_t count)
 /* Under the mutex: the first of those that follow each other up to the end of the list; the newest by themselves would be compacted
  * again and again, and their keys' older records in the others never met. What there is no room to copy does not keep the
  * others from it. */
-static uint32_t first_to_compact(struct log *log, struct archive *const *list, uint32_t count, uint32_t *ret_count)
+static uint32_t first_to_compact(struct log *log, struct archive *const *list, uint32_t count)
 {
     uint32_t first = count;
+    uint64_t room = free_size(log);
     while (first > 0 && !worth_nothing(list[first - 1]) &&
            (first == count || are_neighbours(&log->shared, list[first - 1], list[first])))
         first--;
-    for (; first < count; first++) {
-        *ret_count = as_many_as_fit(log, list + first, count - first);
-        if (dirty_size(list + first, *ret_count) > 0)
-            break;
-    }
+    while (first < count && (room < worth_room(list + first, count - first) || room <= list[first]->room_wanted))
+        first++;
     return first;
 }
 
 /* Under the mutex: whether the archives of a compacted topic are to be compacted: when at least half of them has come since the last
- * time, as in Kafka, and a quarter where the disk is nearly full. */
+ * time, as in Kafka. Where what is free will soon be too little to copy them, an eighth is enough; on a disk that is full, the
+ * least. */
 static bool is_dirty(struct log *log, struct archive *const *list, uint32_t count)
 {
     uint64_t size = 0, dirty = dirty_size(list, count);
     for (uint32_t i = 0; i < count; i++)
         size += list[i]->facts.size;
-    bool narrow = space_left_size(log) < log->options.disk_size / 4;
-    return dirty > 0 && dirty * (narrow ? 4 : 2) >= size;
+    if (log->shared.full || space_left_size(log) < log->options.disk_size / 8)
+        return dirty > 0;
+    bool narrow = free_size(log) < size + size / 4 + log->options.disk_size / 8;
+    return dirty > 0 && dirty * (narrow ? 8 : 2) >= size;
 }
 
 /* So that there are never many of them, and what has become as large is not copied any more. */
@@ -130,10 +133,9 @@ uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *
                           uint32_t *ret_first, struct clock_cut *ret_tombstones)
 {
     const struct topic *t = views_topic(&log->shared.views, list[0]->topic_id);
-    uint32_t compacted = 0;
     if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || dirty_size(list, count) == 0)
         return 0;
-    uint32_t first = first_to_compact(log, list, count, &compacted);
+    uint32_t first = first_to_compact(log, list, count);
     if (first == count || !is_dirty(log, list + first, count - first))
         return 0;
     int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
@@ -141,5 +143,5 @@ uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *
     if (first > 0 || lies_behind_files(&log->shared, list[0]))
         *ret_tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
     *ret_first = first;
-    return compacted;
+    return count - first;
 }

@@ -14,6 +14,8 @@
 #define ARCHIVE_SLACK 16384u /* of what comes out, beside a quarter of its batches: its index */
 
 bool worth_nothing(const struct archive *a); /* it is left as it is */
+/* Under the mutex: bytes that a compaction of them takes at least, as each has every key once or is yet to be compacted. */
+uint64_t worth_room(struct archive *const *list, uint32_t count);
 /* How many from `list[0]` on can become one, and are worth it; 0: none. */
 uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t count);
 /* Of the topic's `count` archives, how many from list[*ret_first] on are to be compacted now, and which of their tombstones have
