@@ -178,7 +178,8 @@ void batch_stamp(uint8_t *batch, uint64_t base_offset)
     put_be64(batch + AT_BASE_OFFSET, base_offset);
 }
 
-enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, size_t size, struct bytes *ret_batch)
+static enum neap_status pack(struct bytes plain, enum codec codec, bool hard, void *room, size_t size,
+                             struct bytes *ret_batch)
 {
     struct batch from;
     struct bytes packed;
@@ -187,9 +188,10 @@ enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, si
         return NEAP_BADINPUT;
     if (size < BATCH_HEADER_SIZE)
         return NEAP_AGAIN;
-    uint8_t *to = room;
-    status = codec_pack(codec, from.records, to + BATCH_HEADER_SIZE,
-                        size < INT32_MAX ? size - BATCH_HEADER_SIZE : INT32_MAX - BATCH_HEADER_SIZE, &packed);
+    uint8_t *to = room, *behind = to + BATCH_HEADER_SIZE;
+    size_t left = size < INT32_MAX ? size - BATCH_HEADER_SIZE : INT32_MAX - BATCH_HEADER_SIZE;
+    status = hard ? codec_pack_hard(from.records, behind, left, &packed)
+                  : codec_pack(codec, from.records, behind, left, &packed);
     if (status != NEAP_OK)
         return status;
     memcpy(to, plain.at, BATCH_HEADER_SIZE);
@@ -198,6 +200,16 @@ enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, si
     *ret_batch = (struct bytes){ to, BATCH_HEADER_SIZE + packed.size };
     put_be32(to + AT_CRC, crc32c(0, to + AT_ATTRIBUTES, ret_batch->size - AT_ATTRIBUTES));
     return NEAP_OK;
+}
+
+enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, size_t size, struct bytes *ret_batch)
+{
+    return pack(plain, codec, false, room, size, ret_batch);
+}
+
+enum neap_status batch_pack_hard(struct bytes plain, void *room, size_t size, struct bytes *ret_batch)
+{
+    return pack(plain, CODEC_ZSTD, true, room, size, ret_batch);
 }
 
 /* ---- reading ---- */

@@ -94,6 +94,8 @@ enum neap_status record_header_next(struct reader *left,
                                     struct record_header *ret_header); /* left: reader_of(headers) */
 /* The same records in a compressed batch: `plain` is one that batch_open() takes, uncompressed. AGAIN: no room. */
 enum neap_status batch_pack(struct bytes plain, enum codec codec, void *room, size_t size, struct bytes *ret_batch);
+/* By codec_pack_hard(). */
+enum neap_status batch_pack_hard(struct bytes plain, void *room, size_t size, struct bytes *ret_batch);
 /* The batch without the records that `keep` does not want, as they lie in `walk`, which stands at their beginning: uncompressed,
  * at the same offsets. At least one is kept. AGAIN: no room; BADINPUT. */
 enum neap_status batch_filter(struct bytes batch, struct batch_walk *walk, bool (*keep)(void *ctx, uint64_t offset),

@@ -12,6 +12,7 @@
 #define GZIP_MEMORY     8 /* zlib's default */
 #define GZIP_HEAD_SIZE  18u
 #define ZSTD_LEVEL      3
+#define ZSTD_LEVEL_HARD 19
 
 const char *codec_name(enum codec codec)
 {
@@ -161,9 +162,9 @@ static enum neap_status zstd_unpack(struct bytes packed, struct codec_room *room
     return status;
 }
 
-static enum neap_status zstd_pack(struct bytes plain, void *to, size_t size, size_t *ret_size)
+static enum neap_status zstd_pack(struct bytes plain, void *to, size_t size, int level, size_t *ret_size)
 {
-    size_t got = ZSTD_compress(to, size, plain.at, plain.size, ZSTD_LEVEL);
+    size_t got = ZSTD_compress(to, size, plain.at, plain.size, level);
     if (ZSTD_isError(got))
         return ZSTD_getErrorCode(got) == ZSTD_error_dstSize_tooSmall ? NEAP_AGAIN : NEAP_NOMEM;
     *ret_size = got;
@@ -196,7 +197,17 @@ enum neap_status codec_pack(enum codec codec, struct bytes plain, void *to, size
     enum neap_status status = codec == CODEC_GZIP     ? gzip_pack(plain, to, size, &got)
                               : codec == CODEC_SNAPPY ? snappy_pack(plain, to, size, &got)
                               : codec == CODEC_LZ4    ? lz4_pack(plain, to, size, &got)
-                                                      : zstd_pack(plain, to, size, &got);
+                                                      : zstd_pack(plain, to, size, ZSTD_LEVEL, &got);
+    if (status == NEAP_OK)
+        *ret_packed = (struct bytes){ to, got };
+    return status;
+}
+
+enum neap_status codec_pack_hard(struct bytes plain, void *to, size_t size, struct bytes *ret_packed)
+{
+    size_t got = 0;
+    must(plain.size <= INT32_MAX && size <= INT32_MAX);
+    enum neap_status status = zstd_pack(plain, to, size, ZSTD_LEVEL_HARD, &got);
     if (status == NEAP_OK)
         *ret_packed = (struct bytes){ to, got };
     return status;

@@ -41,6 +41,8 @@ enum neap_status codec_unpack(enum codec codec, struct bytes packed, struct code
 
 /* Into room the caller has. AGAIN: it does not fit. NOMEM. */
 enum neap_status codec_pack(enum codec codec, struct bytes plain, void *to, size_t size, struct bytes *ret_packed);
+/* As CODEC_ZSTD, as small as it gets: for what would else be larger than it has come in. Slow. */
+enum neap_status codec_pack_hard(struct bytes plain, void *to, size_t size, struct bytes *ret_packed);
 size_t codec_packed_size_max(enum codec codec, size_t plain_size);
 
 #endif

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-#define SHARE_MAX (1u << 20)  /* walks; more keys than that times COMPACTION_KEY_COUNT are not in one partition */
-#define BITS_SIZE (64u << 10) /* at first */
+#define SHARE_MAX        (1u << 20) /* walks; more keys than that times COMPACTION_KEY_COUNT are not in one partition */
+#define BITS_SIZE        (64u << 10)             /* at first */
+#define REBUILT_SIZE_MAX (LOG_UNIT_SIZE_MAX / 2) /* a batch that was not as large before */
 
 struct slot {
     uint64_t low, high; /* of the key's hash */
@@ -264,19 +265,30 @@ static enum neap_status make_room(struct compaction *c, size_t size)
     return NEAP_OK;
 }
 
-/* The plain form first, then, in the room behind it, the packed one where the batch was packed. */
+/* The plain form first, then, in the room behind it, the packed one where the batch was packed. Whoever packed it may have done so
+ * harder than we do: it must not become larger than what is read. */
 static enum neap_status rebuild(struct compaction *c, const struct op *op, const struct batch *batch,
                                 struct batch_walk *walk, struct bytes *ret_bytes)
 {
-    size_t plain = BATCH_HEADER_SIZE + reader_left(&walk->left);
+    size_t plain = BATCH_HEADER_SIZE + reader_left(&walk->left), packed = 0;
     enum codec codec = batch_codec(batch);
-    size_t packed = codec == CODEC_NONE ? 0 : BATCH_HEADER_SIZE + codec_packed_size_max(codec, plain);
+    if (codec != CODEC_NONE) {
+        size_t hard = codec_packed_size_max(CODEC_ZSTD, plain);
+        packed = codec_packed_size_max(codec, plain);
+        packed = BATCH_HEADER_SIZE + (packed > hard ? packed : hard);
+    }
     enum neap_status status = make_room(c, plain + packed);
     if (status != NEAP_OK)
         return status;
-    status = batch_filter(op->payload, walk, keep, c, c->rebuilt, plain, ret_bytes);
+    struct bytes filtered;
+    status = batch_filter(op->payload, walk, keep, c, c->rebuilt, plain, &filtered);
+    *ret_bytes = filtered;
     if (status == NEAP_OK && codec != CODEC_NONE)
-        status = batch_pack(*ret_bytes, codec, c->rebuilt + plain, packed, ret_bytes);
+        status = batch_pack(filtered, codec, c->rebuilt + plain, packed, ret_bytes);
+    if (status == NEAP_OK && ret_bytes->size > op->payload.size && ret_bytes->size > REBUILT_SIZE_MAX)
+        status = batch_pack_hard(filtered, c->rebuilt + plain, packed, ret_bytes);
+    if (status == NEAP_OK && ret_bytes->size > op->payload.size && ret_bytes->size > REBUILT_SIZE_MAX)
+        return NEAP_TOOLARGE;
     return status;
 }
 

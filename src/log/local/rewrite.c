@@ -391,9 +391,11 @@ static enum neap_status copy(struct rewrite *r, uint32_t output, const struct op
 static enum neap_status does_not_come_apart(const struct rewrite *r, enum neap_status status, uint64_t offset,
                                             struct error *err)
 {
-    return error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT,
-                     "topic %u partition %u offset %llu: its records do not come apart", r->at.topic_id,
-                     r->at.partition, (unsigned long long)offset);
+    return error_set(err, status == NEAP_NOMEM || status == NEAP_TOOLARGE ? status : NEAP_CORRUPT,
+                     "topic %u partition %u offset %llu: %s", r->at.topic_id, r->at.partition,
+                     (unsigned long long)offset,
+                     status == NEAP_TOOLARGE ? "what is left of its batch is larger than the batch was"
+                                             : "its records do not come apart");
 }
 
 /* ---- what was declared lost ---------------------------------------------------------------------------------------- */
