@@ -150,7 +150,7 @@ void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, 
     c->plan = (struct rewrite_plan){ .sources = c->sources, .facts = c->facts, .source_count = count };
     for (uint32_t i = 0; i < count; i++) {
         const struct archive_facts *facts = &list[i]->facts;
-        bool begins = (i > 0 && compacts && begins_output(c, list[i], &size, &batches));
+        bool begins = compacts && begins_output(c, list[i], &size, &batches) && i > 0;
         output += begins;
         if (i == 0 || begins)
             c->facts[output] =
