@@ -364,11 +364,23 @@ static enum neap_status unlink_dead(struct keeper *k, struct journal_file *dead,
 
 /* ---- snapshots ----------------------------------------------------------------------------------------------------------- */
 
+/* A sealed file that the older snapshot has not passed cannot be given back: two snapshots more, and it can. */
+static bool snapshots_hold_files(const struct shared *s) /* under the mutex */
+{
+    const struct journal_file *newest = s->open_index > 0 ? &s->files[s->open_index - 1] : NULL;
+    return newest != NULL && newest->index_ready &&
+           newest->base + newest->size > s->snapshot_position[SNAPSHOT_KEEP - 1] &&
+           newest->base + newest->size <= s->durable; /* else the next entry comes first */
+}
+
+/* Where producers are refused little is written, and files that have died meanwhile would wait for a snapshot for ever. */
 static bool snapshot_due(struct keeper *k)
 {
     struct shared *s = &k->log->shared;
     io_mutex_take(s->mutex);
-    bool due = s->clock_unsaved || s->durable - s->snapshot_position[0] >= k->log->options.snapshot_size;
+    bool refused = atomic_load_explicit(&s->rank_min, memory_order_relaxed) > LOG_RANK_PRODUCER;
+    bool due = s->clock_unsaved || s->durable - s->snapshot_position[0] >= k->log->options.snapshot_size ||
+               (refused && snapshots_hold_files(s));
     io_mutex_drop(s->mutex);
     return due;
 }
@@ -468,19 +480,6 @@ static void ticked(struct io_timer *timer, mono_time now)
     io_timer_set(&k->tick, mono_after(now, k->log->options.clean_ns));
 }
 
-/* A sealed file that the older snapshot has not passed cannot be given back: two snapshots more, and it can. */
-static bool snapshots_hold_files(struct keeper *k)
-{
-    struct shared *s = &k->log->shared;
-    io_mutex_take(s->mutex);
-    const struct journal_file *newest = s->open_index > 0 ? &s->files[s->open_index - 1] : NULL;
-    bool hold = newest != NULL && newest->index_ready &&
-                newest->base + newest->size > s->snapshot_position[SNAPSHOT_KEEP - 1] &&
-                newest->base + newest->size <= s->durable; /* else the next entry comes first */
-    io_mutex_drop(s->mutex);
-    return hold;
-}
-
 /* It has handed something to the journal, and the journal may need the very file that there is no room for. */
 static bool is_stuck(struct keeper *k, mono_time now)
 {
@@ -488,6 +487,14 @@ static bool is_stuck(struct keeper *k, mono_time now)
         k->stuck_since = now;
     io_timer_set(&k->timer, mono_after(now, RETRY_NS));
     return now.ns - k->stuck_since.ns >= RETRY_NS;
+}
+
+static bool waits_for_snapshots(struct keeper *k)
+{
+    io_mutex_take(k->log->shared.mutex);
+    bool hold = snapshots_hold_files(&k->log->shared);
+    io_mutex_drop(k->log->shared.mutex);
+    return hold;
 }
 
 /* Where there is no room for one, what may have died meanwhile is looked for before the disk is called full. */
@@ -505,7 +512,7 @@ static bool make_spare(struct keeper *k, mono_time now, struct error *err)
             k->stuck_since = (mono_time){ 0 };
         if (worked || err->status != NEAP_OK || !is_stuck(k, now))
             return worked;
-    } else if (snapshots_hold_files(k)) {
+    } else if (waits_for_snapshots(k)) {
         snapshot_write(k->log, err);
         return true;
     }
