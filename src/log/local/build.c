@@ -93,6 +93,15 @@ static enum neap_status check_trim(struct journal *j, struct log_op *op)
     return NEAP_OK;
 }
 
+/* A group that begins to hold a partition while it is compacted may find taken what it has been promised: all of it anew. */
+static enum neap_status check_replace(struct journal *j, struct log_op *op)
+{
+    if (op->count != 0 && op->count != j->hold_count + 1)
+        return NEAP_REFUSED;
+    op->count = 0;
+    return NEAP_OK;
+}
+
 static void count_hold(struct journal *j, const struct log_op *op)
 {
     uint8_t room[VIEW_KEY_SIZE_MAX];
@@ -120,6 +129,8 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
         return check_trim(j, op);
     if (op->kind == LOG_LOST)
         return check_lost(v, op);
+    if (op->kind == LOG_REPLACE_)
+        return check_replace(j, op);
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)
         return NEAP_OK;
     uint64_t cost = fact_cost(op->name.size + 9, op->payload.size);

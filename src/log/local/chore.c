@@ -57,15 +57,16 @@ static void drop_prepared(struct chore *c)
     archives_free_chain(first);
 }
 
-/* Under the mutex: the source in work is left alone from now on. */
+/* Under the mutex: the source in work is left alone from now on; of several the one that is damaged, where that is known. */
 static void mark_bad(struct chore *c)
 {
     struct shared *s = &c->log->shared;
+    uint32_t bad = rewrite_bad(c->rewrite);
     struct journal_file *f = c->drained != 0 ? file_by_sequence(s, c->drained) : NULL;
     if (f != NULL)
         f->bad = true;
     for (uint32_t i = 0; i < c->archive_count; i++)
-        c->archives[i]->left_alone = true; /* what of it is right is served */
+        c->archives[i]->left_alone |= bad == i || bad == REWRITE_NOBODY; /* what of it is right is served */
 }
 
 static void give_up(struct chore *c, struct error *err)
@@ -196,6 +197,7 @@ bool chore_begin(struct chore *c, uint64_t size, const struct clock_cut *tombsto
     if (c->plan.compaction != NULL) {
         io_mutex_take(s->mutex);
         s->compacting = c->archives[0]->topic_id; /* retention stands still meanwhile */
+        c->holds = s->hold_count;
         io_mutex_drop(s->mutex);
     }
     if (tombstones == NULL || c->plan.compaction != NULL)
@@ -278,6 +280,7 @@ static enum neap_status make_archive_op(struct chore *c, const struct rewritten 
     struct bytes payload =
         replace_encode(c->payloads, numbers, c->archive_count, c->facts, count, shrunk, shrunk_count);
     *c->ops = replace_op(c, c->archives[0]->topic_id, payload);
+    c->ops->count = c->plan.compaction != NULL ? c->holds + 1 : 0;
     return NEAP_OK;
 }
 

@@ -20,7 +20,8 @@ struct chore {
     struct rewrite_source sources[ARCHIVE_COUNT_MAX];
     struct archive_facts facts[ARCHIVE_COUNT_MAX]; /* of what comes out */
     struct rewrite_plan plan;
-    uint64_t room; /* of a compaction: bytes that may come out */
+    uint64_t room;  /* of a compaction: bytes that may come out */
+    uint32_t holds; /* likewise: hold_count of the log when it began */
     bool submitted, ended;
     struct log_unit unit;
     struct log_op *ops;

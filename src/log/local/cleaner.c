@@ -231,7 +231,7 @@ static void act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
         count = worth_joining(c->log, list + at, of_topic - at);
     if (there && count == 0 && live_size <= copied_max(c, batches_size(a)))
         count = 1;
-    uint64_t size = live_size == 0 ? 0 : size_of(list + at, count);
+    uint64_t size = live_size == 0 && count == 1 ? 0 : size_of(list + at, count);
     if (count > 0)
         chore_choose(&c->chore, list + at, count, false);
     io_mutex_drop(s->mutex);

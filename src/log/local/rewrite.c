@@ -59,6 +59,7 @@ struct rewrite {
     uint32_t shrunk_count, shrunk_room;
     struct rewritten *results;
     uint32_t result_count, result_room;
+    uint32_t bad; /* source */
     bool taken;
 };
 
@@ -85,6 +86,7 @@ struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan)
         return NULL;
     }
     r->log = log;
+    r->bad = REWRITE_NOBODY;
     r->compaction = compaction;
     r->result_room = plan->output_count > DRAIN_TOPIC_COUNT_MAX ? plan->output_count : DRAIN_TOPIC_COUNT_MAX;
     r->cursors = calloc(plan->source_count, sizeof(r->cursors[0]));
@@ -133,6 +135,11 @@ uint32_t rewrite_result(const struct rewrite *r, const struct rewritten **ret_li
     return r->result_count;
 }
 
+uint32_t rewrite_bad(const struct rewrite *r)
+{
+    return r->bad;
+}
+
 /* Rows and entries lie in files of their own first. */
 uint64_t rewrite_written(const struct rewrite *r)
 {
@@ -160,17 +167,20 @@ void rewrite_taken(struct rewrite *r)
 /* ---- the next partition -------------------------------------------------------------------------------------------- */
 
 /* What cannot be read, for whatever reason, is damage of that place: the source is left alone, and all else goes on. */
-static enum neap_status bad_index(const struct cursor *c, enum neap_status status, struct error *err)
+static enum neap_status bad_index(struct rewrite *r, const struct cursor *c, enum neap_status status, struct error *err)
 {
+    if (status != NEAP_NOMEM)
+        r->bad = (uint32_t)(c - r->cursors);
     return error_set(err, status == NEAP_NOMEM ? status : NEAP_CORRUPT, "the index in %s cannot be read",
                      io_file_path(c->source.index.file));
 }
 
-static enum neap_status bad_batch(const struct rewrite *r, const struct cursor *c, const struct index_entry *e,
+static enum neap_status bad_batch(struct rewrite *r, const struct cursor *c, const struct index_entry *e,
                                   const char *what, struct error *err)
 {
     struct shared *s = &r->log->shared;
     const char *path = io_file_path(c->source.file);
+    r->bad = (uint32_t)(c - r->cursors);
     struct log_damage damage = {
         .partition = r->at, .offset = { e->base }, .count = e->count, .byte = e->at, .found_by = LOG_FOUND_BY_SCRUB
     };
@@ -183,11 +193,11 @@ static enum neap_status bad_batch(const struct rewrite *r, const struct cursor *
                      r->at.partition, (unsigned long long)e->base, what, path, e->at);
 }
 
-static enum neap_status load_row(struct cursor *c, struct error *err)
+static enum neap_status load_row(struct rewrite *r, struct cursor *c, struct error *err)
 {
     enum neap_status status =
         c->row_number < c->row_count ? index_load_row(c->source.index, c->row_number, &c->row) : NEAP_OK;
-    return status == NEAP_OK ? NEAP_OK : bad_index(c, status, err);
+    return status == NEAP_OK ? NEAP_OK : bad_index(r, c, status, err);
 }
 
 static enum neap_status begin(struct rewrite *r, struct error *err)
@@ -196,8 +206,8 @@ static enum neap_status begin(struct rewrite *r, struct error *err)
         struct cursor *c = &r->cursors[i];
         enum neap_status status = index_row_count(c->source.index, &c->row_count);
         if (status != NEAP_OK)
-            return bad_index(c, status, err);
-        status = load_row(c, err);
+            return bad_index(r, c, status, err);
+        status = load_row(r, c, err);
         if (status != NEAP_OK)
             return status;
     }
@@ -236,7 +246,7 @@ static enum neap_status pass(struct rewrite *r, struct error *err)
         if (c->row_number == c->row_count || !same(c->row.partition, r->at))
             continue;
         c->row_number++;
-        enum neap_status status = load_row(c, err);
+        enum neap_status status = load_row(r, c, err);
         if (status != NEAP_OK)
             return status;
     }
@@ -279,7 +289,7 @@ static enum neap_status open_row(struct rewrite *r, const struct cursor *c, stru
     r->entry = number; /* the first that is alive */
     r->entry_count = c->row.count;
     r->loaded = 0;
-    return status == NEAP_OK ? NEAP_OK : bad_index(c, status, err);
+    return status == NEAP_OK ? NEAP_OK : bad_index(r, c, status, err);
 }
 
 static enum neap_status load_entry(struct rewrite *r, const struct cursor *c, struct index_entry *ret_entry,
@@ -290,7 +300,7 @@ static enum neap_status load_entry(struct rewrite *r, const struct cursor *c, st
         enum neap_status status =
             index_load_entries(c->source.index, &c->row, c->row_count, r->entry, r->entries, count);
         if (status != NEAP_OK)
-            return bad_index(c, status, err);
+            return bad_index(r, c, status, err);
         r->loaded_at = r->entry;
         r->loaded = count;
     }
@@ -552,7 +562,7 @@ static enum neap_status last_end(struct rewrite *r, const struct cursor *c, uint
     for (uint32_t n = c->row.count; n > 0 && *ret_end == 0; n--) {
         enum neap_status status = index_load_entries(c->source.index, &c->row, c->row_count, n - 1, &last, 1);
         if (status != NEAP_OK)
-            return bad_index(c, status, err);
+            return bad_index(r, c, status, err);
         *ret_end = is_lost(r, &last) ? 0 : last.base + last.count;
     }
     return NEAP_OK;

@@ -42,6 +42,9 @@ void rewrite_free(struct rewrite **rewrite); /* archives that were not taken are
 /* AGAIN: there is more to do. OK: all is written, synced and named. */
 enum neap_status rewrite_step(struct rewrite *rewrite, struct error *err);
 
+#define REWRITE_NOBODY UINT32_MAX
+/* After CORRUPT: the number of the source that is damaged; REWRITE_NOBODY: that is not known. */
+uint32_t rewrite_bad(const struct rewrite *rewrite);
 uint64_t rewrite_written(const struct rewrite *rewrite); /* bytes so far, what becomes indexes included */
 
 struct rewritten {

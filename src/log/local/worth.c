@@ -111,13 +111,19 @@ static uint64_t joined_size_max(const struct log_options *options)
     return share < options->file_size ? options->file_size : share < JOIN_SIZE_MAX ? share : JOIN_SIZE_MAX;
 }
 
+/* None of them compacted, or all of them together. */
+static bool is_of_the_same(const struct archive *first, const struct archive *other)
+{
+    return first->facts.flags & ARCHIVE_COMPACTED ? other->facts.flags & ARCHIVE_CONTINUES
+                                                  : !(other->facts.flags & ARCHIVE_COMPACTED);
+}
+
 uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t count)
 {
     uint64_t size = 0, largest = 0;
     uint32_t n = joinable(log, list, count, joined_size_max(&log->options));
     for (uint32_t i = 0; i < n; i++) {
-        bool compacted = (list[0]->facts.flags & ARCHIVE_COMPACTED) != 0;
-        if (i > 0 && compacted != ((list[i]->facts.flags & ARCHIVE_CONTINUES) != 0)) {
+        if (i > 0 && !is_of_the_same(list[0], list[i])) {
             n = i; /* what is not compacted yet, or not with the others, must not pass for it */
             break;
         }
