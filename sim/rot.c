@@ -45,8 +45,9 @@ static void place_entries(struct rotting *r, const struct shelf_file *file, uint
     }
 }
 
-/* Rule R3: where the journal may be cut, the first damaged place that no intact header knows to be synced; or UINT64_MAX. */
-static uint64_t torn_at(const struct rotting *r, const struct damage *d)
+/* Rule R3: where the journal may be cut, from there on: the first damaged place that no intact header knows to be synced; or
+ * UINT64_MAX. */
+static uint64_t torn_at(const struct rotting *r, const struct damage *d, uint64_t from)
 {
     uint64_t mark = 0;
     for (uint32_t i = 0; i < r->entry_count; i++) {
@@ -56,7 +57,7 @@ static uint64_t torn_at(const struct rotting *r, const struct damage *d)
     }
     for (uint32_t i = 0; i < r->entry_count; i++) {
         const struct placed *e = &r->entries[i];
-        if (e->position >= mark && damage_touches(d, e->file, e->at, e->size))
+        if (e->position >= mark && e->position >= from && damage_touches(d, e->file, e->at, e->size))
             return e->position;
     }
     return UINT64_MAX;
@@ -197,10 +198,11 @@ static bool served_well(struct rotting *r, struct log *log, const struct damage 
     struct finding finding;
     enum verdict verdict = truth_compare(r->truth, log, UINT64_MAX, &found, &finding);
     if (verdict != VERDICT_GOOD) {
-        uint64_t cut = live ? UINT64_MAX : torn_at(r, d);
+        uint64_t cut = live ? UINT64_MAX : torn_at(r, d, 0);
         struct finding cut_finding = finding;
-        if (cut != UINT64_MAX)
-            verdict = truth_compare(r->truth, log, cut, &found, &cut_finding);
+        /* A snapshot may know what lay in the first of two places: then the journal ends at the other. */
+        for (uint64_t at = cut; at != UINT64_MAX && verdict != VERDICT_GOOD; at = torn_at(r, d, at + 1))
+            verdict = truth_compare(r->truth, log, at, &found, &cut_finding);
         if (cut == UINT64_MAX || verdict != VERDICT_GOOD) {
             finding_set(&r->finding, verdict, "%s: %s (cut at %lld: %s)", d->text, finding.text, (long long)cut,
                         cut_finding.text);

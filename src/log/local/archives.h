@@ -44,7 +44,6 @@ struct archive {
     uint32_t pin_count;    /* readers and the keeper */
     uint64_t live_at;      /* 1 + what had changed when its living bytes were last counted; 0: never */
     uint64_t live_size;    /* of its batches, then */
-    uint64_t room_wanted;  /* more than this must be free for a compaction from this one on: less was not enough */
     bool bad;              /* damage was met in it: it is left as it is */
     bool left_alone;       /* the cleaner met damage in it, or beside it: it is neither joined nor compacted */
     bool checked;          /* its index has been read whole, and was right */

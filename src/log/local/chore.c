@@ -1,10 +1,10 @@
 #include "log/local/chore.h"
 #include "log/local/views.h"
 #include "log/local/worth.h"
-#include <stdio.h>
 #include <stdlib.h>
 
 #define OUTPUT_SIZE_MAX (1u << 30) /* of what goes into one archive, in a compaction */
+#define OUTPUT_SHARE    64u        /* and of the disk: so little must be free to go on */
 #define OUTPUT_INDEXES  4u         /* its batches: so many times those of a journal file */
 
 /* ---- the sources ---------------------------------------------------------------------------------------------------- */
@@ -86,7 +86,6 @@ static void give_up(struct chore *c, struct error *err)
 static bool fits_in_budget(struct chore *c, uint64_t size, struct error *err)
 {
     struct shared *s = &c->log->shared;
-    size += size / 4 + ARCHIVE_SLACK; /* its index */
     io_mutex_take(s->mutex);
     bool fits = used_size(s) + size <= c->log->options.disk_size;
     s->reserved_size = fits ? size : 0;
@@ -98,7 +97,7 @@ static bool fits_in_budget(struct chore *c, uint64_t size, struct error *err)
 
 bool chore_drain(struct chore *c, const struct journal_file *f, uint64_t live_size, struct error *err)
 {
-    if (!fits_in_budget(c, live_size, err)) {
+    if (!fits_in_budget(c, live_size + live_size / 4 + ARCHIVE_SLACK, err)) { /* with its index */
         io_mutex_take(c->log->shared.mutex);
         look_again(c, f->sequence);
         io_mutex_drop(c->log->shared.mutex);
@@ -109,7 +108,7 @@ bool chore_drain(struct chore *c, const struct journal_file *f, uint64_t live_si
     }
     c->sources[0] = (struct rewrite_source){ { f->index, 0, c->log->pages }, f->file, f->base, f->salt, 0 };
     c->facts[0] = (struct archive_facts){ .first_sequence = f->sequence, .last_sequence = f->sequence };
-    c->plan = (struct rewrite_plan){ c->sources, c->facts, 1, 1, f->size, NULL };
+    c->plan = (struct rewrite_plan){ c->sources, c->facts, 1, 1, 1, f->size, NULL };
     c->drained = f->sequence;
     c->archive_count = 0;
     io_mutex_take(c->log->shared.mutex);
@@ -127,69 +126,52 @@ bool chore_drain(struct chore *c, const struct journal_file *f, uint64_t live_si
  * at whole. */
 static bool begins_output(struct chore *c, const struct archive *a, uint64_t *size, uint64_t *batches)
 {
+    const struct log_options *o = &c->log->options;
+    uint64_t share = o->disk_size / OUTPUT_SHARE, size_max = share < o->file_size ? o->file_size : share;
     *size += a->facts.size;
     *batches += a->facts.batch_count;
-    if (*size <= OUTPUT_SIZE_MAX && *batches <= OUTPUT_INDEXES * (uint64_t)c->log->shared.index_count_max)
+    if (*size <= (size_max < OUTPUT_SIZE_MAX ? size_max : OUTPUT_SIZE_MAX) &&
+        *batches <= OUTPUT_INDEXES * (uint64_t)c->log->shared.index_count_max)
         return false;
     *size = a->facts.size;
     *batches = a->facts.batch_count;
     return true;
 }
 
-static uint64_t compacted_flags(uint32_t output)
-{
-    return ARCHIVE_COMPACTED | (output > 0 ? ARCHIVE_CONTINUES : 0);
-}
-
 /* Under the mutex for `list`, `count` neighbours of one topic, which become one, or are compacted. */
-void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, bool compacts)
+void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, uint32_t kept, bool compacts)
 {
     uint64_t size = 0, batches = 0;
     uint32_t output = 0;
     c->drained = 0;
     c->archive_count = count;
-    c->plan = (struct rewrite_plan){ .sources = c->sources, .facts = c->facts, .source_count = count };
+    c->plan =
+        (struct rewrite_plan){ .sources = c->sources, .facts = c->facts, .source_count = count, .kept_count = kept };
     for (uint32_t i = 0; i < count; i++) {
         const struct archive_facts *facts = &list[i]->facts;
-        bool begins = compacts && begins_output(c, list[i], &size, &batches) && i > 0;
+        bool begins = i < kept && compacts && begins_output(c, list[i], &size, &batches) && i > 0;
         output += begins;
         if (i == 0 || begins)
-            c->facts[output] =
-                (struct archive_facts){ .first_sequence = facts->first_sequence, .flags = compacts ? 0 : facts->flags };
-        c->facts[output].last_sequence = facts->last_sequence;
-        c->facts[output].flags |= compacts ? compacted_flags(output) : facts->flags & ARCHIVE_COMPACTED;
+            c->facts[output] = (struct archive_facts){ .first_sequence = facts->first_sequence,
+                                                       .flags = i == 0 ? facts->flags : ARCHIVE_CONTINUES };
+        if (i < kept) {
+            c->facts[output].last_sequence = facts->last_sequence;
+            c->facts[output].flags |= compacts ? ARCHIVE_COMPACTED : facts->flags & ARCHIVE_COMPACTED;
+            c->plan.size += facts->size;
+        }
         c->archives[i] = list[i];
         c->sources[i] = (struct rewrite_source){
             { list[i]->file, list[i]->index_at, c->log->pages }, list[i]->file, 0, facts->salt, output
         };
-        c->plan.size += facts->size;
     }
     c->plan.output_count = output + 1;
     pin_sources(c, 1);
 }
 
-/* What compaction leaves of them is known when it has been written. As much as could come out is kept free for it, or all that is
- * free; where that turns out to be too little, it is given up. */
-static bool compaction_fits(struct chore *c, uint64_t size, struct error *err)
+bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombstones, struct error *err)
 {
     struct shared *s = &c->log->shared;
-    size += size / 4 + ARCHIVE_SLACK;
-    io_mutex_take(s->mutex);
-    uint64_t used = used_size(s), room = used < c->log->options.disk_size ? c->log->options.disk_size - used : 0;
-    bool fits = room >= worth_room(c->archives, c->archive_count);
-    s->reserved_size = !fits ? 0 : size < room ? size : room;
-    c->room = s->reserved_size;
-    io_mutex_drop(s->mutex);
-    if (!fits)
-        error_set(err, NEAP_FULL, "no room for an archive of %llu bytes", (unsigned long long)size);
-    return fits;
-}
-
-bool chore_begin(struct chore *c, uint64_t size, const struct clock_cut *tombstones, struct error *err)
-{
-    struct shared *s = &c->log->shared;
-    bool fits = size == 0 || (tombstones != NULL ? compaction_fits(c, size, err) : fits_in_budget(c, size, err));
-    if (!fits) {
+    if (room > 0 && !fits_in_budget(c, room, err)) {
         put_down(c);
         return false;
     }
@@ -269,16 +251,16 @@ static enum neap_status make_archive_op(struct chore *c, const struct rewritten 
     uint32_t shrunk_count = rewrite_shrunk(c->rewrite, &shrunk);
     uint64_t numbers[ARCHIVE_COUNT_MAX];
     c->ops = calloc(1, sizeof(*c->ops));
-    c->payloads = malloc(REPLACE_HEADER_SIZE + 8u * (size_t)c->archive_count + REPLACE_ADDED_SIZE * (size_t)count +
+    uint32_t removed = c->plan.kept_count;
+    c->payloads = malloc(REPLACE_HEADER_SIZE + 8u * (size_t)removed + REPLACE_ADDED_SIZE * (size_t)count +
                          REPLACE_SHRUNK_SIZE * (size_t)shrunk_count);
     if (c->ops == NULL || c->payloads == NULL)
         return NEAP_NOMEM;
-    for (uint32_t i = 0; i < c->archive_count; i++)
+    for (uint32_t i = 0; i < removed; i++)
         numbers[i] = c->archives[i]->facts.number;
     for (uint32_t i = 0; i < count; i++)
         c->facts[i] = list[i].facts; /* what was planned has come to be */
-    struct bytes payload =
-        replace_encode(c->payloads, numbers, c->archive_count, c->facts, count, shrunk, shrunk_count);
+    struct bytes payload = replace_encode(c->payloads, numbers, removed, c->facts, count, shrunk, shrunk_count);
     *c->ops = replace_op(c, c->archives[0]->topic_id, payload);
     c->ops->count = c->plan.compaction != NULL ? c->holds + 1 : 0;
     return NEAP_OK;
@@ -340,20 +322,6 @@ static void finish(struct chore *c)
     put_down(c);
 }
 
-static void give_way(struct chore *c)
-{
-    struct shared *s = &c->log->shared;
-    char name[LOG_NAME_SIZE_MAX + 1] = "";
-    io_mutex_take(s->mutex);
-    const struct topic *t = views_topic(&s->views, c->archives[0]->topic_id);
-    snprintf(name, sizeof(name), "%s", t != NULL ? t->name : "");
-    c->archives[0]->room_wanted = c->room + c->room / 8;
-    io_mutex_drop(s->mutex);
-    logging_warn(c->log->logging, "no room to compact a topic: while it is compacted, it takes its size once more",
-                 LOGGING_TEXT("topic", name), LOGGING_UINT("free", c->room));
-    put_down(c);
-}
-
 bool chore_step(struct chore *c, struct log_client *client, struct error *err)
 {
     if (c->submitted && !c->ended)
@@ -363,10 +331,6 @@ bool chore_step(struct chore *c, struct log_client *client, struct error *err)
         return true;
     }
     enum neap_status status = rewrite_step(c->rewrite, err);
-    if (c->plan.compaction != NULL && rewrite_written(c->rewrite) > c->room) {
-        give_way(c);
-        return true;
-    }
     if (status == NEAP_AGAIN)
         return true;
     if (status == NEAP_OK)

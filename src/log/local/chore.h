@@ -20,8 +20,7 @@ struct chore {
     struct rewrite_source sources[ARCHIVE_COUNT_MAX];
     struct archive_facts facts[ARCHIVE_COUNT_MAX]; /* of what comes out */
     struct rewrite_plan plan;
-    uint64_t room;  /* of a compaction: bytes that may come out */
-    uint32_t holds; /* likewise: hold_count of the log when it began */
+    uint32_t holds; /* of a compaction: hold_count of the log when it began */
     bool submitted, ended;
     struct log_unit unit;
     struct log_op *ops;
@@ -30,11 +29,12 @@ struct chore {
 
 /* A file of which that much is alive. True: it has begun. Else it is looked at again in the next round, or `err` says why not. */
 bool chore_drain(struct chore *c, const struct journal_file *f, uint64_t live_size, struct error *err);
-/* Under the mutex for `list`, `count` neighbours of one topic, which become one, or are compacted; chore_begin() comes next. */
-void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, bool compacts);
-/* size: of what comes out at most, 0: nothing does. tombstones: which of them go in a compaction; NULL: the archives are only
- * joined. False: `err`, and it is over. */
-bool chore_begin(struct chore *c, uint64_t size, const struct clock_cut *tombstones, struct error *err);
+/* Under the mutex for `list`, `count` neighbours of one topic, of which the first `kept` become one, or are compacted, the others are
+ * then looked at for what they have newer; chore_begin() comes next. */
+void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, uint32_t kept, bool compacts);
+/* room: bytes that are kept free for what comes out, 0: nothing does. tombstones: which of them go in a compaction; NULL: the archives
+ * are only joined. False: `err`, and it is over. */
+bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombstones, struct error *err);
 /* False: it waits for the journal. */
 bool chore_step(struct chore *c, struct log_client *client, struct error *err);
 bool chore_works(const struct chore *c);

@@ -198,20 +198,21 @@ static uint64_t size_of(struct archive *const *list, uint32_t count)
 static bool compact_topic(struct cleaner *c, const struct archive *a, struct error *err)
 {
     struct shared *s = &c->log->shared;
-    struct clock_cut tombstones = CLOCK_CUT_NOTHING;
-    uint32_t first = 0, from = 0, count = 0;
+    struct worth_plan plan = { .kept = 0 };
+    uint32_t first = 0;
     io_mutex_take(s->mutex);
     uint32_t of_topic = archives_of(&s->views.archives, a->topic_id, &first);
     struct archive **list = s->views.archives.list + first;
     if (of_topic > 0 && list[0] == a && !s->trimming)
-        count = worth_compacting(c->log, c->clock, list, of_topic, &from, &tombstones);
-    uint64_t size = size_of(list + from, count);
-    if (count > 0)
-        chore_choose(&c->chore, list + from, count, true);
+        plan = worth_compacting(c->log, c->clock, list, of_topic);
+    list += plan.first + plan.from;
+    uint64_t size = size_of(list, plan.kept);
+    if (plan.kept > 0)
+        chore_choose(&c->chore, list, plan.count - plan.from, plan.kept, true);
     io_mutex_drop(s->mutex);
-    if (count == 0)
+    if (plan.kept == 0)
         return false;
-    if (chore_begin(&c->chore, size, &tombstones, err) || err->status != NEAP_FULL)
+    if (chore_begin(&c->chore, worth_room(size), &plan.tombstones, err) || err->status != NEAP_FULL)
         return true;
     *err = (struct error){ 0 }; /* nothing hangs on it: it is done when there is room for it */
     return false;
@@ -232,8 +233,9 @@ static void act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     if (there && count == 0 && live_size <= copied_max(c, batches_size(a)))
         count = 1;
     uint64_t size = live_size == 0 && count == 1 ? 0 : size_of(list + at, count);
+    size += size > 0 ? size / 4 + ARCHIVE_SLACK : 0; /* its index */
     if (count > 0)
-        chore_choose(&c->chore, list + at, count, false);
+        chore_choose(&c->chore, list + at, count, count, false);
     io_mutex_drop(s->mutex);
     if (count > 0 && !chore_begin(&c->chore, size, NULL, err) && count > 1 && err->status == NEAP_FULL)
         *err = (struct error){ 0 }; /* nothing hangs on it, either */

@@ -23,7 +23,7 @@ struct output {
 struct rewrite {
     struct log *log;
     struct cursor *cursors;
-    uint32_t count;
+    uint32_t count, kept; /* of them the first are rewritten; the others say what is newer */
     struct output *outputs;
     uint32_t output_count;
     struct compaction *compaction;
@@ -98,6 +98,7 @@ struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan)
         return NULL;
     }
     r->count = plan->source_count;
+    r->kept = plan->kept_count;
     r->output_count = plan->output_count;
     for (uint32_t i = 0; i < r->count; i++)
         r->cursors[i].source = plan->sources[i];
@@ -138,19 +139,6 @@ uint32_t rewrite_result(const struct rewrite *r, const struct rewritten **ret_li
 uint32_t rewrite_bad(const struct rewrite *r)
 {
     return r->bad;
-}
-
-/* Rows and entries lie in files of their own first. */
-uint64_t rewrite_written(const struct rewrite *r)
-{
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < r->output_count; i++) {
-        const struct archive_writer *w = &r->outputs[i].writer;
-        size += w->file == NULL ? 0 : w->at + 2ull * INDEX_ENTRY_SIZE * (w->entries.count + w->rows.count);
-    }
-    for (uint32_t i = 0; i < r->result_count; i++)
-        size += r->results[i].facts.size;
-    return size;
 }
 
 uint32_t rewrite_shrunk(const struct rewrite *r, const struct shrunk **ret_list)
@@ -525,9 +513,15 @@ static enum neap_status one_batch(struct rewrite *r, const struct cursor *c, str
     return r->compaction != NULL ? put_kept(r, c->source.output, &op, err) : copy(r, c->source.output, &op, err);
 }
 
+/* How many of the sources a walk over the partition is of. */
+static uint32_t walked(const struct rewrite *r)
+{
+    return r->noting ? r->count : r->kept;
+}
+
 static enum neap_status next_source(struct rewrite *r, struct error *err)
 {
-    for (; r->source < r->count; r->source++) {
+    for (; r->source < walked(r); r->source++) {
         const struct cursor *c = &r->cursors[r->source];
         if (c->row_number < c->row_count && same(c->row.partition, r->at) && c->row.count > 0)
             return open_row(r, c, err);
@@ -568,11 +562,11 @@ static enum neap_status last_end(struct rewrite *r, const struct cursor *c, uint
     return NEAP_OK;
 }
 
-/* From where to where the sources' batches of the partition go. */
+/* From where to where the batches of the partition go that are rewritten. */
 static enum neap_status measure(struct rewrite *r, uint64_t *ret_end, struct error *err)
 {
     bool found = false;
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (uint32_t i = 0; i < r->kept; i++) {
         const struct cursor *c = &r->cursors[i];
         uint64_t end;
         if (c->row_number == c->row_count || !same(c->row.partition, r->at) || c->row.count == 0)
@@ -629,8 +623,8 @@ static enum neap_status next_partition(struct rewrite *r, struct error *err)
     r->covered = r->first;
     r->noting = r->compaction != NULL && status == NEAP_OK && end > r->start && r->start != UINT64_MAX;
     if (r->noting)
-        compaction_begin(r->compaction, r->first > r->start ? r->first : r->start, end, r->hold < end ? r->hold : end,
-                         r->lost, r->lost_count);
+        compaction_begin(r->compaction, r->first > r->start ? r->first : r->start, end, r->hold, r->lost,
+                         r->lost_count);
     return status == NEAP_OK ? first_source(r, err) : status;
 }
 
@@ -643,7 +637,7 @@ static enum neap_status work(struct rewrite *r, struct error *err)
     }
     if (r->entry < r->entry_count)
         return one_batch(r, &r->cursors[r->source], err);
-    if (r->source < r->count) {
+    if (r->source < walked(r)) {
         r->source++;
         r->entry = r->entry_count = 0;
         return next_source(r, err);

@@ -33,7 +33,7 @@ struct rewrite;
 struct rewrite_plan {
     const struct rewrite_source *sources;
     const struct archive_facts *facts;
-    uint32_t source_count, output_count;
+    uint32_t source_count, kept_count, output_count; /* the first kept_count are rewritten */
     uint64_t size; /* of all sources, at least about */
     struct compaction *compaction;
 };
@@ -45,7 +45,6 @@ enum neap_status rewrite_step(struct rewrite *rewrite, struct error *err);
 #define REWRITE_NOBODY UINT32_MAX
 /* After CORRUPT: the number of the source that is damaged; REWRITE_NOBODY: that is not known. */
 uint32_t rewrite_bad(const struct rewrite *rewrite);
-uint64_t rewrite_written(const struct rewrite *rewrite); /* bytes so far, what becomes indexes included */
 
 struct rewritten {
     uint32_t topic_id;

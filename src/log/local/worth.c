@@ -50,12 +50,9 @@ static uint32_t joinable(struct log *log, struct archive *const *list, uint32_t 
     return n;
 }
 
-uint64_t worth_room(struct archive *const *list, uint32_t count)
+uint64_t worth_room(uint64_t size)
 {
-    uint64_t largest = 0;
-    for (uint32_t i = 0; i < count; i++)
-        largest = list[i]->facts.size > largest ? list[i]->facts.size : largest;
-    return largest + largest / 16 + ARCHIVE_SLACK;
+    return size + size / 16 + ARCHIVE_SLACK;
 }
 
 /* Under the mutex: bytes of the budget that nothing takes. */
@@ -76,32 +73,56 @@ static uint64_t dirty_size(struct archive *const *list, uint32_t count)
 }
 
 /* Under the mutex: the first of those that follow each other up to the end of the list; the newest by themselves would be compacted
- * again and again, and their keys' older records in the others never met. What there is no room to copy does not keep the
- * others from it. */
+ * again and again, and their keys' older records in the others never met. */
 static uint32_t first_to_compact(struct log *log, struct archive *const *list, uint32_t count)
 {
     uint32_t first = count;
-    uint64_t room = free_size(log);
     while (first > 0 && !worth_nothing(list[first - 1]) &&
            (first == count || are_neighbours(&log->shared, list[first - 1], list[first])))
         first--;
-    while (first < count && (room < worth_room(list + first, count - first) || room <= list[first]->room_wanted))
-        first++;
     return first;
 }
 
-/* Under the mutex: whether the archives of a compacted topic are to be compacted: when at least half of them has come since the last
- * time, as in Kafka. Where what is free will soon be too little to copy them, an eighth is enough; on a disk that is full, the
- * least. */
-static bool is_dirty(struct log *log, struct archive *const *list, uint32_t count)
+static uint64_t size_of(struct archive *const *list, uint32_t count)
 {
-    uint64_t size = 0, dirty = dirty_size(list, count);
+    uint64_t size = 0;
     for (uint32_t i = 0; i < count; i++)
         size += list[i]->facts.size;
-    if (log->shared.full || space_left_size(log) < log->options.disk_size / 8)
-        return dirty > 0;
-    bool narrow = free_size(log) < size + size / 4 + log->options.disk_size / 8;
-    return dirty > 0 && dirty * (narrow ? 8 : 2) >= size;
+    return size;
+}
+
+/* Under the mutex: whether the archives of a compacted topic are to be compacted: when at least half of them has come since the last
+ * time, as in Kafka. Where what is free will soon be too little to copy them, an eighth is enough; on a disk that is full, a
+ * thirty-second. */
+static bool is_dirty(struct log *log, uint64_t size, uint64_t dirty)
+{
+    bool full = log->shared.full || space_left_size(log) < log->options.disk_size / 8;
+    bool narrow = free_size(log) < worth_room(size) + log->options.disk_size / 8;
+    return dirty > 0 && dirty * (full ? 32 : narrow ? 8 : 2) >= size;
+}
+
+/* Of list[at]: whether something has come behind it since it was compacted, and has not been compacted itself. Numbers are given in
+ * the order in which archives are made. */
+static bool has_not_met(struct archive *const *list, uint32_t at, uint32_t count)
+{
+    if (!(list[at]->facts.flags & ARCHIVE_COMPACTED))
+        return true;
+    for (uint32_t i = at + 1; i < count; i++)
+        if (!(list[i]->facts.flags & ARCHIVE_COMPACTED) && list[i]->facts.number > list[at]->facts.number)
+            return true;
+    return false;
+}
+
+/* Under the mutex: the first that have not met all that came behind them, and for which there is room. */
+static void choose_some(struct log *log, struct archive *const *list, struct worth_plan *plan)
+{
+    uint64_t room = free_size(log);
+    while (plan->from < plan->count &&
+           (worth_room(list[plan->from]->facts.size) > room || !has_not_met(list, plan->from, plan->count)))
+        plan->from++;
+    uint32_t left = plan->count - plan->from;
+    while (plan->kept < left && worth_room(size_of(list + plan->from, plan->kept + 1)) <= room)
+        plan->kept++;
 }
 
 /* So that there are never many of them, and what has become as large is not copied any more. */
@@ -135,19 +156,25 @@ uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t co
     return n >= JOIN_COUNT && largest <= size / 2 ? n : 0; /* each byte is copied as often as the size can double */
 }
 
-uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count,
-                          uint32_t *ret_first, struct clock_cut *ret_tombstones)
+struct worth_plan worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count)
 {
     const struct topic *t = views_topic(&log->shared.views, list[0]->topic_id);
+    struct worth_plan plan = { .tombstones = CLOCK_CUT_NOTHING };
     if (t == NULL || t->settings.cleanup != LOG_CLEANUP_COMPACT || dirty_size(list, count) == 0)
-        return 0;
-    uint32_t first = first_to_compact(log, list, count);
-    if (first == count || !is_dirty(log, list + first, count - first))
-        return 0;
+        return plan;
+    plan.first = first_to_compact(log, list, count);
+    plan.count = count - plan.first;
+    list += plan.first;
+    uint64_t size = size_of(list, plan.count), dirty = dirty_size(list, plan.count);
+    if (!is_dirty(log, size, dirty))
+        return plan;
+    if (worth_room(size) <= free_size(log))
+        plan.kept = plan.count;
+    else
+        choose_some(log, list, &plan);
     int64_t kept_ms = t->settings.tombstone_ms >= 0 ? t->settings.tombstone_ms : TOMBSTONE_MS;
-    *ret_tombstones = clock_cut(clock, kept_ms + 1000); /* times of append are to the second */
-    if (first > 0 || lies_behind_files(&log->shared, list[0]))
-        *ret_tombstones = CLOCK_CUT_NOTHING; /* what a tombstone took may lie before: all of them stay */
-    *ret_first = first;
-    return count - first;
+    if (plan.first == 0 && plan.from == 0 &&
+        !lies_behind_files(&log->shared, list[0]))          /* else what they took may lie before */
+        plan.tombstones = clock_cut(clock, kept_ms + 1000); /* times of append are to the second */
+    return plan;
 }

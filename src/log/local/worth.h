@@ -14,13 +14,16 @@
 #define ARCHIVE_SLACK 16384u /* of what comes out, beside a quarter of its batches: its index */
 
 bool worth_nothing(const struct archive *a); /* it is left as it is */
-/* Under the mutex: bytes that a compaction of them takes at least, as each has every key once or is yet to be compacted. */
-uint64_t worth_room(struct archive *const *list, uint32_t count);
 /* How many from `list[0]` on can become one, and are worth it; 0: none. */
 uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t count);
-/* Of the topic's `count` archives, how many from list[*ret_first] on are to be compacted now, and which of their tombstones have
- * been there long enough to go; 0: none. */
-uint32_t worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count,
-                          uint32_t *ret_first, struct clock_cut *ret_tombstones);
+/* What of a topic's archives is compacted now. All of them from the first on that follow each other are looked at; where there is
+ * no room to copy them, some of them are rewritten without what the later ones have newer, and the others at another time. */
+struct worth_plan {
+    uint32_t first, count; /* of the list: these are looked at */
+    uint32_t from, kept;   /* of those: these are rewritten; 0: none */
+    struct clock_cut tombstones; /* which have been there long enough to go */
+};
+struct worth_plan worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count);
+uint64_t worth_room(uint64_t size); /* bytes that are kept free for what compaction leaves of so many */
 
 #endif
