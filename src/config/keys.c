@@ -106,10 +106,7 @@ const struct key keys[] = {
       .example = "size: 100GiB" },
     { IN_TOPIC, "cleanup", KEY_CHOICE, MEMBER(config_topic, cleanup), .choices = "delete|compact",
       .first = CONFIG_CLEANUP_DELETE, .absent = "`delete`",
-      .doc =
-          "What is past its retention is deleted; with `compact` also every event that has a later one of its key. "
-          "While it is "
-          "compacted, a topic takes the size of what is left once more: `disk` is at least two and a half times that.",
+      .doc = "What is past its retention is deleted; with `compact` also every event that has a later one of its key.",
       .example = "cleanup: compact" },
     { IN_TOPIC, "durability", KEY_DURABILITY, MEMBER(config_topic, durability), .of = IN_DURABILITY,
       .absent = "`fsync`",

@@ -551,6 +551,54 @@ static void many_keys_that_come_alone(void **state)
     sim_close(&b.io);
 }
 
+/* Half of the disk is alive, so that there is never room to copy all of it: some archives at a time have to do. Producers are told FULL
+ * now and then, and never for long. */
+static void a_topic_that_takes_half_of_the_disk_goes_on(void **state)
+{
+    enum { VALUE_SIZE = 2000, SMALL = 64 << 10, FILES = 48, KEYS = FILES * SMALL / 2 / (VALUE_SIZE + 110) };
+    static uint8_t room[4096];
+    static char text[VALUE_SIZE];
+    struct log_topic t;
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b = { .path = "data",
+                       .options = { .file_size = SMALL,
+                                    .disk_size = FILES * SMALL,
+                                    .tail_size = 1u << 20,
+                                    .snapshot_size = 2 * SMALL,
+                                    .clean_ns = 10 * NS_PER_MS } };
+    (void)state;
+    b.io = sim_open(&(struct sim_options){ .seed = 23, .calm = true, .step_count_max = 1000000000 });
+    bench_open(&b);
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    assert_int_equal(log_topic_ensure_with(b.client, "t", 1, &settings, soon(&b), &t, &b.err), NEAP_OK);
+    uint64_t random = 1;
+    uint32_t refused = 0;
+    for (uint32_t i = 0; i < 8 * KEYS;) {
+        random = random * 6364136223846793005u + 1;
+        uint32_t key = i < KEYS ? i : (uint32_t)(random >> 33) % KEYS;
+        struct record record = { .key = { (uint8_t *)&key, 4 }, .value = { (uint8_t *)text, VALUE_SIZE } };
+        struct batch_builder builder;
+        batch_begin(&builder, room, sizeof room);
+        must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+        struct log_op op = { .kind = LOG_APPEND, .target = { t.id, 0 }, .count = 1, .payload = batch_end(&builder) };
+        struct log_unit unit = { .ops = &op, .count = 1 };
+        enum neap_status status = log_submit_wait(b.client, &unit, soon(&b));
+        assert_true(status == NEAP_OK || status == NEAP_FULL);
+        refused = status == NEAP_OK ? 0 : refused + 1;
+        assert_true(refused < 30);
+        if (status == NEAP_FULL)
+            sim_run(b.io, NS_PER_S);
+        i += status == NEAP_OK;
+        if (i % 20 == 0)
+            sim_run(b.io, 5 * NS_PER_MS);
+    }
+    assert_figures(&b, (struct log_partition){ t.id, 0 });
+    bench_reopen(&b);
+    assert_figures(&b, (struct log_partition){ t.id, 0 });
+    bench_close(&b);
+    sim_close(&b.io);
+}
+
 /* More keys than the table holds: walked several times, with the same outcome. */
 static void many_keys_take_more_walks(void **state)
 {
@@ -592,6 +640,7 @@ int main(void)
         cmocka_unit_test(archives_are_compacted_with_those_before_them),
         cmocka_unit_test(size_is_what_is_left),
         cmocka_unit_test(many_keys_that_come_alone),
+        cmocka_unit_test(a_topic_that_takes_half_of_the_disk_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
