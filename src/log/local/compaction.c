@@ -314,7 +314,6 @@ enum neap_status compaction_keep(struct compaction *c, const struct op *op, stru
     counting = walk;
     if (op->offset + op->count >= c->end)
         status = find_last(c, walk, status);
-
     while (status == NEAP_OK && (status = batch_next(&counting, &record)) == NEAP_OK)
         kept += stays(c, record.offset);
     if (status != NEAP_NOTFOUND)

@@ -30,8 +30,8 @@ struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size
 void compaction_free(struct compaction **compaction);
 
 /* A partition of which the batches in [first, end) are to be kept or not; those noted go on behind the end, maybe. Records before the
- * first and at or after `limit` are kept. lost: ranges of it that
- * were declared lost, in order; borrowed until the next partition. */
+ * first and at or after `limit` are kept. lost: ranges of it that were declared lost, in order; borrowed until the next
+ * partition. */
 void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit, const struct lost_range *lost,
                       uint32_t lost_count);
 /* Every batch, in order, or up to one from which on nothing more is noted in this walk (AGAIN); then compaction_again(): true while

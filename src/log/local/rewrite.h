@@ -18,7 +18,7 @@
 
 #define REWRITE_STEP_SIZE (1u << 20)
 
-/* A journal file, or an archive: pinned by the caller until rewrite_fini(). */
+/* A journal file, or an archive: pinned by the caller until rewrite_free(). */
 struct rewrite_source {
     struct index_file index;
     struct io_file *file;
@@ -34,7 +34,7 @@ struct rewrite_plan {
     const struct rewrite_source *sources;
     const struct archive_facts *facts;
     uint32_t source_count, kept_count, output_count; /* the first kept_count are rewritten */
-    uint64_t size; /* of all sources, at least about */
+    uint64_t size; /* of those, at least about */
     struct compaction *compaction;
 };
 struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan);
