@@ -31,6 +31,7 @@ static void seal(struct journal *j, uint64_t end)
     open_file(s)->end = end;
     index->sealed = true;
     io_mutex_drop(s->mutex);
+    keeper_wake(j->log->keeper); /* at once: the file after the next one takes the index's place in memory */
     j->file.file = NULL; /* switch_file() goes on when a spare and an index slot are ready */
 }
 
