@@ -299,16 +299,10 @@ static enum neap_status write_file(struct log *log, uint64_t sequence, struct by
                      IO_READ | IO_WRITE | IO_CREATE, &file, err);
     if (status != NEAP_OK)
         return error_while(err, "write index");
-    struct bytes header = { bytes.at, INDEX_HEADER_SIZE };
-    struct bytes rest = { bytes.at + INDEX_HEADER_SIZE, bytes.size - INDEX_HEADER_SIZE };
     status = io_file_truncate(file, 0);
     if (status == NEAP_OK)
-        status = io_file_write(file, &rest, 1, INDEX_HEADER_SIZE);
-    if (status == NEAP_OK)
-        status = io_file_sync(file);
-    if (status == NEAP_OK) /* the header says that all else is there: it comes last, after a sync of its own */
-        status = io_file_write(file, &header, 1, 0);
-    if (status == NEAP_OK)
+        status = io_file_write(file, &bytes, 1, 0);
+    if (status == NEAP_OK) /* where a crash comes before, its checksums say so, and it is made anew */
         status = io_file_sync(file);
     io_file_close(&file);
     if (status != NEAP_OK)
@@ -356,6 +350,13 @@ free_room:
     return status;
 }
 
+enum neap_status index_open(struct log *log, uint64_t sequence, struct io_file **ret_file, struct error *err)
+{
+    char path[PATH_SIZE_MAX];
+    return io_file_open(log->io, log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)sequence), IO_READ,
+                        ret_file, err);
+}
+
 enum neap_status index_look(struct log *log, struct journal_file *file, struct error *err)
 {
     char path[PATH_SIZE_MAX];
@@ -374,7 +375,7 @@ enum neap_status index_look(struct log *log, struct journal_file *file, struct e
     free(bytes);
     if (status == NEAP_VERSION)
         return status;
-    if (!right || io_file_open(log->io, path, IO_READ, &index, NULL) != NEAP_OK)
+    if (!right || index_open(log, file->sequence, &index, NULL) != NEAP_OK)
         return NEAP_NOTFOUND;
     io_file_close(&file->index);
     file->index = index;

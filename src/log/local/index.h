@@ -70,6 +70,8 @@ enum neap_status index_check(struct bytes bytes, bool dense, struct index_header
  * are those of the file's seal; else the index of the file before it, for a file rebuilt out of its turn (it has no rows for
  * partitions that neither file knows). */
 enum neap_status index_write(struct log *log, uint64_t sequence, const struct index_before *before, struct error *err);
+/* The index file as index_write() has left it, for reading. */
+enum neap_status index_open(struct log *log, uint64_t sequence, struct io_file **ret_file, struct error *err);
 /* OK: the index file is there and belongs to this life of the journal file; file->index is open. NOTFOUND: one is to be made.
  * VERSION: it is a newer program's. */
 enum neap_status index_look(struct log *log, struct journal_file *file, struct error *err);
