@@ -32,7 +32,7 @@ static void seal(struct journal *j, uint64_t end)
     index->sealed = true;
     io_mutex_drop(s->mutex);
     keeper_wake(j->log->keeper); /* at once: the file after the next one takes the index's place in memory */
-    j->file.file = NULL; /* switch_file() goes on when a spare and an index slot are ready */
+    j->file.file = NULL;         /* switch_file() goes on when a spare and an index slot are ready */
 }
 
 static bool switch_file(struct journal *j)

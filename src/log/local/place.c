@@ -282,14 +282,17 @@ static enum neap_status look_in_files(struct places *p, uint32_t file_count, boo
 
 /* ---- in archives --------------------------------------------------------------------------------------------------- */
 
+/* The n-th of the topic's, counted round from the one that had what was looked for last: the next batch most often lies there
+ * or in the one after it. NULL: that was all. Where they change meanwhile, everything is looked for anew. */
 static struct archive *pin_nth_archive(struct places *p, uint32_t n)
 {
     struct shared *s = &p->log->shared;
     struct archive *found = NULL;
     uint32_t first;
     io_mutex_take(s->mutex);
-    if (n < archives_of(&s->views.archives, p->partition.topic_id, &first)) {
-        found = s->views.archives.list[first + n];
+    uint32_t count = archives_of(&s->views.archives, p->partition.topic_id, &first);
+    if (n < count) {
+        found = s->views.archives.list[first + (p->archive_at + n) % count];
         pin_archive(p, found);
     }
     io_mutex_drop(s->mutex);
@@ -307,8 +310,10 @@ static enum neap_status look_in_archives(struct places *p)
         enum neap_status status = archive_check_index(p->log, a);
         if (status == NEAP_OK)
             status = take_places(p, (struct index_file){ a->file, a->index_at, p->log->pages }, gaps);
-        if (status == NEAP_OK)
+        if (status == NEAP_OK) {
+            p->archive_at += n; /* wherever it comes to stand when others come and go: a place to begin at */
             return NEAP_OK;
+        }
         unpin(p);
         if (status == NEAP_IO || status == NEAP_NOMEM)
             return NEAP_IO; /* it may be there */

@@ -22,6 +22,7 @@ struct places {
     uint64_t base, salt;                       /* of it: `list[i].at` counts from base */
     uint64_t sequence;                         /* of the journal file that is pinned; 0: none */
     struct archive *archive;                   /* that is pinned; NULL: none */
+    uint32_t archive_at;                       /* among the topic's, where the last place was */
     uint32_t memory_slot;                      /* in the index in memory: the last place's slot; INDEX_NONE */
     uint64_t memory_sequence;
 };
