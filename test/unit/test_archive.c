@@ -275,6 +275,137 @@ static void a_small_archive_is_left_alone(void **state)
     bench_end(&b);
 }
 
+static void heard(void *ctx, const struct log_finding *finding)
+{
+    *(uint32_t *)ctx += finding->damage;
+}
+
+static void assert_sound(struct bench *b)
+{
+    uint32_t damage_count = 0;
+    struct log_doctor doctor = { .finding = heard, .ctx = &damage_count };
+    assert_int_equal(log_doctor(b->io, b->path, &doctor, &b->err), NEAP_OK);
+    assert_int_equal(damage_count, 0);
+}
+
+/* What a reader is given from the beginning on: from..to, and nothing else. */
+static void assert_given(struct bench *b, struct log_partition p, uint64_t from, uint64_t to)
+{
+    struct log_reader *reader;
+    struct log_batch batch;
+    enum neap_status status;
+    assert_int_equal(log_reader_open(b->log, p, (log_offset){ 0 }, 4096, &reader, &b->err), NEAP_OK);
+    for (uint64_t next = from; (status = log_reader_next(reader, &batch, &b->err)) == NEAP_OK; next++)
+        assert_int_equal(batch.base.n, next);
+    assert_int_equal(status, NEAP_AGAIN);
+    log_reader_close(&reader);
+    assert_int_equal(check_records(b, p, "k", from), to);
+}
+
+static void lose(struct bench *b, struct log_partition p, uint64_t from, uint64_t to)
+{
+    struct log_op op = { .kind = LOG_LOST, .target = p, .offset = { from }, .count = (uint32_t)(to - from) };
+    assert_int_equal(one(b, op), NEAP_OK);
+}
+
+/* Batches in all archives. */
+static uint64_t archived_count(struct bench *b)
+{
+    const struct archives *all = &b->log->shared.views.archives;
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        count += all->list[i]->facts.batch_count;
+    return count;
+}
+
+/* Of the journal files that are there, or have archives. */
+static uint64_t oldest_sequence(struct bench *b)
+{
+    const struct shared *s = &b->log->shared;
+    uint64_t oldest = s->files[0].sequence;
+    for (uint32_t i = 0; i < s->views.archives.count; i++)
+        if (s->views.archives.list[i]->facts.first_sequence < oldest)
+            oldest = s->views.archives.list[i]->facts.first_sequence;
+    return oldest;
+}
+
+enum before { MUCH_ALIVE, HALF_DEAD, ARCHIVED }; /* what becomes of files before their events are lost */
+
+/* Files of which nothing but lost events is left are given back, and so are archives; what stands beside those is kept, and no offset
+ * is missed by anybody. */
+static void what_is_lost_is_given_back(void **state)
+{
+    (void)state;
+    for (enum before before = MUCH_ALIVE; before <= ARCHIVED; before++) {
+        struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+        struct bench b = cleaning_world(512, 7, disk);
+        bench_open(&b);
+        struct log_partition keep = { topic(&b, "keep", 1), 0 }, gone = { topic(&b, "gone", 1), 0 };
+        assert_int_equal(append(&b, keep, "k", 0, 5, 300, NULL), NEAP_OK);
+        for (uint64_t i = 5; i < 400; i++) { /* each a page of the journal, most of it or a little */
+            assert_int_equal(append(&b, keep, "k", i, 1, before == ARCHIVED ? 300 : 3000, NULL), NEAP_OK);
+            if (before == HALF_DEAD)
+                assert_int_equal(append(&b, gone, "g", i, 1, 3000, NULL), NEAP_OK);
+        }
+        sim_run(b.io, 10 * NS_PER_S);
+        assert_int_equal(archived_count(&b) > 200, before == ARCHIVED);
+        assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TRIM, .target = keep, .offset = { 3 } }), NEAP_OK);
+        lose(&b, keep, 1, 390); /* of the first batch all that is kept, too */
+        assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = gone }), NEAP_OK);
+        sim_run(b.io, 10 * NS_PER_S);
+        assert_true(archived_count(&b) <= 10 && oldest_sequence(&b) > 1);
+        assert_true(figures_of(&b).file_count <= 5); /* those that the older snapshot has not passed stay */
+        for (int round = 0; round < 2; round++) {
+            assert_given(&b, keep, 390, 400);
+            bench_close(&b);
+            assert_sound(&b);
+            bench_open(&b);
+        }
+        lose(&b, keep, 390, 400);
+        assert_int_equal(append(&b, keep, "k", 400, 1, 300, NULL), NEAP_OK);
+        sim_run(b.io, 10 * NS_PER_S);
+        assert_given(&b, keep, 400, 401);
+        bench_close(&b);
+        sim_close(&b.io);
+        sim_disk_free(&disk);
+    }
+}
+
+/* A file of which most was declared lost is drained as one of which most is dead: once. */
+static void what_is_lost_is_not_copied(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+    struct bench b = cleaning_world(512, 8, disk);
+    (void)state;
+    bench_open(&b);
+    struct log_partition keep = { topic(&b, "keep", 1), 0 }, other = { topic(&b, "other", 1), 0 };
+    for (uint64_t i = 0; i < 400; i++) /* three quarters of a page each */
+        assert_int_equal(append(&b, keep, "k", i, 1, 3000, NULL), NEAP_OK);
+    for (uint64_t i = 0; i < 100; i++)
+        assert_int_equal(append(&b, other, "o", i, 1, 3000, NULL), NEAP_OK);
+    sim_run(b.io, 10 * NS_PER_S);
+    assert_int_equal(figures_of(&b).archive_count, 0);
+    for (uint64_t i = 0; i < 400; i += 10)
+        lose(&b, keep, i, i + 9);
+    sim_run(b.io, 10 * NS_PER_S);
+    struct log_figures settled = figures_of(&b);
+    uint64_t number = b.log->shared.views.archives.number_next;
+    assert_true(settled.file_count < 20); /* of 33 */
+    assert_true(archived_count(&b) >= 30 &&
+                archived_count(&b) < 60); /* one in ten, and beside the last what else came */
+    for (uint64_t i = 0; i < 5; i++) {    /* each time the cleaner goes its round */
+        struct log_partition later = { topic(&b, "later", 1), 0 };
+        assert_int_equal(one(&b, (struct log_op){ .kind = LOG_TOPIC_DELETE, .target = later }), NEAP_OK);
+        sim_run(b.io, NS_PER_S);
+    }
+    assert_int_equal(figures_of(&b).archive_count, settled.archive_count);
+    assert_int_equal(b.log->shared.views.archives.number_next, number);
+    bench_close(&b);
+    assert_sound(&b);
+    sim_close(&b.io);
+    sim_disk_free(&disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +416,8 @@ int main(void)
         cmocka_unit_test(a_reader_keeps_the_file_that_he_stands_in),
         cmocka_unit_test(what_is_trimmed_is_given_back),
         cmocka_unit_test(a_small_archive_is_left_alone),
+        cmocka_unit_test(what_is_lost_is_given_back),
+        cmocka_unit_test(what_is_lost_is_not_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

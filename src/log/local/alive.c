@@ -3,31 +3,55 @@
 
 #define ENTRY_ROOM 64u
 
-static bool row_state(struct log *log, struct log_partition at, uint64_t *ret_start, bool *ret_compact)
+struct row_state {
+    uint64_t start;
+    bool compact;
+    bool some_lost; /* from the start on */
+};
+
+static bool row_state(struct log *log, struct log_partition at, struct row_state *ret)
 {
     struct shared *s = &log->shared;
     io_mutex_take(s->mutex);
     const struct topic *t = views_topic(&s->views, at.topic_id);
     const struct partition *p = views_partition(&s->views, at);
-    if (p != NULL) {
-        *ret_start = p->start;
-        *ret_compact = t->settings.cleanup == LOG_CLEANUP_COMPACT;
-    }
+    if (p != NULL)
+        *ret = (struct row_state){ .start = p->start,
+                                   .compact = t->settings.cleanup == LOG_CLEANUP_COMPACT,
+                                   .some_lost = lost_next(&s->views.lost, at, p->start) != NULL };
     io_mutex_drop(s->mutex);
     return p != NULL;
 }
 
-static enum neap_status add_row(struct index_file index, const struct index_row *row, uint32_t row_count,
-                                uint64_t start, uint64_t enough, uint64_t *size)
+/* Of these batches, what nobody is given any more: all that is kept of them was declared lost. */
+static uint64_t lost_size(struct log *log, struct log_partition at, uint64_t start, const struct index_entry *entries,
+                          uint32_t count)
+{
+    struct shared *s = &log->shared;
+    uint64_t size = 0;
+    io_mutex_take(s->mutex);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t first = entries[i].base > start ? entries[i].base : start;
+        if (lost_pass(&s->views.lost, at, first) >= entries[i].base + entries[i].count)
+            size += op_size(0, entries[i].size);
+    }
+    io_mutex_drop(s->mutex);
+    return size;
+}
+
+static enum neap_status add_row(struct log *log, struct index_file index, const struct index_row *row,
+                                uint32_t row_count, const struct row_state *state, uint64_t enough, uint64_t *size)
 {
     struct index_entry entries[ENTRY_ROOM];
     uint32_t number = 0;
-    enum neap_status status = index_find_entry(index, row, row_count, start, &number);
+    enum neap_status status = index_find_entry(index, row, row_count, state->start, &number);
     while (status == NEAP_OK && number < row->count && *size <= enough) {
         uint32_t left = row->count - number, count = left < ENTRY_ROOM ? left : ENTRY_ROOM;
         status = index_load_entries(index, row, row_count, number, entries, count);
         for (uint32_t i = 0; status == NEAP_OK && i < count; i++)
             *size += op_size(0, entries[i].size);
+        if (status == NEAP_OK && state->some_lost)
+            *size -= lost_size(log, row->partition, state->start, entries, count);
         number += count;
     }
     return status;
@@ -40,14 +64,14 @@ enum neap_status alive_count(struct log *log, struct index_file index, uint64_t 
     enum neap_status status = index_row_count(index, &row_count);
     for (uint32_t i = 0; i < row_count && status == NEAP_OK && alive.stay <= enough; i++) {
         struct index_row row;
-        uint64_t start = 0, size = 0;
-        bool compact = false;
+        struct row_state state = { .start = 0 };
+        uint64_t size = 0;
         status = index_load_row(index, i, &row);
-        if (status != NEAP_OK || row.count == 0 || !row_state(log, row.partition, &start, &compact))
+        if (status != NEAP_OK || row.count == 0 || !row_state(log, row.partition, &state))
             continue;
-        status = add_row(index, &row, row_count, start, enough, &size);
+        status = add_row(log, index, &row, row_count, &state, enough, &size);
         alive.size += size;
-        alive.stay += compact ? 0 : size;
+        alive.stay += state.compact ? 0 : size;
     }
     *ret = alive;
     return status;

@@ -11,7 +11,7 @@
 #include "log/local/index.h"
 
 struct alive {
-    uint64_t size; /* of batches whose topic is there and that end after their partition's start */
+    uint64_t size; /* of batches whose topic is there, that end after their partition's start, and of which not all was declared lost */
     uint64_t stay; /* of those, what no compaction waits for */
 };
 

@@ -90,7 +90,7 @@ struct views {
     struct lost lost;
     uint64_t topic_delete_count; /* since the start */
     _Atomic uint64_t settings_count; /* topics altered and deleted since the start */
-    uint64_t change_count;       /* topics deleted, partitions trimmed, settings altered: what is dead may be more now */
+    uint64_t change_count;       /* topics deleted, partitions trimmed, offsets lost, settings altered: what is dead may be more now */
 };
 
 /* A file of the journal that holds entries, or is about to. */

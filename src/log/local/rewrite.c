@@ -407,10 +407,11 @@ static bool touches_lost(const struct rewrite *r, uint64_t from, uint64_t to)
     return false;
 }
 
-/* All of them: nobody is given it any more, whether it can be read or not. */
+/* All that is kept of it: nobody is given it any more, whether it can be read or not. */
 static bool is_lost(const struct rewrite *r, const struct index_entry *e)
 {
-    for (uint32_t i = 0; i < r->lost_count && r->lost[i].first <= e->base; i++)
+    uint64_t first = e->base > r->start ? e->base : r->start;
+    for (uint32_t i = 0; i < r->lost_count && r->lost[i].first <= first; i++)
         if (r->lost[i].end >= e->base + e->count)
             return true;
     return false;

@@ -8,7 +8,7 @@
  * memory   a cursor per source, one operation, what the archives' writers take; in a compaction also what makes one batch of many
  * limits   DRAIN_TOPIC_COUNT_MAX topics of a journal file; some REWRITE_STEP_SIZE bytes a step
  * errors   CORRUPT: damage in a source, which stays as it is; FULL, IO, TOOLARGE, NOMEM; after any of them nothing is left
- * promise  what is alive (its topic is there, it ends after its partition's start) is in what comes out, in order, and byte for
+ * promise  what is alive (its topic is there, it ends after its partition's start, not all of it was declared lost) is in what comes out, in order, and byte for
  *          byte, compaction aside; nothing else is */
 #ifndef LOG_LOCAL_REWRITE_H
 #define LOG_LOCAL_REWRITE_H

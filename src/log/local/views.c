@@ -326,6 +326,7 @@ static enum neap_status apply_lost(struct views *v, const struct op *op)
         return NEAP_CORRUPT;
     if (op->count > p->end - op->offset)
         p->end = op->offset + op->count;
+    v->change_count++;
     return lost_add(&v->lost, op->target, op->offset, op->offset + op->count);
 }
 

@@ -149,7 +149,7 @@ static enum neap_status apply_unit(struct journal *j, struct log_unit *unit)
             j->fact_reserved -= fact_cost(op->name.size + 9, op->payload.size);
         if (op->kind == LOG_TOPIC_ALTER)
             altered(j, op);
-        if (op->kind == LOG_TOPIC_DELETE || op->kind == LOG_TRIM || op->kind == LOG_REPLACE_)
+        if (op->kind == LOG_TOPIC_DELETE || op->kind == LOG_TRIM || op->kind == LOG_LOST || op->kind == LOG_REPLACE_)
             something_died(j->log);
         if (op->kind == LOG_REPLACE_)
             j->log->shared.change_count++; /* whoever looks for a place looks again */
