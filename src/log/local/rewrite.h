@@ -5,31 +5,25 @@
  * to learn which records are the newest, and once to copy them.
  *
  * owner    the keeper
- * memory   a cursor per source, one operation, what the archives' writers take; in a compaction also what makes one batch of many
+ * memory   what its sources, its outputs and the compaction take; 32 bytes for each partition that a compaction took from
  * limits   DRAIN_TOPIC_COUNT_MAX topics of a journal file; some REWRITE_STEP_SIZE bytes a step
  * errors   CORRUPT: damage in a source, which stays as it is; FULL, IO, TOOLARGE, NOMEM; after any of them nothing is left
- * promise  what is alive (its topic is there, it ends after its partition's start, not all of it was declared lost) is in what comes out, in order, and byte for
- *          byte, compaction aside; nothing else is */
+ * promise  what is alive (its topic is there, it ends after its partition's start, not all of it was declared lost) is in what
+ *          comes out, in order, and byte for byte, compaction aside; nothing else is */
 #ifndef LOG_LOCAL_REWRITE_H
 #define LOG_LOCAL_REWRITE_H
 
-#include "log/local/archive.h"
 #include "log/local/compaction.h"
+#include "log/local/outputs.h"
+#include "log/local/sources.h"
 
 #define REWRITE_STEP_SIZE (1u << 20)
 
-/* A journal file, or an archive: pinned by the caller until rewrite_free(). */
-struct rewrite_source {
-    struct index_file index;
-    struct io_file *file;
-    uint64_t base, salt;
-    uint32_t output; /* which of what comes out: sources of one follow each other */
-};
-
 struct rewrite;
 
-/* What is to be done; the rewrite copies the lists. facts: sequences and flags of each of the outputs; numbers and salts are given
- * here. compaction: NULL, or what decides of the one topic of all sources; the rewrite takes it, also where it answers NULL. */
+/* What is to be done; the rewrite copies the lists. Sources are pinned by the caller until rewrite_free(). facts: sequences and
+ * flags of each of the outputs; numbers and salts are given here. compaction: NULL, or what decides of the one topic of all
+ * sources; the rewrite takes it, also where it answers NULL. */
 struct rewrite_plan {
     const struct rewrite_source *sources;
     const struct archive_facts *facts;
@@ -42,14 +36,9 @@ void rewrite_free(struct rewrite **rewrite); /* archives that were not taken are
 /* AGAIN: there is more to do. OK: all is written, synced and named. */
 enum neap_status rewrite_step(struct rewrite *rewrite, struct error *err);
 
-#define REWRITE_NOBODY UINT32_MAX
 /* After CORRUPT: the number of the source that is damaged; REWRITE_NOBODY: that is not known. */
 uint32_t rewrite_bad(const struct rewrite *rewrite);
 
-struct rewritten {
-    uint32_t topic_id;
-    struct archive_facts facts;
-};
 /* After OK: an archive per topic, or per output, that had anything alive. */
 uint32_t rewrite_result(const struct rewrite *rewrite, const struct rewritten **ret_list);
 /* After OK, of a compaction: what was taken from which partitions. */
