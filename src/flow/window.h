@@ -1,0 +1,71 @@
+/* window.h - the events of one partition that are on their way: each in a slot, until what became of it is durable.
+ *
+ *                     first ─────────────────────────── next
+ *     settled, gone │ settled, ended or on its way │ not read yet
+ *
+ * They are added in offset order and settled in any. An event is on its way; has ended, when what becomes of it is decided and
+ * is to be made durable; is settled, when it is. The commit point is the first that is not settled; those settled beyond it
+ * are the done set.
+ *
+ * owner    the task; one thread
+ * memory   window_memory_size(), taken in window_new(): a struct for each slot, rooms for what events hold, and the reserve
+ * limits   slot_count events; `size` bytes for what the log's records and the stages' answers take, in units of ROOMS_UNIT
+ * errors   AGAIN: no slot or no room before others are settled; nothing has changed
+ * promise  W1  what an event holds stays where it is until it is settled, or until it is given another JSON
+ *          W2  the point never passes an event that is not settled
+ *          W3  the event that comes first always finds room for an answer of up to `reserve` bytes: whatever the others hold,
+ *              it can end */
+#ifndef FLOW_WINDOW_H
+#define FLOW_WINDOW_H
+
+#include "flow/commit.h"
+#include "log/batch.h"
+
+#define WINDOW_NONE UINT32_MAX
+
+struct window;
+
+struct window_options {
+    uint32_t slot_count;
+    size_t size, reserve; /* bytes, one beside the other */
+};
+
+struct window_event { /* in a slot; the owner's to read, and to write below the line */
+    struct record record; /* as it lies in the topic */
+    struct bytes id;      /* .at NULL: none */
+    struct bytes json;    /* as it stands: the record's value, or what a stage made of it */
+    /* ---- */
+    uint64_t hash;               /* of its key, for its lanes */
+    uint32_t stage, attempts;    /* where it is, and how often it was begun there */
+    mono_time begun;             /* the attempt */
+};
+
+struct window *window_new(const struct window_options *options); /* gives; NULL: out of memory */
+void           window_free(struct window **window);
+size_t         window_memory_size(const struct window_options *options);
+void           window_clear(struct window *window, log_offset from); /* nothing is on its way; the next one comes from there */
+
+/* Copies the record. `id` lies in its headers, or is none. AGAIN. */
+enum neap_status     window_add(struct window *window, const struct record *record, struct bytes id, uint32_t *ret_slot);
+struct window_event *window_at(struct window *window, uint32_t slot); /* on its way, or ended */
+/* In the place of what it was: copies. AGAIN. */
+enum neap_status     window_set_json(struct window *window, uint32_t slot, struct bytes json);
+void                 window_end(struct window *window, uint32_t slot);
+void                 window_settle(struct window *window, uint32_t slot); /* of one that has ended: gives back what it holds */
+
+log_offset window_point(const struct window *window);       /* the first that is not settled; the next to come: all are */
+log_offset window_next(const struct window *window);        /* where reading goes on */
+/* Offsets up to there are gone from the log, or nobody's: reading goes on behind them. */
+void       window_pass(struct window *window, log_offset to);
+uint32_t   window_first_slot(const struct window *window);  /* of the point's event; WINDOW_NONE: nothing is unsettled */
+struct window_figures {
+    uint32_t on_way, ended; /* events */
+    size_t left;            /* bytes of room */
+};
+struct window_figures window_figures(const struct window *window);
+
+/* Point and done set; with `ended_too`, as they will be when what has ended is durable. `ret`: initialised, with room for
+ * slot_count runs; made anew. */
+enum neap_status window_done(const struct window *window, bool ended_too, struct commit *ret);
+
+#endif
