@@ -95,13 +95,13 @@ static bool fits_in_budget(struct chore *c, uint64_t size, struct error *err)
     return fits;
 }
 
-bool chore_drain(struct chore *c, const struct journal_file *f, uint64_t live_size, struct error *err)
+bool chore_drain(struct chore *c, const struct journal_file *f, const struct alive *alive, struct error *err)
 {
-    if (!fits_in_budget(c, live_size + live_size / 4 + ARCHIVE_SLACK, err)) { /* with its index */
+    if (!fits_in_budget(c, worth_room(alive->archived), err)) {
         io_mutex_take(c->log->shared.mutex);
         look_again(c, f->sequence);
         io_mutex_drop(c->log->shared.mutex);
-        if (live_size >
+        if (alive->size >
             f->size / 2) /* of a compacted topic: the copy alone gains nothing, and takes no ready file from others */
             *err = (struct error){ 0 };
         return false;

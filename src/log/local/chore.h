@@ -9,6 +9,7 @@
 #ifndef LOG_LOCAL_CHORE_H
 #define LOG_LOCAL_CHORE_H
 
+#include "log/local/alive.h"
 #include "log/local/rewrite.h"
 
 struct chore {
@@ -28,7 +29,7 @@ struct chore {
 };
 
 /* A file of which that much is alive. True: it has begun. Else it is looked at again in the next round, or `err` says why not. */
-bool chore_drain(struct chore *c, const struct journal_file *f, uint64_t live_size, struct error *err);
+bool chore_drain(struct chore *c, const struct journal_file *f, const struct alive *alive, struct error *err);
 /* Under the mutex for `list`, `count` neighbours of one topic, of which the first `kept` become one, or are compacted, the others are
  * then looked at for what they have newer; chore_begin() comes next. */
 void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, uint32_t kept, bool compacts);

@@ -132,7 +132,7 @@ static bool look_at_file(struct cleaner *c, struct error *err)
     bool half = status == NEAP_OK && alive.size > 0 && alive.stay <= enough &&
                 s->views.archives.count < ARCHIVE_COUNT_MAX - DRAIN_TOPIC_COUNT_MAX;
     io_mutex_drop(s->mutex);
-    if (half && chore_drain(&c->chore, &look, alive.size, err))
+    if (half && chore_drain(&c->chore, &look, &alive, err))
         c->round.drain_count++;
     return true;
 }
@@ -233,11 +233,11 @@ static void act_on_archive(struct cleaner *c, struct archive *a, uint64_t live_s
     if (there && count == 0 && live_size <= copied_max(c, batches_size(a)))
         count = 1;
     uint64_t size = live_size == 0 && count == 1 ? 0 : size_of(list + at, count);
-    size += size > 0 ? size / 4 + ARCHIVE_SLACK : 0; /* its index */
     if (count > 0)
         chore_choose(&c->chore, list + at, count, count, false);
     io_mutex_drop(s->mutex);
-    if (count > 0 && !chore_begin(&c->chore, size, NULL, err) && count > 1 && err->status == NEAP_FULL)
+    if (count > 0 && !chore_begin(&c->chore, size > 0 ? worth_room(size) : 0, NULL, err) && count > 1 &&
+        err->status == NEAP_FULL)
         *err = (struct error){ 0 }; /* nothing hangs on it, either */
 }
 

@@ -117,6 +117,12 @@ static void hold(struct gather *g, const struct op *op, const struct look *look)
     g->count = 0;
 }
 
+/* What was packed stays packed, and as well as by either of the two. */
+static enum codec codec_of_both(enum codec a, enum codec b)
+{
+    return a == b || b == CODEC_NONE ? a : a == CODEC_NONE ? b : CODEC_ZSTD;
+}
+
 enum neap_status gather_add(struct gather *g, const struct op *op)
 {
     struct look look;
@@ -135,6 +141,7 @@ enum neap_status gather_add(struct gather *g, const struct op *op)
         status = add_records(g, op->payload);
     if (status != NEAP_OK)
         return status;
+    g->codec = codec_of_both(g->codec, batch_codec(&look.batch));
     g->count++;
     g->end = op->offset + op->count;
     g->time_s = op->time_s;

@@ -6,6 +6,7 @@
 #define JOIN_COUNT_MAX 64u
 #define JOIN_SIZE_MAX  (1u << 30)
 #define TOMBSTONE_MS   (24 * 3600 * 1000ll)
+#define SMALL_ROOM     16384u /* a sixteenth of little is no room for one batch that grows */
 
 /* Under the mutex: no journal file that is not drained lies between the two. */
 static bool are_neighbours(struct shared *s, const struct archive *a, const struct archive *b)
@@ -50,9 +51,15 @@ static uint32_t joinable(struct log *log, struct archive *const *list, uint32_t 
     return n;
 }
 
+/* An archive is its header and that of its index (200 bytes), a row of 24 bytes per partition, and for each batch 40 bytes, the batch
+ * up to the next 8, and an entry of 24: nearly half of all where batches are of one small event, next to nothing where they are large.
+ * That is in `size` already, exactly: archives are counted whole, the batches of a journal file with all of it. What is copied or
+ * joined takes no more than it took, as each has headers and rows of its own before, and shares them afterwards. Only a packed batch
+ * that compaction has taken records from can grow, where its producer packed harder than we do: by some hundredths, as
+ * there is less in it than there was, and only where it is about all of it that stays. */
 uint64_t worth_room(uint64_t size)
 {
-    return size + size / 16 + ARCHIVE_SLACK;
+    return size + size / 16 + SMALL_ROOM;
 }
 
 /* Under the mutex: bytes of the budget that nothing takes. */

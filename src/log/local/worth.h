@@ -11,8 +11,6 @@
 #include "log/local/archive.h"
 #include "log/local/clock.h"
 
-#define ARCHIVE_SLACK 16384u /* of what comes out, beside a quarter of its batches: its index */
-
 bool worth_nothing(const struct archive *a); /* it is left as it is */
 /* How many from `list[0]` on can become one, and are worth it; 0: none. */
 uint32_t worth_joining(struct log *log, struct archive *const *list, uint32_t count);
@@ -24,6 +22,7 @@ struct worth_plan {
     struct clock_cut tombstones; /* which have been there long enough to go */
 };
 struct worth_plan worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count);
-uint64_t worth_room(uint64_t size); /* bytes that are kept free for what compaction leaves of so many */
+/* Bytes that are kept free for what comes out of so many: of archives, whole, or of what archives of a journal file's batches take. */
+uint64_t worth_room(uint64_t size);
 
 #endif

@@ -1,0 +1,105 @@
+/* test_rewrite.c - what comes out of a rewrite takes no more than the room that was kept for it, however small the batches are */
+#include "log_bench.h"
+
+#include "log/local/alive.h"
+#include "log/local/rewrite.h"
+#include "log/local/worth.h"
+
+#define FILE_SIZE  (64u << 10)
+#define PARTITIONS 100u
+#define UNIT_COUNT 100u
+
+static void set_compact(struct bench *b, uint32_t id)
+{
+    uint8_t room[LOG_SETTINGS_SIZE];
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    settings.cleanup = LOG_CLEANUP_COMPACT;
+    struct log_op op = { .kind = LOG_TOPIC_ALTER,
+                         .target = { id, 0 },
+                         .payload = log_settings_encode(&settings, room) };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+/* Many events in one unit, each by itself: as many of them as there can be, until the first file is sealed and its index is there. */
+static const struct journal_file *fill_first_file(struct bench *b, uint32_t id, uint32_t partitions)
+{
+    uint8_t rooms[UNIT_COUNT][128];
+    struct log_op ops[UNIT_COUNT];
+    struct shared *s = &b->log->shared;
+    const struct journal_file *first = NULL;
+    for (uint32_t n = 0; n < 100000 && first == NULL; n++) {
+        for (uint32_t i = 0; i < UNIT_COUNT; i++)
+            ops[i] = (struct log_op){ .kind = LOG_APPEND,
+                                      .target = { id, i % partitions },
+                                      .count = 1,
+                                      .payload = make_batch(rooms[i], sizeof rooms[i], "k", i, 1, 0) };
+        struct log_unit unit = { .ops = ops, .count = UNIT_COUNT };
+        assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+        io_mutex_take(s->mutex);
+        first = s->open_index > 0 && s->files[0].index_ready ? &s->files[0] : NULL;
+        io_mutex_drop(s->mutex);
+    }
+    assert_non_null(first);
+    return first;
+}
+
+static uint64_t size_of(const struct rewritten *list, uint32_t count)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < count; i++)
+        size += list[i].facts.size;
+    return size;
+}
+
+static uint32_t carry_out(struct bench *b, const struct rewrite_plan *plan, struct rewrite **ret_rewrite,
+                          const struct rewritten **ret_list)
+{
+    enum neap_status status;
+    *ret_rewrite = rewrite_new(b->log, plan);
+    assert_non_null(*ret_rewrite);
+    while ((status = rewrite_step(*ret_rewrite, &b->err)) == NEAP_AGAIN)
+        ;
+    assert_int_equal(status, NEAP_OK);
+    return rewrite_result(*ret_rewrite, ret_list);
+}
+
+/* A topic that nobody compacts is counted as far as it matters, one that is compacted to its end. */
+static void what_archives_take_is_known_before(void **state)
+{
+    (void)state;
+    for (uint32_t compacts = 0; compacts < 2; compacts++) {
+        struct bench b = bench_new(FILE_SIZE);
+        struct rewrite *rewrite;
+        const struct rewritten *list;
+        struct alive alive, none;
+        b.options.clean_ns = NO_CLEANING_NS;
+        bench_open(&b);
+        uint32_t id = topic(&b, "tiny", compacts ? 1 : PARTITIONS);
+        if (compacts)
+            set_compact(&b, id);
+        const struct journal_file *f = fill_first_file(&b, id, compacts ? 1 : PARTITIONS);
+        struct index_file index = { f->index, 0, b.log->pages };
+        assert_int_equal(alive_count(b.log, index, compacts ? 1 : FILE_SIZE, &alive), NEAP_OK);
+        assert_int_equal(alive.stay, compacts ? 0 : alive.size);
+        assert_int_equal(alive_count(b.log, index, 0, &none), NEAP_OK);
+        assert_true(none.size > 0 && none.size <= alive.size);
+        struct rewrite_source source = { index, f->file, f->base, f->salt, 0 };
+        struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
+        struct rewrite_plan plan = { &source, &facts, 1, 1, 1, f->size, NULL };
+        assert_int_equal(carry_out(&b, &plan, &rewrite, &list), 1);
+        assert_int_equal(size_of(list, 1), alive.archived);
+        assert_true(worth_room(alive.archived) > alive.archived);
+        assert_true(alive.archived > alive.size + alive.size / 8); /* far more than a sixteenth is index here */
+        rewrite_free(&rewrite);
+        bench_end(&b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_archives_take_is_known_before),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
