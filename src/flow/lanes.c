@@ -229,6 +229,12 @@ void lanes_again(struct lanes *l, uint32_t slot)
     make_ready(l, slot);
 }
 
+uint32_t lanes_first(const struct lanes *l, uint32_t stage, uint64_t hash)
+{
+    must(stage < l->stage_count);
+    return l->entries[find(l, hash_in(stage, hash))].first;
+}
+
 uint32_t lanes_behind(const struct lanes *l, uint32_t slot)
 {
     must(slot < l->slot_count && l->slots[slot].place != NOWHERE);

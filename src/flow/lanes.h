@@ -43,6 +43,7 @@ void          lanes_done(struct lanes *lanes, uint32_t slot);  /* of one at work
 void          lanes_rest(struct lanes *lanes, uint32_t slot);  /* of one at work: its lane stands still … */
 void          lanes_again(struct lanes *lanes, uint32_t slot); /* … until here; it is ready, behind those that are */
 
+uint32_t      lanes_first(const struct lanes *lanes, uint32_t stage, uint64_t hash); /* of its lane; LANES_NONE: there is none */
 uint32_t      lanes_behind(const struct lanes *lanes, uint32_t slot); /* the next of its lane; LANES_NONE: it is the last */
 
 struct lanes_figures { /* of one stage */

@@ -93,6 +93,9 @@ static void assert_same(const struct lanes *l, const struct model *m)
         for (uint32_t n = 0; n < i && m->slots[i].where == AT_WORK; n++) /* L1 */
             assert_false(m->slots[n].where == AT_WORK && same_lane(m, i, n));
     }
+    for (uint32_t stage = 0; stage < STAGE_COUNT; stage++)
+        for (uint32_t key = 0; key < KEY_COUNT; key++)
+            assert_int_equal(lanes_first(l, stage, hash_of(key)), next_of_lane(m, stage, key, 0));
     for (uint32_t stage = 0; stage < STAGE_COUNT; stage++) {
         struct lanes_figures f = lanes_figures(l, stage);
         assert_memory_equal(&f, &counted[stage], sizeof f);
