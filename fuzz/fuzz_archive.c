@@ -34,7 +34,7 @@ static void walk(struct bytes all, const struct archive_header *h)
 {
     struct bytes index = { all.at + h->index_at, all.size - h->index_at };
     struct index_header ih;
-    if (index_check(index, false, &ih, NULL) != NEAP_OK)
+    if (index_check_bytes(index, false, &ih, NULL) != NEAP_OK)
         return;
     const uint8_t *rows = index.at + INDEX_HEADER_SIZE, *entries = rows + (size_t)ih.row_count * INDEX_ROW_SIZE;
     for (uint32_t i = 0; i < ih.row_count; i++) {

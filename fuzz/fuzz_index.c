@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size)
     if (at[0] & 1)
         repair(bytes, size - 1);
     struct bytes all = { bytes, size - 1 };
-    if (index_check(all, true, &h, NULL) == NEAP_OK)
+    if (index_check_bytes(all, true, &h, NULL) == NEAP_OK)
         walk(all, &h);
     free(bytes);
     return 0;

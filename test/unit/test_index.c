@@ -1,6 +1,7 @@
 /* What an index file holds is found in a few looks, and what it does not hold is not found, whatever topics there are. */
 #include "check.h"
 
+#include "base/crc32c.h"
 #include "base/must.h"
 #include "io/sim.h"
 #include "log/local/index.h"
@@ -51,6 +52,9 @@ static struct io_file *write_index(struct io *io, uint64_t at)
         index_row_write(&rows[i], bytes + INDEX_HEADER_SIZE + i * INDEX_ROW_SIZE);
     for (uint32_t i = 0; i < entry_count; i++)
         index_entry_write(&entries[i], bytes + INDEX_HEADER_SIZE + row_count * INDEX_ROW_SIZE + i * INDEX_ENTRY_SIZE);
+    h.rows_crc = crc32c(0, bytes + INDEX_HEADER_SIZE, row_count * INDEX_ROW_SIZE);
+    h.entries_crc = crc32c(0, bytes + INDEX_HEADER_SIZE + row_count * INDEX_ROW_SIZE, entry_count * INDEX_ENTRY_SIZE);
+    index_header_write(&h, bytes);
     struct io_file *file = NULL;
     assert_int_equal(io_file_open(io, "/index", IO_READ | IO_WRITE | IO_CREATE, &file, NULL), NEAP_OK);
     assert_int_equal(io_file_truncate(file, 0), NEAP_OK);
@@ -135,11 +139,53 @@ static void a_partition_of_a_whole_topic_takes_three_reads(void **state)
     sim_close(&io);
 }
 
+/* Read in pieces, of which the larger indexes here have many: a bit anywhere, a byte more or less. */
+static void a_whole_index_is_checked_in_pieces(void **state)
+{
+    (void)state;
+    struct io *io = sim_open(&(struct sim_options){ .seed = 1, .calm = true });
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        uint64_t chances = seed, at = seed % 3 * 1000;
+        struct index_header h;
+        make_rows(&chances);
+        struct index_file index = { write_index(io, at), at, NULL };
+        uint64_t size =
+            INDEX_HEADER_SIZE + (uint64_t)row_count * INDEX_ROW_SIZE + (uint64_t)entry_count * INDEX_ENTRY_SIZE;
+        assert_int_equal(index_check(index, size, false, &h, NULL), NEAP_OK);
+        assert_true(h.row_count == row_count && h.entry_count == entry_count);
+        assert_int_not_equal(index_check(index, size + 1, false, &h, NULL), NEAP_OK);
+        assert_int_not_equal(index_check(index, size - 1, false, &h, NULL), NEAP_OK);
+        for (uint32_t i = 0; i < 30; i++) { /* the last 4 bytes of the header are for nothing yet */
+            uint64_t place = i == 0 ? size - 1 : chance_below(&chances, size);
+            uint8_t byte = 0;
+            size_t got = 0;
+            if (place >= INDEX_HEADER_SIZE - 4 && place < INDEX_HEADER_SIZE)
+                continue;
+            assert_int_equal(io_file_read(index.file, &byte, 1, at + place, &got), NEAP_OK);
+            byte ^= (uint8_t)(1u << chance_below(&chances, 8));
+            struct bytes part = { &byte, 1 };
+            assert_int_equal(io_file_write(index.file, &part, 1, at + place), NEAP_OK);
+            assert_int_not_equal(index_check(index, size, false, &h, NULL), NEAP_OK);
+            uint8_t *whole = malloc(size);
+            assert_int_equal(io_file_read(index.file, whole, size, at, &got), NEAP_OK);
+            assert_int_not_equal(index_check_bytes((struct bytes){ whole, size }, false, &h, NULL), NEAP_OK);
+            free(whole);
+            io_file_close(&index.file);
+            index.file = write_index(io, at);
+        }
+        assert_int_equal(io_file_truncate(index.file, at + size - 1), NEAP_OK);
+        assert_int_equal(index_check(index, size, false, &h, NULL), NEAP_CORRUPT);
+        io_file_close(&index.file);
+    }
+    sim_close(&io);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_is_there_is_found),
         cmocka_unit_test(a_partition_of_a_whole_topic_takes_three_reads),
+        cmocka_unit_test(a_whole_index_is_checked_in_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

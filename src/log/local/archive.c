@@ -95,18 +95,16 @@ enum neap_status archive_open(struct log *log, struct archive *archive, struct e
     return NEAP_OK;
 }
 
-static enum neap_status look_at_index(struct archive *a)
+static enum neap_status look_at_index(const struct archive *a)
 {
-    size_t size = (size_t)(a->facts.size - a->index_at), got = 0;
-    uint8_t *bytes = malloc(size);
     struct index_header h;
-    enum neap_status status = bytes != NULL ? io_file_read(a->file, bytes, size, a->index_at, &got) : NEAP_NOMEM;
-    bool right = status == NEAP_OK && got == size &&
-                 index_check((struct bytes){ bytes, size }, false, &h, NULL) == NEAP_OK &&
-                 h.sequence == a->facts.number && h.salt == a->facts.salt && h.end == a->index_at &&
-                 h.entry_count == a->facts.batch_count;
-    free(bytes);
-    return status != NEAP_OK ? status : right ? NEAP_OK : NEAP_CORRUPT;
+    enum neap_status status =
+        index_check((struct index_file){ a->file, a->index_at, NULL }, a->facts.size - a->index_at, false, &h, NULL);
+    if (status == NEAP_IO || status == NEAP_NOMEM)
+        return status;
+    bool right = status == NEAP_OK && h.sequence == a->facts.number && h.salt == a->facts.salt &&
+                 h.end == a->index_at && h.entry_count == a->facts.batch_count;
+    return right ? NEAP_OK : NEAP_CORRUPT;
 }
 
 enum neap_status archive_check_index(struct log *log, struct archive *a)

@@ -44,7 +44,7 @@ enum neap_status archive_header_read(struct bytes bytes, struct archive_header *
 
 /* Opens the file that the facts speak of and checks its header and size. CORRUPT names the file. */
 enum neap_status archive_open(struct log *log, struct archive *archive, struct error *err);
-/* Reads its index whole, once. CORRUPT: it cannot be believed; IO, NOMEM: that is not known. The archive is pinned. */
+/* Reads its index whole, once, some KiB at a time. CORRUPT: it cannot be believed; IO: that is not known. The archive is pinned. */
 enum neap_status archive_check_index(struct log *log, struct archive *archive);
 void archive_unlink(struct log *log, uint64_t number);
 

@@ -1,8 +1,9 @@
 #include "log/local/damage.h"
-#include "log/local/snapshot.h"
 #include "log/local/views.h"
 #include <stdio.h>
 #include <stdlib.h>
+
+#define ENTRY_ROOM 64u /* of an index, at once */
 
 /* ---- the list -------------------------------------------------------------------------------------------------------- */
 
@@ -93,83 +94,78 @@ static bool is_there(struct looking *l, const struct index_row *row, const struc
            op.target.partition == row->partition.partition && op.offset == e->base && op.count == e->count;
 }
 
-static void look_at_row(struct looking *l, const struct index_row *row, const uint8_t *entries)
+/* Neighbours among the entries that are not there, which may go on with the next ones. */
+static void add_entry(struct looking *l, const struct index_row *row, const struct index_entry *e,
+                      struct damage_batches *run)
+{
+    bool inside = e->at < l->to && e->at + OP_HEADER_SIZE + (uint64_t)e->size > l->from;
+    bool bad = inside && !is_there(l, row, e);
+    if (run->end > run->first && (!bad || e->base != run->end)) {
+        l->each(l->ctx, run);
+        run->end = run->first;
+    }
+    if (!bad)
+        return;
+    if (run->end == run->first) {
+        run->first = e->base;
+        run->at = e->at;
+    }
+    run->end = e->base + e->count;
+}
+
+static enum neap_status look_at_row(struct looking *l, struct index_file index, const struct index_row *row,
+                                    uint32_t row_count)
 {
     struct damage_batches run = { .partition = row->partition };
-    for (uint32_t i = 0; i < row->count; i++) {
-        struct index_entry e;
-        index_entry_read(entries + (size_t)(row->first + i) * INDEX_ENTRY_SIZE, &e);
-        bool inside = e.at < l->to && e.at + OP_HEADER_SIZE + (uint64_t)e.size > l->from;
-        bool bad = inside && !is_there(l, row, &e);
-        if (run.end > run.first && (!bad || e.base != run.end)) {
-            l->each(l->ctx, &run);
-            run.end = run.first;
-        }
-        if (!bad)
-            continue;
-        if (run.end == run.first) {
-            run.first = e.base;
-            run.at = e.at;
-        }
-        run.end = e.base + e.count;
+    struct index_entry entries[ENTRY_ROOM];
+    enum neap_status status = NEAP_OK;
+    for (uint32_t number = 0; number < row->count && status == NEAP_OK; number += ENTRY_ROOM) {
+        uint32_t left = row->count - number, count = left < ENTRY_ROOM ? left : ENTRY_ROOM;
+        status = index_load_entries(index, row, row_count, number, entries, count);
+        for (uint32_t i = 0; i < count && status == NEAP_OK; i++)
+            add_entry(l, row, &entries[i], &run);
     }
     if (run.end > run.first)
         l->each(l->ctx, &run);
+    return status;
 }
 
-/* The whole index, checked. */
-static enum neap_status load_index(const struct damage_place *place, uint8_t **ret_bytes,
-                                   struct index_header *ret_header)
+/* All of it is right, and it is that file's. It is walked once: the cache is for others. */
+static bool check_index(const struct damage_place *place, struct index_file *ret_index, uint32_t *ret_row_count)
 {
-    uint8_t room[INDEX_HEADER_SIZE];
+    struct index_file index = { place->index.file, place->index.at, NULL };
     struct index_header h;
-    size_t got = 0;
-    if (place->index.file == NULL ||
-        io_file_read(place->index.file, room, sizeof(room), place->index.at, &got) != NEAP_OK || got != sizeof(room) ||
-        index_header_read((struct bytes){ room, got }, &h) != NEAP_OK)
-        return NEAP_NOTFOUND;
-    uint64_t size =
-        INDEX_HEADER_SIZE + (uint64_t)h.row_count * INDEX_ROW_SIZE + (uint64_t)h.entry_count * INDEX_ENTRY_SIZE;
-    if (size > SNAPSHOT_SIZE_MAX || h.sequence != place->sequence || h.salt != place->salt)
-        return NEAP_NOTFOUND;
-    uint8_t *bytes = malloc(size);
-    if (bytes == NULL)
-        return NEAP_NOMEM;
-    if (io_file_read(place->index.file, bytes, size, place->index.at, &got) != NEAP_OK || got != size ||
-        index_check((struct bytes){ bytes, size }, false, &h, NULL) != NEAP_OK) {
-        free(bytes);
-        return NEAP_NOTFOUND;
-    }
-    *ret_bytes = bytes;
-    *ret_header = h;
-    return NEAP_OK;
+    uint64_t size;
+    if (index.file == NULL || index_size(index, &size) != NEAP_OK ||
+        index_check(index, size, false, &h, NULL) != NEAP_OK || h.sequence != place->sequence || h.salt != place->salt)
+        return false;
+    *ret_index = index;
+    *ret_row_count = h.row_count;
+    return true;
 }
 
 bool damage_index_is_whole(const struct damage_place *place)
 {
-    struct index_header h;
-    uint8_t *bytes = NULL;
-    enum neap_status status = load_index(place, &bytes, &h);
-    free(bytes);
-    return status != NEAP_NOTFOUND;
+    struct index_file index;
+    uint32_t row_count;
+    return check_index(place, &index, &row_count);
 }
 
 enum neap_status damage_batches(const struct damage_place *place, uint64_t from, uint64_t to,
                                 void (*each)(void *ctx, const struct damage_batches *batches), void *ctx)
 {
     struct looking l = { .place = place, .from = from, .to = to, .each = each, .ctx = ctx };
-    struct index_header h;
-    uint8_t *bytes = NULL;
-    enum neap_status status = load_index(place, &bytes, &h);
-    if (status != NEAP_OK)
-        return status;
-    const uint8_t *rows = bytes + INDEX_HEADER_SIZE;
-    for (uint32_t i = 0; i < h.row_count; i++) {
+    struct index_file index;
+    uint32_t row_count;
+    if (!check_index(place, &index, &row_count))
+        return NEAP_NOTFOUND;
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < row_count && status == NEAP_OK; i++) {
         struct index_row row;
-        index_row_read(rows + (size_t)i * INDEX_ROW_SIZE, &row);
-        look_at_row(&l, &row, rows + (size_t)h.row_count * INDEX_ROW_SIZE);
+        status = index_load_row(index, i, &row);
+        if (status == NEAP_OK)
+            status = look_at_row(&l, index, &row, row_count);
     }
     free(l.room);
-    free(bytes);
-    return NEAP_OK;
+    return status == NEAP_OK ? NEAP_OK : NEAP_NOTFOUND;
 }

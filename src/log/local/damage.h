@@ -20,7 +20,7 @@ struct damage_batches {
     uint32_t at; /* of the first one's header, from the file's start */
 };
 /* Calls `each` for what the index places in bytes [from, to) of a journal file or an archive and is not there any more,
- * neighbours of a partition together. NOTFOUND: the index is missing, bad or another file's. NOMEM. */
+ * neighbours of a partition together. NOTFOUND: the index is missing, bad or another file's. */
 struct damage_place {
     struct index_file index;
     struct io_file *file; /* with the batches */

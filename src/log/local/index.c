@@ -1,7 +1,6 @@
 #include "log/local/index.h"
 #include "base/crc32c.h"
 #include "log/local/pages.h"
-#include "log/local/snapshot.h"
 #include "log/local/views.h"
 #include <stdlib.h>
 
@@ -142,52 +141,6 @@ void index_entry_write(const struct index_entry *e, uint8_t *at)
     put_le32(at + 12, e->size);
     put_le32(at + 16, e->count);
     put_le32(at + 20, 0);
-}
-
-static enum neap_status check_row(const struct index_row *row, const uint8_t *entries, bool dense, struct error *err)
-{
-    uint64_t next = row->next;
-    for (uint32_t i = 0; i < row->count; i++) {
-        struct index_entry e;
-        index_entry_read(entries + (size_t)(row->first + i) * INDEX_ENTRY_SIZE, &e);
-        if (e.base < next || (dense && e.base != next) || e.count == 0 || e.base > UINT64_MAX / 2)
-            return error_set(err, NEAP_CORRUPT, "topic %u partition %u: offset %llu where %llu belongs",
-                             row->partition.topic_id, row->partition.partition, (unsigned long long)e.base,
-                             (unsigned long long)next);
-        next = e.base + e.count;
-    }
-    return NEAP_OK;
-}
-
-enum neap_status index_check(struct bytes bytes, bool dense, struct index_header *ret_header, struct error *err)
-{
-    struct index_header h;
-    enum neap_status status = index_header_read(bytes, &h);
-    if (status != NEAP_OK)
-        return error_set(err, status, "index header: %s", status_text(status));
-    uint64_t rows_size = (uint64_t)h.row_count * INDEX_ROW_SIZE,
-             entries_size = (uint64_t)h.entry_count * INDEX_ENTRY_SIZE;
-    if (bytes.size != INDEX_HEADER_SIZE + rows_size + entries_size)
-        return error_set(err, NEAP_CORRUPT, "index is %zu bytes, its header says %llu", bytes.size,
-                         (unsigned long long)(INDEX_HEADER_SIZE + rows_size + entries_size));
-    const uint8_t *rows = bytes.at + INDEX_HEADER_SIZE, *entries = rows + rows_size;
-    if (crc32c(0, rows, rows_size) != h.rows_crc || crc32c(0, entries, entries_size) != h.entries_crc)
-        return error_set(err, NEAP_CORRUPT, "index rows or entries: checksum does not match");
-    uint32_t first = 0;
-    for (uint32_t i = 0; i < h.row_count; i++) {
-        struct index_row row;
-        index_row_read(rows + (size_t)i * INDEX_ROW_SIZE, &row);
-        if (row.first != first || row.count > h.entry_count - first)
-            return error_set(err, NEAP_CORRUPT, "index row %u does not follow the one before it", i);
-        first += row.count;
-        status = check_row(&row, entries, dense, err);
-        if (status != NEAP_OK)
-            return status;
-    }
-    if (first != h.entry_count)
-        return error_set(err, NEAP_CORRUPT, "index has entries of no row");
-    *ret_header = h;
-    return NEAP_OK;
 }
 
 /* What the partition's next offset was where file `sequence` begins. */
@@ -357,26 +310,34 @@ enum neap_status index_open(struct log *log, uint64_t sequence, struct io_file *
                         ret_file, err);
 }
 
+static enum neap_status look_at(struct io_file *index, const struct journal_file *file, struct index_header *ret_header,
+                                struct error *err)
+{
+    struct io_file_info info;
+    uint8_t version[4] = { 0 };
+    size_t got;
+    enum neap_status status = io_file_info(index, &info);
+    if (status == NEAP_OK)
+        status = index_check((struct index_file){ index, 0, NULL }, info.size, !file->scarred, ret_header, NULL);
+    if (status == NEAP_VERSION && io_file_read(index, version, sizeof(version), 4, &got) == NEAP_OK)
+        error_set(err, status, "%s has format %u, this program knows %u", io_file_path(index), get_le32(version),
+                  INDEX_VERSION);
+    return status;
+}
+
 enum neap_status index_look(struct log *log, struct journal_file *file, struct error *err)
 {
-    char path[PATH_SIZE_MAX];
     struct index_header h;
     struct io_file *index = NULL;
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    log_path(log, path, INDEX_FOLDER, INDEX_NAME, (unsigned long long)file->sequence);
-    enum neap_status status = snapshot_read_file(log->io, path, &bytes, &size, NULL); /* a few MiB: index_count_max */
+    enum neap_status status = index_open(log, file->sequence, &index, NULL);
     if (status == NEAP_OK)
-        status = index_check((struct bytes){ bytes, size }, !file->scarred, &h, NULL);
-    if (status == NEAP_VERSION)
-        error_set(err, status, "%s has format %u, this program knows %u", path, get_le32(bytes + 4), INDEX_VERSION);
+        status = look_at(index, file, &h, err);
     bool right = status == NEAP_OK && h.sequence == file->sequence && h.salt == file->salt &&
                  memcmp(h.log_id.bytes, log->id.bytes, 16) == 0;
-    free(bytes);
-    if (status == NEAP_VERSION)
-        return status;
-    if (!right || index_open(log, file->sequence, &index, NULL) != NEAP_OK)
-        return NEAP_NOTFOUND;
+    if (!right) {
+        io_file_close(&index);
+        return status == NEAP_VERSION ? status : NEAP_NOTFOUND;
+    }
     io_file_close(&file->index);
     file->index = index;
     return NEAP_OK;
@@ -391,15 +352,29 @@ static enum neap_status read_exact(struct index_file index, void *to, size_t siz
     return status != NEAP_OK ? status : got == size ? NEAP_OK : NEAP_BADINPUT;
 }
 
-enum neap_status index_row_count(struct index_file index, uint32_t *ret_count)
+static enum neap_status load_header(struct index_file index, struct index_header *ret_header)
 {
     uint8_t room[INDEX_HEADER_SIZE];
-    struct index_header h;
     enum neap_status status = read_exact(index, room, sizeof(room), 0);
-    if (status == NEAP_OK)
-        status = index_header_read((struct bytes){ room, sizeof(room) }, &h);
+    return status == NEAP_OK ? index_header_read((struct bytes){ room, sizeof(room) }, ret_header) : status;
+}
+
+enum neap_status index_row_count(struct index_file index, uint32_t *ret_count)
+{
+    struct index_header h;
+    enum neap_status status = load_header(index, &h);
     if (status == NEAP_OK)
         *ret_count = h.row_count;
+    return status;
+}
+
+enum neap_status index_size(struct index_file index, uint64_t *ret_size)
+{
+    struct index_header h;
+    enum neap_status status = load_header(index, &h);
+    if (status == NEAP_OK)
+        *ret_size =
+            INDEX_HEADER_SIZE + (uint64_t)h.row_count * INDEX_ROW_SIZE + (uint64_t)h.entry_count * INDEX_ENTRY_SIZE;
     return status;
 }
 

@@ -62,9 +62,12 @@ void index_entry_read(const uint8_t *at, struct index_entry *ret_entry);
 void index_header_write(const struct index_header *h, uint8_t *at);
 void index_row_write(const struct index_row *row, uint8_t *at);
 void index_entry_write(const struct index_entry *e, uint8_t *at);
-/* A whole index in memory: every CRC, order and bound. CORRUPT with a reason. `dense`: batches follow each other without a
- * gap, as in a journal file; compaction leaves gaps in archives. */
-enum neap_status index_check(struct bytes bytes, bool dense, struct index_header *ret_header, struct error *err);
+/* A whole index of that many bytes, every CRC, order and bound (index_check.c): read from its file once, some KiB at a time, or in
+ * memory. CORRUPT with a reason; VERSION: a newer program's; BADINPUT: none; as reading a file. `dense`: batches follow each
+ * other without a gap, as in a journal file; compaction leaves gaps in archives. */
+enum neap_status index_check(struct index_file index, uint64_t size, bool dense, struct index_header *ret_header,
+                             struct error *err);
+enum neap_status index_check_bytes(struct bytes bytes, bool dense, struct index_header *ret_header, struct error *err);
 
 /* Writes the index in memory of a sealed file down. The keeper's, or recovery's. `before`: NULL where the partitions' ends
  * are those of the file's seal; else the index of the file before it, for a file rebuilt out of its turn (it has no rows for
@@ -85,5 +88,6 @@ enum neap_status index_load_entries(struct index_file index, const struct index_
 /* The index-th row. */
 enum neap_status index_load_row(struct index_file index, uint32_t number, struct index_row *ret_row);
 enum neap_status index_row_count(struct index_file index, uint32_t *ret_count);
+enum neap_status index_size(struct index_file index, uint64_t *ret_size); /* of all of it, as its header has it */
 
 #endif
