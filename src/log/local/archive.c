@@ -107,6 +107,15 @@ static enum neap_status look_at_index(const struct archive *a)
     return right ? NEAP_OK : NEAP_CORRUPT;
 }
 
+/* Under the mutex: journal files that have the last good copy of something have not died after all. */
+static void keep_drained(struct shared *s)
+{
+    for (uint32_t i = 0; i < s->open_index; i++)
+        if (s->files[i].dead && archives_drained(&s->views.archives, s->files[i].sequence) &&
+            archives_miss(&s->views.archives, s->files[i].sequence))
+            s->files[i].dead = false;
+}
+
 enum neap_status archive_check_index(struct log *log, struct archive *a)
 {
     struct shared *s = &log->shared;
@@ -119,6 +128,8 @@ enum neap_status archive_check_index(struct log *log, struct archive *a)
     io_mutex_take(s->mutex);
     a->checked = status == NEAP_OK;
     a->bad |= status == NEAP_CORRUPT; /* a disk that fails says nothing of what lies on it */
+    if (a->bad)
+        keep_drained(s);
     io_mutex_drop(s->mutex);
     return status;
 }

@@ -256,6 +256,15 @@ bool archives_cover(const struct archives *a, uint64_t sequence)
     return false;
 }
 
+bool archives_miss(const struct archives *a, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->list[i]->bad && a->list[i]->facts.first_sequence <= sequence &&
+            sequence <= a->list[i]->facts.last_sequence)
+            return true;
+    return false;
+}
+
 enum neap_status archives_add_drained(struct archives *a, uint64_t sequence)
 {
     if (archives_drained(a, sequence))

@@ -94,6 +94,8 @@ uint32_t archives_of(const struct archives *a, uint32_t topic_id, uint32_t *ret_
 bool archives_drained(const struct archives *a, uint64_t sequence);
 /* Whether an archive stands for this file, or for files on both sides of it: then whatever lives of it lies in archives. */
 bool archives_cover(const struct archives *a, uint64_t sequence);
+/* Whether one that stands for this file cannot be read: where the file was drained, it has the last good copy. */
+bool archives_miss(const struct archives *a, uint64_t sequence);
 void archives_forget_drained(struct archives *a, uint64_t sequence);
 
 #endif

@@ -102,8 +102,9 @@ static bool next_file(struct cleaner *c, uint64_t *next, struct journal_file *re
         *next = f->sequence + 1;
         if (f->base + f->size > s->snapshot_position[SNAPSHOT_KEEP - 1])
             continue;
-        f->dead |= archives_drained(&s->views.archives, f->sequence);
-        if (f->dead || f->bad || !f->index_ready || f->live_at == s->views.change_count + 1)
+        bool drained = archives_drained(&s->views.archives, f->sequence);
+        f->dead |= drained && !archives_miss(&s->views.archives, f->sequence);
+        if (drained || f->dead || f->bad || !f->index_ready || f->live_at == s->views.change_count + 1)
             continue;
         f->pin_count++;
         *ret_file = *f;

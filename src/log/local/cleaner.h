@@ -4,8 +4,8 @@
  * memory   one rewrite at a time, one unit with an operation per topic of it
  * limits   one file or archive is looked at in a turn; a rewrite goes on by REWRITE_STEP_SIZE
  * errors   FULL: the caller gives it a ready file's room; CORRUPT is logged, and the source left as it is; IO stops the log
- * promise  a journal file is given back only when every batch in it is dead or in an archive that the journal speaks of, the
- *          older snapshot has passed it, and nobody has it pinned */
+ * promise  a journal file is given back only when every batch in it is dead or in an archive that the journal speaks of and that is
+ *          not known to be damaged, the older snapshot has passed it, and nobody has it pinned */
 #ifndef LOG_LOCAL_CLEANER_H
 #define LOG_LOCAL_CLEANER_H
 

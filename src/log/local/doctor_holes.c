@@ -170,10 +170,9 @@ static void say_archive(struct patient *p, const struct bad_archive *bad, bool c
         return;
     }
     if (complete && !has_holes(p, &p->covered, bad, topic))
-        doctor_say(
-            p, &place,
-            "%s: %s; its events can still be read from journal files that it stands for, until those are used again",
-            path, bad->what);
+        doctor_say(p, &place,
+                   "%s: %s; its events are read from the journal files that it stands for, which are kept for that",
+                   path, bad->what);
     else
         doctor_say(p, &place, "%s: %s", path, bad->what);
     for (uint32_t n = 0; complete && is_compacted(topic) && n < topic->partition_count; n++)

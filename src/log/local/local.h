@@ -100,7 +100,7 @@ struct journal_file {
     struct io_file *file, *index; /* index: NULL until first looked at */
     uint32_t pin_count;           /* readers and the keeper */
     uint64_t live_at;             /* 1 + what had changed when its living batches were last counted; 0: never */
-    bool dead;                    /* every batch in it is dead, or lies in an archive: never again otherwise */
+    bool dead;                    /* every batch in it is dead, or lies in an archive that can be read */
     bool bad;                     /* damage was met in it: it is left as it is */
     bool cut_short;               /* the file ends before the size in its header */
     bool scarred;                 /* bytes of it were declared lost: its batches need not follow each other */
