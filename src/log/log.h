@@ -374,6 +374,8 @@ struct log_finding {
 struct log_doctor {
     void (*finding)(void *ctx, const struct log_finding *finding);
     void (*progress)(void *ctx, uint64_t done_size, uint64_t total_size); /* may be NULL */
+    /* An archive that cannot be read, and nobody misses: what was in it is declared lost, freed, or elsewhere. May be NULL. */
+    void (*settled)(void *ctx, uint32_t topic_id, uint64_t number);
     void *ctx;
 };
 /* What somebody declares lost: offsets of a partition, or damaged bytes of a journal file that keep the log from opening. */

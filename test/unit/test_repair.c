@@ -268,7 +268,8 @@ static struct bench with_archives(struct log_partition *p, bool there[2][ROUNDS]
     return b;
 }
 
-/* An archive of a compacted topic that is gone: what it alone can have held is named, declared, and passed over. */
+/* An archive of a compacted topic that is gone: what it alone can have held is named, declared, and passed over. Nobody speaks of it
+ * again: neither doctor, nor a start. */
 static void a_lost_archive_of_a_compacted_topic_is_given_up(void **state)
 {
     static bool before[2][ROUNDS], after[2][ROUNDS];
@@ -280,6 +281,7 @@ static void a_lost_archive_of_a_compacted_topic_is_given_up(void **state)
     struct bench b = with_archives(&p, before);
     b.options.path = b.path; /* it lay elsewhere when it was opened */
     const struct archive *gone = oldest(&b);
+    uint64_t gone_number = gone->facts.number;
     assert_int_equal(gone->topic_id, p.topic_id);
     snprintf(path, sizeof path, "%s/archive/%016llx.npa", b.path, (unsigned long long)gone->facts.number);
     bench_close(&b);
@@ -292,8 +294,9 @@ static void a_lost_archive_of_a_compacted_topic_is_given_up(void **state)
     for (int round = 0; round < 2; round++) {
         assert_int_equal(look(&b, &named), NEAP_OK);
         assert_int_equal(named.count, 0);
-        assert_non_null(strstr(named.last, "1 damaged places: all that was in them was declared lost"));
+        assert_non_null(strstr(named.last, " events were declared lost"));
         bench_open(&b);
+        assert_null(archives_find(&b.log->shared.views.archives, gone_number));
         for (uint32_t n = 0; n < 2; n++) {
             struct log_partition where = { p.topic_id, n };
             assert_int_equal(read_offsets(&b, where, after[n]), NEAP_AGAIN);
@@ -311,6 +314,59 @@ static void a_lost_archive_of_a_compacted_topic_is_given_up(void **state)
     bench_open(&b);
     put_keyed(&b, p, 0, 200);
     bench_close(&b);
+    sim_close(&b.io);
+}
+
+/* The same of a topic that is not compacted, and of one archive among several: the others stay what they were. */
+static void a_lost_archive_is_forgotten(void **state)
+{
+    struct named named;
+    char path[256];
+    struct bench b = { .path = "data",
+                       .options = { .file_size = 64u << 10,
+                                    .disk_size = 64u << 20,
+                                    .tail_size = 64u << 10,
+                                    .snapshot_size = 64u << 10,
+                                    .clean_ns = 10 * NS_PER_MS } };
+    (void)state;
+    b.io = sim_open(&(struct sim_options){ .seed = 18 });
+    b.options.path = b.path;
+    bench_open(&b);
+    struct log_partition p = { topic(&b, "t", 1), 0 }, other = { topic(&b, "other", 1), 0 };
+    uint64_t appended = 0;
+    for (; appended < 120; appended++)
+        assert_int_equal(append(&b, p, "v", appended, 1, 300, NULL), NEAP_OK); /* most of each page is padding */
+    for (uint64_t i = 0; i < 200; i++) /* files that are alive: the archives on both sides stay two */
+        assert_int_equal(append(&b, other, "o", i, 1, 3000, NULL), NEAP_OK);
+    for (; appended < 240; appended++)
+        assert_int_equal(append(&b, p, "v", appended, 1, 300, NULL), NEAP_OK);
+    for (uint64_t i = 200; i < 400; i++)
+        assert_int_equal(append(&b, other, "o", i, 1, 3000, NULL), NEAP_OK);
+    sim_run(b.io, 10 * NS_PER_S);
+    const struct archive *gone = oldest(&b);
+    assert_true(gone != NULL && b.log->shared.views.archives.count > 1);
+    uint64_t gone_number = gone->facts.number;
+    snprintf(path, sizeof path, "%s/archive/%016llx.npa", b.path, (unsigned long long)gone_number);
+    bench_close(&b);
+    assert_int_equal(io_unlink(b.io, path, &b.err), NEAP_OK);
+
+    assert_int_equal(look(&b, &named), NEAP_CORRUPT);
+    assert_int_equal(named.count, 1);
+    uint64_t end = named.losses[0].end.n;
+    assert_int_equal(named.losses[0].first.n, 0);
+    assert_int_equal(log_repair(b.io, &b.options, named.losses, named.count, false, &b.err), NEAP_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(look(&b, &named), NEAP_OK);
+        assert_non_null(strstr(named.last, " events were declared lost"));
+        bench_open(&b);
+        const struct archives *all = &b.log->shared.views.archives;
+        assert_true(archives_find(all, gone_number) == NULL && all->count > 0);
+        for (uint32_t i = 0; i < all->count; i++)
+            assert_false(all->list[i]->bad);
+        assert_int_equal(check_records(&b, p, "v", end), 240);
+        sim_run(b.io, NS_PER_S);
+        bench_close(&b);
+    }
     sim_close(&b.io);
 }
 
@@ -342,6 +398,7 @@ int main(void)
         cmocka_unit_test(what_was_given_up_is_no_damage_any_more),
         cmocka_unit_test(offsets_alone_are_enough),
         cmocka_unit_test(a_lost_archive_of_a_compacted_topic_is_given_up),
+        cmocka_unit_test(a_lost_archive_is_forgotten),
         cmocka_unit_test(what_is_sound_is_not_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

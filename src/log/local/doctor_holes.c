@@ -167,6 +167,8 @@ static void say_archive(struct patient *p, const struct bad_archive *bad, bool c
     if (complete && (topic == NULL || !has_holes(p, &p->lasting, bad, topic))) {
         doctor_note(p, "%s: %s; nothing is missing that was not declared lost", path, bad->what);
         p->settled_count++;
+        if (topic != NULL && p->doctor->settled != NULL)
+            p->doctor->settled(p->doctor->ctx, bad->topic_id, bad->facts.number);
         return;
     }
     if (complete && !has_holes(p, &p->covered, bad, topic))

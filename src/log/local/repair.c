@@ -6,8 +6,12 @@
  * nobody calls them damage again, and an index of their file can be made anew. A file that is missing, or of whose header
  * nothing is left, is named whole: it gets a header, and all of it is passed over.
  *
+ * An archive of which nobody misses anything any more is forgotten (forget.h): no start speaks of it again.
+ *
  * Doctor decides what can be named: whoever names more is refused, before anything is changed. */
+#include "log/local/archive.h"
 #include "log/local/doctor_parts.h"
+#include "log/local/forget.h"
 #include "log/local/header.h"
 #include "log/local/scars.h"
 #include <stdio.h>
@@ -123,6 +127,7 @@ struct repair {
         uint64_t file, byte;   /* a journal file's number, or 0 */
     } places[WOUND_COUNT_MAX]; /* where each was found */
     uint32_t found_count;
+    bool archives; /* some are damaged: what is given up may be all that anybody missed of them */
     bool too_many;
 };
 
@@ -148,6 +153,8 @@ static void keep_finding(void *ctx, const struct log_finding *finding)
 {
     struct repair *r = ctx;
     struct log_loss loss;
+    r->archives |= finding->damage && finding->file != NULL &&
+                   strncmp(finding->file, ARCHIVE_FOLDER "/", sizeof(ARCHIVE_FOLDER)) == 0;
     if (!log_loss_of(finding, &loss))
         return;
     for (uint32_t i = 0; i < r->found_count; i++)
@@ -480,10 +487,11 @@ static enum neap_status open_and_declare(struct repair *r, const struct log_opti
     }
     status = declare_all(r, log, scarred, err);
     log_close(&log);
-    if (status != NEAP_OK || scarred)
-        return status;
-    add_bytes(r); /* they are no damage any more; their file may be given back by now */
-    return write_files(r, r->sorted, r->sorted_count, true, err);
+    if (status == NEAP_OK && !scarred) {
+        add_bytes(r); /* they are no damage any more; their file may be given back by now */
+        status = write_files(r, r->sorted, r->sorted_count, true, err);
+    }
+    return status == NEAP_OK && r->archives ? forget_archives(r->io, options, err) : status;
 }
 
 enum neap_status log_repair(struct io *io, const struct log_options *options, const struct log_loss *losses,
