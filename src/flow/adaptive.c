@@ -61,7 +61,7 @@ static void end_measure(struct adaptive *a, int64_t latency_ns)
     a->phase = ADAPTIVE_WORK;
 }
 
-static void step(struct adaptive *a, int64_t latency_ns, bool used)
+static void step(struct adaptive *a, int64_t latency_ns)
 {
     if (latency_ns <
         a->base_ns) /* in a crowd, and faster all the same: it has recovered. No reason to wait for the measure */
@@ -69,9 +69,8 @@ static void step(struct adaptive *a, int64_t latency_ns, bool used)
     int64_t gradient_256 = TOLERANCE_256 * a->base_ns / latency_ns;
     gradient_256 = gradient_256 > 256 ? 256 : gradient_256 < GRADIENT_256_MIN ? GRADIENT_256_MIN : gradient_256;
     a->slow_window_count = gradient_256 == GRADIENT_256_MIN ? a->slow_window_count + 1 : 0;
-    if (used)
-        set_limit(a, a->limit_256 + QUEUE_256 / SMOOTHING -
-                         a->limit_256 * (uint64_t)(256 - gradient_256) / 256 / SMOOTHING);
+    set_limit(a,
+              a->limit_256 + QUEUE_256 / SMOOTHING - a->limit_256 * (uint64_t)(256 - gradient_256) / 256 / SMOOTHING);
     a->measure_due_count -= a->measure_due_count > 0;
     if (a->measure_due_count == 0 || a->slow_window_count >= SLOW_WINDOW_COUNT)
         begin_measure(a);
@@ -89,10 +88,11 @@ static void end_window(struct adaptive *a, mono_time now)
     shrink(a, &w);
     if (a->phase == ADAPTIVE_SETTLE)
         a->phase = ADAPTIVE_MEASURE;
-    else if (a->phase == ADAPTIVE_MEASURE || !used) /* who is not crowded measures as it goes */
+    else if (a->phase == ADAPTIVE_MEASURE ||
+             !used) /* who is not crowded measures as it goes, and has no say in the limit */
         end_measure(a, latency_ns);
     else
-        step(a, latency_ns, used);
+        step(a, latency_ns);
 }
 
 void adaptive_done(struct adaptive *adaptive, enum outcome outcome, bool timed_out, int64_t latency_ns,

@@ -9,10 +9,10 @@
  *
  * The step is that of Gradient2 in Netflix's concurrency-limits: limit x gradient + 4, smoothed by a fifth, where the gradient
  * is 1.5 x base latency / latency, between a half and one. What the base latency is, is not: there it is a long average, which under
- * load without end (a backlog is just that) follows the queue it causes. In a simulation of 32 servers at 40 ms the long
- * average took the limit to 256 and the latency to 320 ms; Vegas stayed low, and left a quarter of the servers idle. So, as
- * Envoy's gradient controller does, the base is measured now and then with fewer calls: at half the limit. That is where this
- * cannot drift: queues that grow with the limit show themselves at half of it as half the latency, which is less than 1 / 1.5.
+ * load without end (a backlog is just that) follows the queue it causes: before 32 servers at 40 ms it takes the limit to 256,
+ * and the latency to 320 ms (test_adaptive). So, as in Envoy's gradient controller, the base is measured now and then with
+ * fewer calls: at half the limit. There this cannot drift: a queue that grows with the limit is half as long at half of it,
+ * and a half is less than 1 / 1.5.
  *
  *     calls at once   ___/‾‾‾‾‾‾‾‾‾‾\__/‾‾‾‾‾‾‾‾‾‾‾‾‾\__/‾‾‾‾
  *                     base          base             base      (every 40 windows, or 10 while it moves;

@@ -113,7 +113,7 @@ bool retry_after_read(struct bytes text, wall_time now, int64_t *ret_ns)
     wall_time date;
     if (!date_of(text, now, &date))
         return false;
-    int64_t ahead_ms = date.ms > now.ms ? date.ms - now.ms : 0;
-    *ret_ns = (ahead_ms < UINT32_MAX ? ahead_ms : UINT32_MAX) * NS_PER_MS;
+    uint64_t ahead_ms = date.ms > now.ms ? (uint64_t)date.ms - (uint64_t)now.ms : 0;
+    *ret_ns = (int64_t)(ahead_ms < UINT32_MAX ? ahead_ms : UINT32_MAX) * NS_PER_MS;
     return true;
 }

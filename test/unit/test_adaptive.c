@@ -130,6 +130,37 @@ static void an_hour_of_backlog_moves_nothing(void **state)
     say(&w, "after an hour of full load", 60);
 }
 
+/* ---- why the base is measured: the same step with a long average for it, as published, before the same destination ---- */
+
+struct averaged {
+    double limit, base;
+    uint32_t window_count;
+};
+
+static void averaged_step(struct averaged *a, double latency)
+{
+    bool young = a->window_count++ < 10;
+    a->base += (latency - a->base) * (young ? 1.0 / a->window_count : 2.0 / 601);
+    double gradient = fmax(0.5, fmin(1, 1.5 * a->base / latency));
+    a->limit = fmax(8, fmin(256, a->limit + 0.2 * (a->limit * gradient + 4 - a->limit)));
+}
+
+/* A window of a tenth of a second at this limit: at full load the latency is what the queue makes of it. */
+static double full_load_latency(double limit, double server_count)
+{
+    return limit > server_count ? 0.04 * limit / server_count : 0.04;
+}
+
+static void an_average_as_the_base_believes_its_own_queue(void **state)
+{
+    struct averaged a = { .limit = 20 };
+    for (int window = 0; window < 10 * 3600; window++)
+        averaged_step(&a, full_load_latency(a.limit, 32));
+    print_message("    with a long average as the base: limit %.0f, %.0f ms\n", a.limit,
+                  full_load_latency(a.limit, 32) * 1000);
+    assert_true(a.limit > 200); /* it ran away; an_hour_of_backlog_moves_nothing is the same hour with ours */
+}
+
 static void a_limit_that_is_not_used_does_not_move(void **state)
 {
     struct world w = world_of(100, 5, 1);
@@ -215,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_a_destination_that_becomes_slow_and_recovers),
         cmocka_unit_test(an_hour_of_backlog_moves_nothing),
+        cmocka_unit_test(an_average_as_the_base_believes_its_own_queue),
         cmocka_unit_test(a_limit_that_is_not_used_does_not_move),
         cmocka_unit_test(fast_failures_are_no_good_news),
         cmocka_unit_test(timeouts_lower_it_to_the_floor_and_no_further),

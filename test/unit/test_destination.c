@@ -337,6 +337,29 @@ static void the_idle_longest_goes_first_and_the_restless_not_at_all(void **state
     destinations_free(&t);
 }
 
+/* A bucket that is not full again is not forgotten, be it one for all or one of many. */
+static void a_limit_that_is_used_up_is_remembered(void **state)
+{
+    for (uint32_t key_count_max = 0; key_count_max < 2; key_count_max++) {
+        struct destinations *t = destinations_new(1);
+        struct destination_options o = options_of(8, 8);
+        o.limit = (struct limit_rate){ 1, NS_PER_S, 1 };
+        o.limit_key_count_max = key_count_max;
+        mono_time now = { 0 };
+        struct destination *d = get(t, "http://a:1", &o, now), *other = NULL;
+        struct destination_call call;
+        assert_int_equal(destination_begin(d, &(struct destination_want){ 0 }, now, &call).answer, DESTINATION_YES);
+        destination_done(d, &call, &(struct destination_end){ OUTCOME_DELIVERED }, now, 0);
+        destination_release(&d);
+        now.ns = NS_PER_S - 1;
+        assert_int_equal(destinations_acquire(t, BYTES("http://b:1"), &o, now, &other), NEAP_AGAIN);
+        now.ns = NS_PER_S;
+        other = get(t, "http://b:1", &o, now);
+        destination_release(&other);
+        destinations_free(&t);
+    }
+}
+
 static void what_is_forgotten_leaves_in_the_order_of_its_release(void **state)
 {
     struct destinations *t = destinations_new(3);
@@ -430,6 +453,7 @@ int main(void)
         cmocka_unit_test(forgetting_grants_nothing),
         cmocka_unit_test(same_manners_share_and_others_do_not),
         cmocka_unit_test(the_idle_longest_goes_first_and_the_restless_not_at_all),
+        cmocka_unit_test(a_limit_that_is_used_up_is_remembered),
         cmocka_unit_test(what_is_forgotten_leaves_in_the_order_of_its_release),
         cmocka_unit_test(names_are_scheme_host_and_port),
         cmocka_unit_test(any_url_is_read_or_refused),

@@ -122,12 +122,31 @@ static void forgetting_never_grants_more(void **state)
     assert_true(refused_for_room > 1000 && granted > 100000);
 }
 
+/* A key that never rests does not hold the place that another one has to wait for. */
+static void the_least_recently_used_makes_room(void **state)
+{
+    const struct limit_rate rate = { 100, NS_PER_S, 3 };
+    struct limit_keys *keys = limit_keys_new(&rate, 2);
+    mono_time now = { 0 }, not_before;
+    limit_keys_take(keys, 1, now); /* the busy one came first */
+    limit_keys_take(keys, 2, now);
+    for (int i = 0; i < 3; i++, now.ns += 10 * NS_PER_MS) {
+        assert_true(limit_keys_ask(keys, 1, now, &not_before));
+        limit_keys_take(keys, 1, now);
+    }
+    assert_true(limit_keys_ask(keys, 3, now, &not_before));
+    limit_keys_take(keys, 3, now);
+    assert_false(limit_keys_ask(keys, 2, now, &not_before)); /* forgotten, and no room: 1 and 3 are at work */
+    limit_keys_free(&keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limit_agrees_with_its_history),
         cmocka_unit_test(five_hundred_a_second_are_five_hundred),
         cmocka_unit_test(forgetting_never_grants_more),
+        cmocka_unit_test(the_least_recently_used_makes_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

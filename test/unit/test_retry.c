@@ -87,6 +87,22 @@ static void who_failed_together_comes_back_apart(void **state)
     }
 }
 
+/* Told "later" again and again, it asks less and less often, and has all its attempts still. */
+static void releases_lengthen_the_wait_and_cost_nothing(void **state)
+{
+    const struct retry_policy policy = { 2, 100 * NS_PER_MS, 30 * NS_PER_S };
+    struct retry retry = { 0 };
+    mono_time due;
+    for (uint32_t n = 1; n <= 100; n++) {
+        assert_int_equal(retry_ended(&retry, &policy, OUTCOME_RELEASED, 0, (mono_time){ 0 }, UINT64_MAX, &due),
+                         RETRY_AGAIN);
+        assert_true(due.ns == model_ceiling(&policy, n)); /* chance at its highest: the longest wait */
+    }
+    assert_int_equal(retry.attempt_count, 0);
+    assert_int_equal(retry_ended(&retry, &policy, OUTCOME_TRANSIENT, 0, (mono_time){ 0 }, 0, &due), RETRY_AGAIN);
+    assert_int_equal(retry_ended(&retry, &policy, OUTCOME_TRANSIENT, 0, (mono_time){ 0 }, 0, &due), RETRY_GIVE_UP);
+}
+
 static void retry_after_is_read(void **state)
 {
     const wall_time now = { 784111777000 - 60000 }; /* a minute before RFC 9110's own example */
@@ -159,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attempts_and_waits_keep_their_bounds),
         cmocka_unit_test(who_failed_together_comes_back_apart),
+        cmocka_unit_test(releases_lengthen_the_wait_and_cost_nothing),
         cmocka_unit_test(retry_after_is_read),
         cmocka_unit_test(any_text_is_read_or_refused),
     };
