@@ -267,6 +267,14 @@ static void say_groups(struct explaining *e)
 
 /* ---- bounds ---- */
 
+static bool has_compacted_topic(const struct config *c)
+{
+    for (uint32_t i = 0; i < c->topic_count; i++)
+        if (node_topic_settings(c, c->topics[i].name).cleanup == LOG_CLEANUP_COMPACT)
+            return true;
+    return false;
+}
+
 static void say_memory(struct explaining *e)
 {
     const struct budget *b = &e->budget;
@@ -275,6 +283,8 @@ static void say_memory(struct explaining *e)
     for (uint32_t i = 0; i < b->term_count; i++)
         out_print(e->cli, "  %-24s %12s\n", b->terms[i].what, cli_size_text(size, b->terms[i].size));
     out_print(e->cli, "  %-24s %12s\n", "sum", cli_size_text(size, b->sum));
+    if (has_compacted_topic(e->config))
+        out_print(e->cli, "  beside it, while a compacted topic is cleaned: three times its largest batch, unpacked\n");
 }
 
 static void say_disk(struct explaining *e)

@@ -71,7 +71,9 @@ const struct key keys[] = {
           "Bound of all buffers together: at least 24MiB, more with more pipelines, partitions and larger events. "
           "`neap check` says how much a file needs. The largest event that a pipeline works on goes by it, where no "
           "`max_record` asks for more: 256KiB, 341KiB at 32MiB, 682KiB at 48MiB, 1MiB from 64MiB on, and less where a "
-          "plugin takes its part first. A larger one becomes a dead letter, `too_large`.",
+          "plugin takes its part first. A larger one becomes a dead letter, `too_large`. Beside it, while a compacted "
+          "topic "
+          "is cleaned, three times its largest batch, unpacked.",
       .example = "memory: 256MiB" },
 
     { IN_NODE, "disk", KEY_DISK, MEMBER(config, disk), .least = CONFIG_DISK_SIZE_MIN, .most = CONFIG_DISK_SIZE_MAX,

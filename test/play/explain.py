@@ -33,6 +33,10 @@ mine = {x["memory"]: x["size"] for x in neap("explain", "--json", cwd=h).lines()
 ok(int(said.pop("sum")) == mine.pop("sum") and int(said.pop("limit")) == 64 << 20 and
    {re.sub(r"[^a-z]", "_", k.lower()): v for k, v in mine.items()} == {k: int(v) for k, v in said.items() if k in {re.sub(r"[^a-z]", "_", m.lower()) for m in mine}},
    "they are the numbers that neap run is opened with", (said, mine))
+write("compact.yaml", pipeline() + "topics:\n  kept: {cleanup: compact}\n")
+r = neap("explain", "compact.yaml")
+ok("three times its largest batch, unpacked" in r.out and "three times" not in neap("explain", cwd=h).out,
+   "what the cleaning of a compacted topic takes beside the bounds is said where there is one", r)
 r = neap("explain", cwd=h)
 ok("at least once to standard output: what a reader got before a crash it gets again" in r.out, "at least once, and why", r)
 made = {x["topic"] for x in neap("topic", "list", "--json", cwd=h).lines()}

@@ -273,7 +273,7 @@ static void tombstones_go_in_the_end(void **state)
             make(rooms[1], 4096, 14, "abca", "-4-5"),
         };
         struct compaction *c =
-            compaction_new((struct clock_cut){ .wall_before_s = cut, .ahead_from_s = UINT32_MAX }, 0);
+            compaction_new((struct clock_cut){ .wall_before_s = cut, .ahead_from_s = UINT32_MAX }, 0, 1000);
         struct op kept;
         struct batch batch;
         compaction_begin(c, 10, 18, UINT64_MAX, NULL, 0);
@@ -613,7 +613,7 @@ static void many_keys_take_more_walks(void **state)
         must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
     }
     struct op op = { .count = RECORDS, .time_s = 1, .payload = batch_end(&builder) }, kept;
-    struct compaction *c = compaction_new(CLOCK_CUT_NOTHING, TABLE_SIZE);
+    struct compaction *c = compaction_new(CLOCK_CUT_NOTHING, TABLE_SIZE, RECORDS);
     struct batch batch;
     uint32_t walks = 0;
     compaction_begin(c, 0, RECORDS, UINT64_MAX, NULL, 0);
@@ -628,11 +628,105 @@ static void many_keys_take_more_walks(void **state)
     compaction_free(&c);
 }
 
+/* A partition of some records a batch, with keys that come often and seldom, with none, and with no value. */
+enum { STRETCH_BATCHES = 120, STRETCH_PER_BATCH = 7, STRETCH_RECORDS = STRETCH_BATCHES * STRETCH_PER_BATCH };
+struct stretch_world {
+    struct op ops[STRETCH_BATCHES];
+    uint8_t rooms[STRETCH_BATCHES][512];
+    uint32_t keys[STRETCH_RECORDS]; /* 0: none */
+    bool values[STRETCH_RECORDS];
+};
+
+static void make_stretch_world(struct stretch_world *w, uint64_t seed)
+{
+    for (uint32_t n = 0; n < STRETCH_BATCHES; n++) {
+        struct batch_builder builder;
+        batch_begin_read(&builder, w->rooms[n], sizeof w->rooms[n], (uint64_t)n * STRETCH_PER_BATCH);
+        for (uint32_t i = 0; i < STRETCH_PER_BATCH; i++) {
+            uint32_t at = n * STRETCH_PER_BATCH + i, *key = &w->keys[at];
+            *key = (uint32_t)chance_below(&seed, chance_below(&seed, 2) == 0 ? 8 : 300);
+            w->values[at] = chance_below(&seed, 5) != 0;
+            struct record record = { .offset = at, .time_ms = 1 };
+            if (*key != 0)
+                record.key = (struct bytes){ (uint8_t *)key, 4 };
+            if (w->values[at])
+                record.value = (struct bytes){ (uint8_t *)&at, 4 };
+            must(batch_add_read(&builder, &record) == NEAP_OK);
+        }
+        w->ops[n] = (struct op){ .offset = (uint64_t)n * STRETCH_PER_BATCH,
+                                 .count = STRETCH_PER_BATCH,
+                                 .time_s = 1,
+                                 .payload = batch_end_read(&builder, (uint64_t)(n + 1) * STRETCH_PER_BATCH) };
+    }
+}
+
+/* The slow, obvious model: old tombstones go, and so does whatever has a newer one of its key below the limit. */
+static bool should_stay(const struct stretch_world *w, uint32_t at, uint32_t end, uint32_t limit)
+{
+    if (at >= limit || w->keys[at] == 0 || at + 1 == end)
+        return true;
+    for (uint32_t later = at + 1; later < limit && later < STRETCH_RECORDS; later++)
+        if (w->keys[later] == w->keys[at])
+            return false;
+    return w->values[at];
+}
+
+/* However few records are told apart at one time, what stays is the same; what lies behind the end is newer, and stays out of it. */
+static void stretches_are_as_one(void **state)
+{
+    static struct stretch_world w;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        uint64_t chances = seed;
+        make_stretch_world(&w, seed);
+        uint32_t most = (uint32_t[]){ 1, 8, 50, 333, STRETCH_RECORDS }[seed % 5], stretches = 1;
+        uint32_t batches = seed % 3 == 0 ? STRETCH_BATCHES / 2 : STRETCH_BATCHES, end = batches * STRETCH_PER_BATCH;
+        uint32_t limit = seed % 2 == 0 ? STRETCH_RECORDS : (uint32_t)chance_below(&chances, STRETCH_RECORDS);
+        struct clock_cut all = { .wall_before_s = 100, .ahead_from_s = UINT32_MAX };
+        struct compaction *c = compaction_new(all, 0, most);
+        bool stays[STRETCH_RECORDS] = { false };
+        compaction_begin(c, 0, end, limit, NULL, 0);
+        for (uint32_t from = 0; from < batches;) {
+            do {
+                enum neap_status status = NEAP_OK;
+                for (uint32_t n = from; n < STRETCH_BATCHES && status == NEAP_OK; n++)
+                    status = compaction_note(c, &w.ops[n]);
+                assert_true(status == NEAP_OK || status == NEAP_AGAIN);
+            } while (compaction_again(c));
+            for (uint32_t before = from; from < batches; from++) {
+                struct op kept;
+                struct batch batch;
+                struct batch_walk walk;
+                struct record record;
+                enum neap_status status = compaction_keep(c, &w.ops[from], &kept);
+                if (status == NEAP_AGAIN) {
+                    assert_true(from > before);
+                    compaction_go_on(c, w.ops[from].offset);
+                    stretches++;
+                    break;
+                }
+                assert_true(status == NEAP_OK || status == NEAP_NOTFOUND);
+                if (status == NEAP_NOTFOUND)
+                    continue;
+                assert_int_equal(batch_open(kept.payload, true, &batch), NEAP_OK);
+                assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+                while (batch_next(&walk, &record) == NEAP_OK)
+                    stays[record.offset] = true;
+            }
+        }
+        for (uint32_t at = 0; at < end; at++)
+            assert_int_equal(stays[at], should_stay(&w, at, end, limit));
+        assert_true(limit < end || stretches >= end / (most > STRETCH_PER_BATCH ? most : STRETCH_PER_BATCH));
+        compaction_free(&c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tombstones_go_in_the_end),
         cmocka_unit_test(many_keys_take_more_walks),
+        cmocka_unit_test(stretches_are_as_one),
         cmocka_unit_test(a_tombstone_stays_while_an_older_value_may_lie_elsewhere),
         cmocka_unit_test(what_is_drained_is_read_from_archives),
         cmocka_unit_test(nothing_that_a_group_has_to_process_goes),

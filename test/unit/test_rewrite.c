@@ -1,4 +1,4 @@
-/* test_rewrite.c - what comes out of a rewrite takes no more than the room that was kept for it, however small the batches are */
+/* test_rewrite.c - what comes out of a rewrite takes no more than the room that was kept for it, and is the same whatever memory there was */
 #include "log_bench.h"
 
 #include "log/local/alive.h"
@@ -21,6 +21,15 @@ static void set_compact(struct bench *b, uint32_t id)
     assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
 }
 
+static struct bytes keyed(uint8_t *room, size_t size, uint32_t key)
+{
+    struct batch_builder builder;
+    struct record record = { .key = { (uint8_t *)&key, sizeof key }, .value = BYTES("v"), .time_ms = 1000 };
+    batch_begin(&builder, room, size);
+    must(batch_add(&builder, &record, NULL, 0) == NEAP_OK);
+    return batch_end(&builder);
+}
+
 /* Many events in one unit, each by itself: as many of them as there can be, until the first file is sealed and its index is there. */
 static const struct journal_file *fill_first_file(struct bench *b, uint32_t id, uint32_t partitions)
 {
@@ -33,7 +42,7 @@ static const struct journal_file *fill_first_file(struct bench *b, uint32_t id, 
             ops[i] = (struct log_op){ .kind = LOG_APPEND,
                                       .target = { id, i % partitions },
                                       .count = 1,
-                                      .payload = make_batch(rooms[i], sizeof rooms[i], "k", i, 1, 0) };
+                                      .payload = keyed(rooms[i], sizeof rooms[i], i % 7) };
         struct log_unit unit = { .ops = ops, .count = UNIT_COUNT };
         assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
         io_mutex_take(s->mutex);
@@ -96,10 +105,43 @@ static void what_archives_take_is_known_before(void **state)
     }
 }
 
+/* However few records a compaction may tell apart at one time: the same comes out, and the same is said to be gone. */
+static void stretches_of_a_partition_are_one(void **state)
+{
+    struct bench b = bench_new(FILE_SIZE);
+    struct archive_facts results[3];
+    struct shrunk gone[3];
+    (void)state;
+    b.options.clean_ns = NO_CLEANING_NS;
+    bench_open(&b);
+    uint32_t id = topic(&b, "compacted", 1);
+    set_compact(&b, id);
+    const struct journal_file *f = fill_first_file(&b, id, 1);
+    struct rewrite_source source = { { f->index, 0, b.log->pages }, f->file, f->base, f->salt, 0 };
+    struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
+    for (uint32_t i = 0; i < 3; i++) {
+        struct compaction *c = compaction_new(CLOCK_CUT_NOTHING, 0, (uint32_t[]){ 100000, 150, 1 }[i]);
+        struct rewrite_plan plan = { &source, &facts, 1, 1, 1, f->size, c };
+        struct rewrite *rewrite;
+        const struct rewritten *list;
+        const struct shrunk *shrunk;
+        assert_int_equal(carry_out(&b, &plan, &rewrite, &list), 1);
+        assert_int_equal(rewrite_shrunk(rewrite, &shrunk), 1);
+        results[i] = list[0].facts;
+        gone[i] = shrunk[0];
+        rewrite_free(&rewrite);
+        assert_true(results[i].size == results[0].size && results[i].batch_count == results[0].batch_count);
+        assert_true(gone[i].batch_count == gone[0].batch_count && gone[i].size == gone[0].size);
+        assert_true(gone[i].batch_count > 0 && gone[i].size > 0);
+    }
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_archives_take_is_known_before),
+        cmocka_unit_test(stretches_of_a_partition_are_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

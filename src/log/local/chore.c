@@ -171,11 +171,13 @@ void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, 
 bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombstones, struct error *err)
 {
     struct shared *s = &c->log->shared;
+    const struct log_options *o = &c->log->options;
     if (room > 0 && !fits_in_budget(c, room, err)) {
         put_down(c);
         return false;
     }
-    c->plan.compaction = tombstones != NULL ? compaction_new(*tombstones, log_compaction_size(&c->log->options)) : NULL;
+    c->plan.compaction =
+        tombstones != NULL ? compaction_new(*tombstones, log_compaction_size(o), log_compaction_records(o)) : NULL;
     if (c->plan.compaction != NULL) {
         io_mutex_take(s->mutex);
         s->compacting = c->archives[0]->topic_id; /* retention stands still meanwhile */

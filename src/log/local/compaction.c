@@ -18,12 +18,14 @@ struct slot {
 struct compaction {
     struct clock_cut tombstones;
     uint64_t first, end, limit;
-    uint64_t last; /* record of the last batch; UINT64_MAX: not met yet */
+    uint64_t stretch_end; /* records from there on only say what is newer: their turn comes */
+    uint64_t last;        /* record of the last batch; UINT64_MAX: not met yet */
     const struct lost_range *lost;
     uint32_t lost_count, lost_at; /* lost_at: the first that ends after the record before */
     uint32_t walk;                /* of all partitions: what is left of earlier ones in the table is nothing */
     uint64_t number;              /* of the next record in this walk that is told from others */
-    uint64_t number_max;          /* of all walks over the partition: beyond it no bit is set */
+    uint64_t number_max;          /* of all walks over the stretch: beyond it no bit is set */
+    uint32_t record_count_max;    /* of a stretch, if it has more than one batch */
     uint32_t share, share_count;  /* this walk is for keys whose hash is share modulo share_count */
     uint32_t key_count, key_room, key_room_max;
     bool crowded;       /* more keys than the table holds: all over again, in a larger one or in smaller shares */
@@ -41,15 +43,30 @@ static uint32_t slot_count(uint32_t key_room)
     return key_room + key_room / 3;
 }
 
-struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size)
+static uint32_t key_count_of(size_t table_size)
 {
-    size_t key_room_max = table_size / sizeof(struct slot) / 4 * 3;
+    size_t count = table_size / sizeof(struct slot) / 4 * 3;
+    return count < COMPACTION_KEY_COUNT ? COMPACTION_KEY_COUNT
+           : count > UINT32_MAX / 4     ? UINT32_MAX / 4
+                                        : (uint32_t)count;
+}
+
+size_t compaction_memory_size(size_t table_size, uint32_t record_count_max)
+{
+    size_t bits = record_count_max / 8 + 1;
+    return slot_count(key_count_of(table_size)) * sizeof(struct slot) + (bits < BITS_SIZE ? BITS_SIZE : bits);
+}
+
+struct compaction *compaction_new(struct clock_cut tombstones, size_t table_size, uint32_t record_count_max)
+{
+    must(record_count_max <= COMPACTION_RECORD_MAX);
     struct compaction *c = calloc(1, sizeof(*c));
     if (c == NULL)
         return NULL;
     c->tombstones = tombstones;
     c->key_room = COMPACTION_KEY_COUNT;
-    c->key_room_max = key_room_max > UINT32_MAX / 4 ? UINT32_MAX / 4 : (uint32_t)key_room_max;
+    c->key_room_max = key_count_of(table_size);
+    c->record_count_max = record_count_max;
     c->slots = calloc(slot_count(c->key_room), sizeof(c->slots[0]));
     c->bits_size = BITS_SIZE;
     c->bits = calloc(1, c->bits_size);
@@ -74,17 +91,21 @@ void compaction_free(struct compaction **compaction)
 
 /* ---- bits ------------------------------------------------------------------------------------------------------------ */
 
-/* In the first walk, the only one in which records come that never came before. */
+/* In the first walk, the only one in which records come that never came before. Twice as many each time, up to what a stretch
+ * has; only one large batch alone may have more. */
 static enum neap_status make_bit(struct compaction *c, uint64_t number)
 {
     if (number / 8 < c->bits_size)
         return NEAP_OK;
-    uint8_t *grown = realloc(c->bits, 2 * c->bits_size);
+    size_t most = c->record_count_max / 8 + 1, size = 2 * c->bits_size;
+    if (size > most && number / 8 < most)
+        size = most;
+    uint8_t *grown = realloc(c->bits, size);
     if (grown == NULL)
         return NEAP_NOMEM;
-    memset(grown + c->bits_size, 0, c->bits_size);
+    memset(grown + c->bits_size, 0, size - c->bits_size);
     c->bits = grown;
-    c->bits_size *= 2;
+    c->bits_size = size;
     return NEAP_OK;
 }
 
@@ -104,10 +125,16 @@ static bool is_lost(struct compaction *c, uint64_t offset)
     return c->lost_at < c->lost_count && c->lost[c->lost_at].first <= offset;
 }
 
-/* Whether the record is one of those that are told apart; each walk asks this of each of them in the same order. */
+/* Whether it is anybody's newest, or says whose newest another is not. */
+static bool matters(struct compaction *c, uint64_t offset)
+{
+    return offset >= c->first && offset < c->limit && !is_lost(c, offset);
+}
+
+/* Whether the record, of the stretch, is one of those that are told apart; each walk asks this of each of them in the same order. */
 static bool counts(struct compaction *c, uint64_t offset, uint64_t *ret_number)
 {
-    if (offset < c->first || offset >= c->limit || c->number == COMPACTION_RECORD_MAX || is_lost(c, offset))
+    if (!matters(c, offset))
         return false;
     *ret_number = c->number++;
     return true;
@@ -151,12 +178,19 @@ static void clear_bits(struct compaction *c)
 void compaction_begin(struct compaction *c, uint64_t first, uint64_t end, uint64_t limit, const struct lost_range *lost,
                       uint32_t lost_count)
 {
-    c->first = first;
     c->end = end;
     c->limit = limit;
     c->last = UINT64_MAX;
     c->lost = lost;
     c->lost_count = lost_count;
+    compaction_go_on(c, first);
+}
+
+/* What lies before has been kept or not. */
+void compaction_go_on(struct compaction *c, uint64_t offset)
+{
+    c->first = offset;
+    c->stretch_end = c->end;
     clear_bits(c);
     begin_walk(c, 0, 1);
 }
@@ -191,6 +225,25 @@ static void note_record(struct compaction *c, const struct record *record, uint6
     bit_set(c, number, record->value.at != NULL || !clock_cut_holds(&c->tombstones, time_s));
 }
 
+/* It comes after the stretch: a key's newest there is the newest no more. */
+static void note_beyond(struct compaction *c, const struct record *record)
+{
+    if (record->key.at == NULL)
+        return;
+    XXH128_hash_t hash = XXH3_128bits(record->key.at, record->key.size);
+    const struct slot *slot = hash.low64 % c->share_count == c->share ? slot_of(c, hash.low64, hash.high64) : NULL;
+    if (slot != NULL && slot->walk == c->walk)
+        bit_set(c, slot->number, false);
+}
+
+/* Before its records are counted: whether the batch is of the stretch, which ends where there are no bits for all of the next. */
+static bool is_of_stretch(struct compaction *c, const struct op *op, const struct batch *batch)
+{
+    if (op->offset < c->stretch_end && c->number > 0 && c->number + batch->count > c->record_count_max)
+        c->stretch_end = op->offset;
+    return op->offset < c->stretch_end;
+}
+
 static enum neap_status open(struct compaction *c, const struct op *op, struct batch *ret_batch,
                              struct batch_walk *ret_walk)
 {
@@ -207,8 +260,11 @@ enum neap_status compaction_note(struct compaction *c, const struct op *op)
     if (op->offset >= c->limit || c->crowded)
         return NEAP_AGAIN;
     enum neap_status status = open(c, op, &batch, &walk);
+    bool of_stretch = status == NEAP_OK && is_of_stretch(c, op, &batch);
     while (status == NEAP_OK && (status = batch_next(&walk, &record)) == NEAP_OK && !c->crowded) {
-        if (!counts(c, record.offset, &number))
+        if (!of_stretch && matters(c, record.offset))
+            note_beyond(c, &record);
+        if (!of_stretch || !counts(c, record.offset, &number))
             continue;
         status = make_bit(c, number);
         if (status == NEAP_OK)
@@ -221,9 +277,9 @@ enum neap_status compaction_note(struct compaction *c, const struct op *op)
 static void begin_again(struct compaction *c)
 {
     uint32_t room = c->key_room < c->key_room_max / 2 ? 2 * c->key_room : c->key_room_max;
-    struct slot *grown = room > c->key_room ? calloc(slot_count(room), sizeof(*grown)) : NULL;
+    struct slot *grown = room > c->key_room ? realloc(c->slots, slot_count(room) * sizeof(*grown)) : NULL;
     if (grown != NULL) {
-        free(c->slots);
+        memset(grown, 0, slot_count(room) * sizeof(*grown));
         c->slots = grown;
         c->key_room = room;
     }
@@ -310,6 +366,8 @@ enum neap_status compaction_keep(struct compaction *c, const struct op *op, stru
     *ret_op = *op;
     if (op->offset >= c->limit)
         return NEAP_OK;
+    if (op->offset >= c->stretch_end && c->stretch_end < c->end)
+        return NEAP_AGAIN;
     enum neap_status status = open(c, op, &batch, &walk);
     counting = walk;
     if (op->offset + op->count >= c->end)

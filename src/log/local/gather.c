@@ -19,6 +19,22 @@ struct gather {
     struct codec_room room;
 };
 
+static size_t packed_size_max(size_t plain_size)
+{
+    size_t size = plain_size;
+    for (enum codec codec = CODEC_NONE + 1; codec < CODEC_COUNT; codec++) {
+        size_t most = BATCH_HEADER_SIZE + codec_packed_size_max(codec, plain_size);
+        size = most > size ? most : size;
+    }
+    return size;
+}
+
+size_t gather_memory_size(uint32_t size)
+{
+    size_t held = size, unpacked = size, joined = 2 * (size_t)size;
+    return held + unpacked + CODEC_DECODER_SIZE + joined + packed_size_max(joined);
+}
+
 struct gather *gather_new(uint32_t size)
 {
     must(size >= 2 * BATCH_HEADER_SIZE);
@@ -27,11 +43,7 @@ struct gather *gather_new(uint32_t size)
         return NULL;
     g->size = size;
     g->joined_size = 2 * (size_t)size;
-    g->packed_size = 2 * (size_t)size;
-    for (enum codec codec = CODEC_NONE + 1; codec < CODEC_COUNT; codec++) {
-        size_t most = BATCH_HEADER_SIZE + codec_packed_size_max(codec, g->joined_size);
-        g->packed_size = most > g->packed_size ? most : g->packed_size;
-    }
+    g->packed_size = packed_size_max(g->joined_size);
     codec_room_init(&g->room, size);
     g->held = malloc(size);
     g->joined = malloc(g->joined_size);

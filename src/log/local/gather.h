@@ -4,7 +4,7 @@
  * alone, is put together: the same records at the same offsets with the same times, keys, values and headers.
  *
  * owner    a rewrite, for one partition at a time
- * memory   a few times the size of what it makes; room to take batches apart
+ * memory   gather_memory_size(): some six times the size of what it makes
  * limits   batches above half that size are left as they are, and so are those of transactions, of producers with an id, and those
  *          that carry the time of their append for all records; batches of one hour of append become one, as its time is that of
  *          the newest, and says when tombstones are old
@@ -22,6 +22,7 @@
 struct gather;
 
 struct gather *gather_new(uint32_t size); /* NULL: no memory */
+size_t gather_memory_size(uint32_t size);
 void gather_free(struct gather **gather);
 /* Takes the batch in. AGAIN: what it holds is to be taken out first. REFUSED: this one is left as it is; what it holds comes
  * before it. */

@@ -1,6 +1,8 @@
 /* local.c - opening, closing and listing the embedded log. */
 #include "log/local/archive.h"
+#include "log/local/compaction.h"
 #include "log/local/disk.h"
+#include "log/local/gather.h"
 #include "log/local/journal.h"
 #include "log/local/keeper.h"
 #include "log/local/pages.h"
@@ -8,6 +10,7 @@
 #include "log/local/space.h"
 #include "log/local/tail.h"
 #include "log/local/views.h"
+#include "log/local/window.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -149,11 +152,31 @@ size_t log_compaction_size(const struct log_options *options)
     return (size_t)options->index_count_max * INDEX_ENTRY_SIZE;
 }
 
+uint32_t log_gathered_size(const struct log_options *options)
+{
+    size_t size = log_compaction_size(options) / 8;
+    return size < GATHER_SIZE_MIN ? GATHER_SIZE_MIN : size > GATHER_SIZE_MAX ? GATHER_SIZE_MAX : (uint32_t)size;
+}
+
+/* Bits for as many bytes again: where there are more records, each stretch of so many takes walks of its own. */
+uint32_t log_compaction_records(const struct log_options *options)
+{
+    uint64_t count = 8 * (uint64_t)log_compaction_size(options);
+    return count < COMPACTION_RECORD_MAX ? (uint32_t)count : COMPACTION_RECORD_MAX;
+}
+
+/* What a compaction takes, but for room to take batches apart: that is as large as they are. */
+static size_t compaction_size(const struct log_options *o)
+{
+    return compaction_memory_size(log_compaction_size(o), log_compaction_records(o)) +
+           gather_memory_size(log_gathered_size(o)) + WINDOW_SIZE;
+}
+
 size_t log_memory_size(const struct log_options *given)
 {
     struct log_options o = with_defaults(given);
     return o.tail_size + 2 * (size_t)o.index_count_max * sizeof(struct index_entry) + o.fact_size_max +
-           log_compaction_size(&o) + WRITER_BUFFER_SIZE + /* an archive in the making */
+           compaction_size(&o) + WRITER_BUFFER_SIZE + /* an archive in the making */
            (o.page_cache_size >= PAGES_SIZE_MIN ? pages_memory_size(o.page_cache_size) : 0) + RECOVERY_STEP_SIZE;
 }
 

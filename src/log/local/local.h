@@ -213,6 +213,8 @@ struct log_client {
 };
 
 size_t log_compaction_size(const struct log_options *options); /* bytes that a compaction's table may take */
+uint32_t log_gathered_size(const struct log_options *options); /* of a batch that compaction makes of small ones, at most */
+uint32_t log_compaction_records(const struct log_options *options); /* that it may tell apart at one time, by a bit each */
 
 /* Waits until nothing is in flight, on the caller's thread: for an owner whose agent has been stopped. */
 void log_client_settle(struct log_client *client);

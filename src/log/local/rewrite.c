@@ -16,6 +16,7 @@ struct rewrite {
     bool begun;                    /* there is a partition in work */
     struct log_partition at;
     uint64_t start;        /* of it */
+    uint64_t from;         /* where walks over it begin */
     uint64_t hold;         /* where the first group that holds it stands */
     uint64_t first;        /* where the sources' batches of it begin, taken or not */
     struct lost_list lost; /* of it: what was declared lost */
@@ -30,13 +31,13 @@ struct rewrite {
     uint32_t shrunk_count, shrunk_room;
 };
 
-/* Larger where there is much: what is known of each batch lies in memory while files are looked at. */
-static uint32_t gathered_size(const struct rewrite_plan *plan)
+/* Larger where there is much, and memory for it: what is known of each batch lies in memory while files are looked at. */
+static uint32_t gathered_size(const struct log *log, const struct rewrite_plan *plan)
 {
-    uint64_t share = plan->size / BATCH_GOAL;
+    uint64_t share = plan->size / BATCH_GOAL, most = log_gathered_size(&log->options);
     if (plan->compaction == NULL)
         return 0;
-    return share < GATHER_SIZE_MIN ? GATHER_SIZE_MIN : share > GATHER_SIZE_MAX ? GATHER_SIZE_MAX : (uint32_t)share;
+    return share < GATHER_SIZE_MIN ? GATHER_SIZE_MIN : share > most ? (uint32_t)most : (uint32_t)share;
 }
 
 struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan)
@@ -53,7 +54,7 @@ struct rewrite *rewrite_new(struct log *log, const struct rewrite_plan *plan)
     r->count = plan->source_count;
     r->kept = plan->kept_count;
     r->sources = sources_new(log, plan->sources, plan->source_count);
-    r->outputs = outputs_new(log, plan->facts, plan->output_count, gathered_size(plan));
+    r->outputs = outputs_new(log, plan->facts, plan->output_count, gathered_size(log, plan));
     if (r->sources == NULL || r->outputs == NULL)
         rewrite_free(&r);
     return r;
@@ -110,13 +111,14 @@ static uint64_t start_of(struct rewrite *r, uint64_t *ret_hold)
 
 static enum neap_status walk(struct rewrite *r, struct error *err)
 {
-    return sources_walk(r->sources, r->noting ? r->count : r->kept, r->start, err);
+    return sources_walk(r->sources, r->noting ? r->count : r->kept, r->from, err);
 }
 
 static enum neap_status begin_partition(struct rewrite *r, struct error *err)
 {
     uint64_t end = 0;
     r->start = start_of(r, &r->hold);
+    r->from = r->start;
     r->put_to = 0;
     r->met.batch_count = 0;
     r->met.size = 0;
@@ -209,10 +211,23 @@ static enum neap_status note(struct rewrite *r, const struct op *op, struct erro
     return status == NEAP_OK ? NEAP_OK : outputs_does_not_come_apart(status, r->at, op->offset, err);
 }
 
-static enum neap_status copy(struct rewrite *r, struct op *op, struct error *err)
+/* What lies before the batch is copied; the records from it on are told apart next. */
+static enum neap_status go_on(struct rewrite *r, const struct index_entry *e, struct error *err)
+{
+    r->met.batch_count--; /* it is met once more */
+    r->met.size -= e->size;
+    r->from = e->base;
+    r->noting = true;
+    compaction_go_on(r->compaction, e->base);
+    return walk(r, err);
+}
+
+static enum neap_status copy(struct rewrite *r, const struct index_entry *e, struct op *op, struct error *err)
 {
     uint64_t offset = op->offset;
     enum neap_status status = r->compaction != NULL ? compaction_keep(r->compaction, op, op) : NEAP_OK;
+    if (status == NEAP_AGAIN)
+        return go_on(r, e, err);
     if (status == NEAP_NOTFOUND)
         return NEAP_OK;
     return status == NEAP_OK ? put(r, op, err) : outputs_does_not_come_apart(status, r->at, offset, err);
@@ -229,7 +244,7 @@ static enum neap_status one_batch(struct rewrite *r, const struct index_entry *e
     if (status != NEAP_OK)
         return status;
     r->copied += e->size;
-    return r->noting ? note(r, &op, err) : copy(r, &op, err);
+    return r->noting ? note(r, &op, err) : copy(r, e, &op, err);
 }
 
 static enum neap_status work(struct rewrite *r, struct error *err)
