@@ -1,6 +1,6 @@
 /* chance.h - a number that chance gave, brought into a range.
  *
- * owner    nobody: plain functions. The 64 bits come from io_random(), as an argument: who decides never asks for them itself
+ * owner    nobody: plain functions. The 64 bits come from io_random(), as an argument: who decides never asks for them
  * promise  every value of the range is as likely as any other, to within count / 2^64 */
 #ifndef BASE_CHANCE_H
 #define BASE_CHANCE_H

@@ -18,6 +18,8 @@
 #define STEADY_FALL      64   /* and fewer: a destination that freezes slows its callers before the breaker opens */
 #define RATE_SECONDS_MAX 1024 /* no longer idle than this is ever counted off: nothing is left by then */
 
+static_assert(sizeof(struct breaker) < 512, "as the header says");
+
 static const char *const state_words[] = { "closed", "open", "half_open", "forced_open", "disabled" };
 
 const char *breaker_state_word(enum breaker_state state)

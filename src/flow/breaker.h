@@ -1,12 +1,12 @@
 /* breaker.h - a circuit breaker: stops calling what does not answer, looks now and then, and comes back gently.
  *
  * owner    one shard: a destination
- * memory   one struct of fixed size, 512 bytes; each call costs the same, whatever the window
+ * memory   one struct of fixed size, less than 512 bytes; each call costs the same, whatever the window
  * limits   a window of at most BREAKER_WINDOW_COUNT_MAX calls
  * errors   none
- * promise  it never makes a dead letter: it only says when a call may begin. An answer counts in the state in which its call began,
- *          and nowhere else. After a recovery calls rise from a tenth of the steady rate to five quarters of it within 10 s, and
- *          for the minute that follows do not pass that
+ * promise  it never makes a dead letter: it only says when a call may begin. An answer counts in the state in which its
+ *          call began, and nowhere else. After a recovery calls rise from a tenth of the steady rate to five quarters
+ *          of it within 10 s, and for the minute that follows do not pass that
  *
  * The words are Resilience4j's (CircuitBreaker, count-based sliding window):
  *
@@ -18,8 +18,8 @@
  *
  *     forced_open: an operator says no.     disabled: an operator says yes, nothing is counted.
  *
- * It is open for open_ns_min, doubled each time it opens again before a ramp-up has ended, at most open_ns_max, with a quarter
- * of jitter inside these bounds: nodes that lost the same destination do not look for it at the same moment. */
+ * It is open for open_ns_min, doubled each time it opens again before a ramp-up has ended, at most open_ns_max, with a
+ * quarter of jitter inside these bounds: nodes that lost the same destination do not look for it at the same moment. */
 #ifndef FLOW_BREAKER_H
 #define FLOW_BREAKER_H
 
@@ -27,7 +27,8 @@
 
 #define BREAKER_WINDOW_COUNT_MAX 1024u
 
-struct breaker_options { /* as in a pipeline file: breaker: {failure_rate, slow_rate, slow_call, window, minimum_calls, open, probes} */
+/* breaker: {failure_rate, slow_rate, slow_call, window, minimum_calls, open, probes} of a pipeline file. */
+struct breaker_options {
     uint32_t failure_percent, slow_percent; /* 1 to 100: at such a share of the window it opens */
     int64_t slow_call_ns;                   /* a call that took so long is slow; 0: none is */
     uint32_t window_count;                  /* the last so many calls are looked at */
@@ -35,9 +36,10 @@ struct breaker_options { /* as in a pipeline file: breaker: {failure_rate, slow_
     int64_t open_ns_min, open_ns_max;
     uint32_t probe_count;                   /* calls in half_open, on which it decides */
 };
-#define BREAKER_OPTIONS_DEFAULT                                                                                           \
-    ((struct breaker_options){ .failure_percent = 50, .slow_percent = 100, .window_count = 100, .minimum_call_count = 20, \
-                               .open_ns_min = 5 * NS_PER_S, .open_ns_max = 300 * NS_PER_S, .probe_count = 5 })
+#define BREAKER_OPTIONS_DEFAULT                                                                                        \
+    ((struct breaker_options){ .failure_percent = 50, .slow_percent = 100, .window_count = 100,                        \
+                               .minimum_call_count = 20, .open_ns_min = 5 * NS_PER_S, .open_ns_max = 300 * NS_PER_S,   \
+                               .probe_count = 5 })
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN, BREAKER_FORCED_OPEN, BREAKER_DISABLED };
 const char *breaker_state_word(enum breaker_state state); /* "half_open" */
@@ -64,11 +66,11 @@ struct breaker {
 
 void breaker_init(struct breaker *breaker, const struct breaker_options *options, mono_time now);
 
-/* May a call begin now? false: not before *ret_not_before; MONO_NEVER: when a call has ended, or an operator has spoken. */
+/* May a call begin now? false: not before *ret_not_before; MONO_NEVER: ask when a call has ended. */
 bool breaker_ask(struct breaker *breaker, mono_time now, mono_time *ret_not_before);
 /* It begins; after a yes at this very time. Answers what breaker_done() wants to know of it. */
 uint32_t breaker_begin(struct breaker *breaker, mono_time now);
-/* It has ended. Only OUTCOME_TRANSIENT is a failure: who answers that an event is wrong works; a release says nothing. */
+/* It has ended. Only OUTCOME_TRANSIENT is a failure: who says that an event is wrong works; a release says nothing. */
 void breaker_done(struct breaker *breaker, uint32_t generation, enum outcome outcome, int64_t latency_ns, mono_time now,
                   uint64_t chance);
 

@@ -1,20 +1,25 @@
-/* destination.h - what is called outside by one name (scheme, host, port), and one answer for all its manners: may a call begin?
+/* destination.h - what is called by one name (scheme, host, port), and one answer for all its manners: may it begin?
  *
- * owner    one shard: a table of destinations, and each of them. Whoever calls one holds it meanwhile (acquire, release)
- * memory   the table takes one block in destinations_new(), DESTINATION_SIZE_MAX for each that it may have; a destination that is
- *          seen for the first time takes its name, and its table of keys where its limit has keys. A call takes nothing
- * limits   count_max destinations. One more takes the place of the one that has been idle longest, which is at rest: nobody
- *          holds it, nothing is in flight, its breaker is closed and ramped up, its limit full, its retries forgotten, no
- *          operator has spoken. So a call that was refused is not granted by forgetting. None at rest: NEAP_AGAIN
+ * owner    one shard: a table of destinations, and each of them. Whoever calls one holds it meanwhile
+ * memory   the table takes one block in destinations_new(), DESTINATION_SIZE_MAX for each that it may have; a
+ *          destination that is seen for the first time takes its name, and its table of keys where its limit has keys.
+ *          A call takes nothing
+ * limits   count_max destinations. One more takes the place of the one that has been idle longest, which is at rest:
+ *          nobody holds it, nothing is in flight, its breaker is closed and ramped up, its limit full, its retries
+ *          forgotten, no operator has spoken. So a call that was refused is not granted by forgetting. None at rest:
+ *          NEAP_AGAIN
  * errors   NEAP_AGAIN; NEAP_NOMEM; NEAP_TOOLARGE: a name that is longer than DESTINATION_NAME_SIZE_MAX
- * promise  a call that was told yes is within concurrency, limit, retry budget and what the breaker allows, all at once, and was
- *          taken from each of them; one that was told no was taken from none. Who is told to wait is woken by a completion:
- *          there is a call in flight, or an operator has said no
+ * promise  a call that was told yes is within concurrency, limit, retry budget and what the breaker allows, all at
+ *          once, and was taken from each of them; one that was told no was taken from none. Who is told to wait is
+ *          woken by a completion: there is a call in flight, or an operator has said no
  *
- *     struct destination_verdict may = destination_begin(d, &(struct destination_want){ .retry = attempt > 1 }, now, &call);
- *     YES: call it, and destination_done() when it has ended. NOT_BEFORE: ask again then. WAIT: ask again after a destination_done().
+ *     may = destination_begin(d, &(struct destination_want){ .retry = attempt > 1 }, now, &call);
+ *     YES: call it; destination_done() when it has ended. NOT_BEFORE: ask again then. WAIT: after a destination_done().
  *
- * Stages with the same manners share a destination; other manners for the same name are another one, with another state. */
+ * Where many wait, let only the first of a line ask, and give retries and first calls a line each: a retry that waits
+ * for the budget holds nobody up then (test_manners does so).
+ *
+ * Stages with the same manners share a destination; other manners for the same name are another one. */
 #ifndef FLOW_DESTINATION_H
 #define FLOW_DESTINATION_H
 
@@ -24,7 +29,7 @@
 #include "flow/retry_budget.h"
 
 #define DESTINATION_NAME_SIZE_MAX 320u              /* https:// with the longest host there is, and its port */
-#define DESTINATION_PAUSE_NS_MAX  (60 * NS_PER_S)   /* of a Retry-After; the event that got it waits for all of it (retry.h) */
+#define DESTINATION_PAUSE_NS_MAX  (60 * NS_PER_S)   /* of a Retry-After; its event waits for all of it (retry.h) */
 #define DESTINATION_SIZE_MAX      1536u
 
 struct destination_options { /* starts as zeros */
@@ -33,7 +38,7 @@ struct destination_options { /* starts as zeros */
     struct retry_budget_options budget;
     uint32_t concurrency_min, concurrency_max; /* the same: fixed */
     struct limit_rate limit;                   /* .count 0: none */
-    uint32_t limit_key_count_max;              /* 0: one limit for all; otherwise one for each key, of so many at once */
+    uint32_t limit_key_count_max;              /* 0: one limit for all; else one for each key, of so many at once */
 };
 
 struct destinations;
@@ -42,8 +47,9 @@ struct destination;
 struct destinations *destinations_new(uint32_t count_max); /* gives; NULL: out of memory */
 void                 destinations_free(struct destinations **table);
 /* Gives a hold on the destination with this name and these manners, which is made where there is none. */
-enum neap_status     destinations_acquire(struct destinations *table, struct bytes name, const struct destination_options *options,
-                                          mono_time now, struct destination **ret_destination);
+enum neap_status     destinations_acquire(struct destinations *table, struct bytes name,
+                                          const struct destination_options *options, mono_time now,
+                                          struct destination **ret_destination);
 void                 destination_release(struct destination **destination); /* takes the hold back */
 uint32_t             destinations_count(const struct destinations *table);
 /* for (size_t i = 0; (d = destinations_next(table, &i)) != NULL;) … ; in the order in which they were made */
@@ -84,8 +90,8 @@ struct destination_call { /* in the caller's memory, while the call is in flight
     uint32_t generation, number;
 };
 
-struct destination_verdict destination_begin(struct destination *destination, const struct destination_want *want, mono_time now,
-                                             struct destination_call *ret_call); /* written on YES */
+struct destination_verdict destination_begin(struct destination *destination, const struct destination_want *want,
+                                             mono_time now, struct destination_call *ret_call); /* written on YES */
 
 struct destination_end {
     enum outcome outcome;
@@ -110,8 +116,8 @@ struct destination_figures {
 };
 struct destination_figures destination_figures(struct destination *destination, mono_time now);
 
-/* The name of what a URL points to: "HTTPS://user@Example.com/x" is "https://example.com:443". NEAP_BADINPUT: no URL with a host
- * and a port; a scheme other than http and https has to write its port. NEAP_TOOLARGE. */
+/* The name of what a URL points to: "HTTPS://user@Example.com/x" is "https://example.com:443". NEAP_BADINPUT: no URL
+ * with a host and a port; a scheme other than http and https has to write its port. NEAP_TOOLARGE. */
 enum neap_status destination_name_of(struct bytes url, char room[DESTINATION_NAME_SIZE_MAX], struct bytes *ret_name);
 
 #endif

@@ -1,4 +1,4 @@
-/* outcome.h - what a call to the outside came to, and the two lists that say so: `permanent: [4xx]`, `transient: [408, 5xx, timeout]`.
+/* outcome.h - what a call to the outside came to, and the lists that say so: `permanent: [4xx]`, `transient: [5xx]`.
  *
  * owner    whoever made the rules; once made they are only read, by anyone
  * memory   one struct of fixed size: a byte for each HTTP status and each error
@@ -16,7 +16,7 @@ enum outcome {
     OUTCOME_DELIVERED, /* it did what was asked */
     OUTCOME_TRANSIENT, /* the same call may succeed later; costs an attempt */
     OUTCOME_PERMANENT, /* it never will: this event gives up. The destination works all the same */
-    OUTCOME_RELEASED,  /* nobody's fault, costs no attempt: "come later" (429), shutdown. Says nothing about the destination */
+    OUTCOME_RELEASED,  /* nobody's fault, costs no attempt: "come later" (429), shutdown */
 };
 const char *outcome_word(enum outcome outcome); /* "delivered" */
 
@@ -55,9 +55,9 @@ struct outcome_list {
 #define OUTCOME_PERMANENT_DEFAULT "4xx"
 #define OUTCOME_TRANSIENT_DEFAULT "408, 425, 429, 5xx, timeout"
 
-/* What neither list names: 2xx is delivered, 3xx is permanent (a redirect that was not followed leads to the same place next
- * time), all else is transient, because trying again loses nothing and giving up does. A 429 that is transient is a release:
- * the destination has not looked at the event, so it costs no attempt. */
+/* What neither list names: 2xx is delivered, 3xx is permanent (a redirect that was not followed leads to the same place
+ * next time), all else is transient, because trying again loses nothing and giving up does. A 429 that is transient is
+ * a release: the destination has not looked at the event, so it costs no attempt. */
 enum neap_status outcome_rules_make(const struct outcome_list *permanent, const struct outcome_list *transient,
                                     struct outcome_rules *ret_rules, struct error *err);
 
@@ -69,7 +69,9 @@ static inline enum outcome outcome_of_error(const struct outcome_rules *rules, e
 static inline enum outcome outcome_of_status(const struct outcome_rules *rules, uint32_t status)
 {
     uint32_t index = status - OUTCOME_STATUS_MIN; /* below the first: far above the last */
-    return index < OUTCOME_STATUS_COUNT ? (enum outcome)rules->of_status[index] : outcome_of_error(rules, CALL_ERROR_ANSWER);
+    if (index >= OUTCOME_STATUS_COUNT)
+        return outcome_of_error(rules, CALL_ERROR_ANSWER);
+    return (enum outcome)rules->of_status[index];
 }
 
 #endif

@@ -17,13 +17,14 @@ static int64_t ceiling_of(const struct retry_policy *policy, uint64_t n)
 enum retry_step retry_ended(struct retry *retry, const struct retry_policy *policy, enum outcome outcome,
                             int64_t retry_after_ns, mono_time now, uint64_t chance, mono_time *ret_due)
 {
-    must(policy->attempt_count_max > 0 && retry->attempt_count < policy->attempt_count_max);
+    must(policy->attempt_count_max > 0);
     must(0 <= policy->backoff_ns_min && policy->backoff_ns_min <= policy->backoff_ns_max && retry_after_ns >= 0);
     uint32_t *count = outcome == OUTCOME_RELEASED ? &retry->release_count : &retry->attempt_count;
     *count += *count < UINT32_MAX;
     if (outcome == OUTCOME_DELIVERED)
         return RETRY_DONE;
-    if (outcome == OUTCOME_PERMANENT || retry->attempt_count == policy->attempt_count_max)
+    bool last = outcome != OUTCOME_RELEASED && retry->attempt_count >= policy->attempt_count_max;
+    if (outcome == OUTCOME_PERMANENT || last)
         return RETRY_GIVE_UP;
     int64_t least = policy->backoff_ns_min;
     int64_t most = ceiling_of(policy, (uint64_t)retry->attempt_count + retry->release_count);

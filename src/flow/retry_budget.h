@@ -6,13 +6,13 @@
  * errors   none
  * promise  in any 10 s, the retries are at most 100 and 20 % of the successes of those 10 s (with the defaults)
  *
- * The semantics are those of Finagle's RetryBudget (finagle-core, com.twitter.finagle.service.RetryBudget): a success puts in a
- * fraction of a token, a retry takes a whole one, both are forgotten after the time to live, and a reserve worth floor_per_s for
- * that time is always there. One difference: what is put in comes from successes, where Finagle counts requests. So while
- * everything fails there are floor_per_s retries a second, at any load.
+ * The semantics are those of Finagle's RetryBudget (finagle-core, com.twitter.finagle.service.RetryBudget): a success
+ * puts in a fraction of a token, a retry takes a whole one, both are forgotten after the time to live, and a reserve
+ * worth floor_per_s for that time is always there. One difference: what is put in comes from successes, where Finagle
+ * counts requests. So while everything fails there are floor_per_s retries a second, at any load.
  *
- * Time is cut into slots of a tenth of the time to live. A success lives through 10 slots, at most the time to live; a retry
- * counts through 11, at least the time to live: rounding makes it stricter, never laxer. */
+ * Time is cut into slots of a tenth of the time to live. A success lives through 10 slots, at most the time to live; a
+ * retry counts through 11, at least the time to live: rounding makes it stricter, never laxer. */
 #ifndef FLOW_RETRY_BUDGET_H
 #define FLOW_RETRY_BUDGET_H
 
@@ -42,7 +42,7 @@ void retry_budget_success(struct retry_budget *budget, mono_time now);
 /* May a retry begin now? false: not before *ret_not_before, if nothing succeeds until then. Changes no count. */
 bool retry_budget_ask(struct retry_budget *budget, mono_time now, mono_time *ret_not_before);
 void retry_budget_take(struct retry_budget *budget, mono_time now);    /* it begins; after a yes at this very time */
-int64_t retry_budget_left(struct retry_budget *budget, mono_time now); /* whole retries; for status; below 0 after much was spent */
-bool retry_budget_at_rest(struct retry_budget *budget, mono_time now); /* no retry is remembered: a new one would grant no more */
+int64_t retry_budget_left(struct retry_budget *budget, mono_time now); /* whole retries, for status; may be below 0 */
+bool retry_budget_at_rest(struct retry_budget *budget, mono_time now); /* no retry is remembered: it is as a new one */
 
 #endif

@@ -103,6 +103,17 @@ static void releases_lengthen_the_wait_and_cost_nothing(void **state)
     assert_int_equal(retry_ended(&retry, &policy, OUTCOME_TRANSIENT, 0, (mono_time){ 0 }, 0, &due), RETRY_GIVE_UP);
 }
 
+/* The pipeline file was changed while it was parked. */
+static void more_attempts_than_there_are_now_is_the_last_one(void **state)
+{
+    const struct retry_policy policy = { 3, 0, 0 };
+    struct retry retry = { .attempt_count = 5 };
+    mono_time due = { -1 };
+    assert_int_equal(retry_ended(&retry, &policy, OUTCOME_RELEASED, 0, (mono_time){ 0 }, 0, &due), RETRY_AGAIN);
+    assert_int_equal(retry_ended(&retry, &policy, OUTCOME_TRANSIENT, 0, (mono_time){ 0 }, 0, &due), RETRY_GIVE_UP);
+    assert_int_equal(retry.attempt_count, 6);
+}
+
 static void retry_after_is_read(void **state)
 {
     const wall_time now = { 784111777000 - 60000 }; /* a minute before RFC 9110's own example */
@@ -176,6 +187,7 @@ int main(void)
         cmocka_unit_test(attempts_and_waits_keep_their_bounds),
         cmocka_unit_test(who_failed_together_comes_back_apart),
         cmocka_unit_test(releases_lengthen_the_wait_and_cost_nothing),
+        cmocka_unit_test(more_attempts_than_there_are_now_is_the_last_one),
         cmocka_unit_test(retry_after_is_read),
         cmocka_unit_test(any_text_is_read_or_refused),
     };
