@@ -279,7 +279,7 @@ static void an_hour_of_refusals(void **state)
     }
 }
 
-/* Not bad enough for the breaker: the budget alone keeps retries from becoming the load. */
+/* Seldom bad enough for the breaker: it is the budget that keeps retries from becoming the load. */
 static void an_hour_in_which_a_third_fails(void **state)
 {
     static const struct trouble third = { "a third fails", 33, OUTCOME_TRANSIENT, false, 10 * NS_PER_MS, 0 };
