@@ -89,9 +89,19 @@ static void give_back_json(struct window *w, struct slot *s)
     s->json = IN_RECORD;
 }
 
+static void give_back_note(struct window *w, struct slot *s, unsigned which)
+{
+    struct bytes *note = &s->event.notes[which];
+    if (note->size > 0)
+        rooms_give(w->rooms, (void *)(uintptr_t)note->at, note->size);
+    *note = (struct bytes){ 0 };
+}
+
 static void give_back(struct window *w, struct slot *s)
 {
     give_back_json(w, s);
+    give_back_note(w, s, 0);
+    give_back_note(w, s, 1);
     if (s->room != NULL)
         rooms_give(w->rooms, s->room, s->room_size);
     s->room = NULL;
@@ -147,6 +157,8 @@ enum neap_status window_add(struct window *w, const struct record *record, struc
         return NEAP_AGAIN;
     struct slot *s = slot_of(w, w->end);
     size_t size = record->key.size + record->value.size + record->headers.size;
+    if (w->first < w->end && size + rooms_size(&w->o) / 2 > rooms_left(w->rooms))
+        return NEAP_AGAIN;
     uint8_t *room = size > 0 ? rooms_take(w->rooms, size) : NULL;
     if (size > 0 && room == NULL)
         return NEAP_AGAIN;
@@ -178,6 +190,19 @@ enum neap_status window_set_json(struct window *w, uint32_t slot, struct bytes j
     s->event.json = (struct bytes){ to, json.size };
     s->json = reserve ? IN_RESERVE : IN_ROOM;
     return NEAP_OK;
+}
+
+void window_note(struct window *w, uint32_t slot, unsigned which, struct bytes text)
+{
+    struct slot *s = slot_at(w, slot);
+    must(which < COUNT_OF(s->event.notes));
+    size_t size = text.size < WINDOW_NOTE_SIZE_MAX ? text.size : WINDOW_NOTE_SIZE_MAX;
+    uint8_t *room = size > 0 ? rooms_take(w->rooms, size) : NULL;
+    if (room != NULL)
+        memcpy(room, text.at, size);
+    give_back_note(w, s, which);
+    if (room != NULL)
+        s->event.notes[which] = (struct bytes){ room, size };
 }
 
 /* ---- the end of them ------------------------------------------------------------------------------------------------------ */

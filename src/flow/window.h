@@ -3,13 +3,14 @@
  *                     first ─────────────────────────── next
  *     settled, gone │ settled, ended or on its way │ not read yet
  *
- * They are added in offset order and settled in any. An event is on its way; has ended, when what becomes of it is decided and
- * is to be made durable; is settled, when it is. The commit point is the first that is not settled; those settled beyond it
+ * They are added in offset order and settled in any. An event is on its way; has ended, when what becomes of it is on its way to
+ * be made durable; is settled, when it is. The commit point is the first that is not settled; those settled beyond it
  * are the done set.
  *
  * owner    the task; one thread
  * memory   window_memory_size(), taken in window_new(): a struct for each slot, rooms for what events hold, and the reserve
- * limits   slot_count events; `size` bytes for what the log's records and the stages' answers take, in units of ROOMS_UNIT
+ * limits   slot_count events; `size` bytes for what the log's records and the stages' answers take, in units of ROOMS_UNIT.
+ *          Records take half of it at most, unless there is only one: the rest is for what they become
  * errors   AGAIN: no slot or no room before others are settled; nothing has changed
  * promise  W1  what an event holds stays where it is until it is settled, or until it is given another JSON
  *          W2  the point never passes an event that is not settled
@@ -21,7 +22,8 @@
 #include "flow/commit.h"
 #include "log/batch.h"
 
-#define WINDOW_NONE UINT32_MAX
+#define WINDOW_NONE          UINT32_MAX
+#define WINDOW_NOTE_SIZE_MAX 1024u
 
 struct window;
 
@@ -34,10 +36,10 @@ struct window_event { /* in a slot; the owner's to read, and to write below the 
     struct record record; /* as it lies in the topic */
     struct bytes id;      /* .at NULL: none */
     struct bytes json;    /* as it stands: the record's value, or what a stage made of it */
+    struct bytes notes[2]; /* what was said of its first failure and of its last */
     /* ---- */
     uint64_t hash;               /* of its key, for its lanes */
-    uint32_t stage, attempts;    /* where it is, and how often it was begun there */
-    mono_time begun;             /* the attempt */
+    uint32_t stage;              /* where it is, or comes to next */
 };
 
 struct window *window_new(const struct window_options *options); /* gives; NULL: out of memory */
@@ -50,6 +52,8 @@ enum neap_status     window_add(struct window *window, const struct record *reco
 struct window_event *window_at(struct window *window, uint32_t slot); /* on its way, or ended */
 /* In the place of what it was: copies. AGAIN. */
 enum neap_status     window_set_json(struct window *window, uint32_t slot, struct bytes json);
+/* Cut to WINDOW_NOTE_SIZE_MAX; nothing where there is no room, as it is for people to read. */
+void                 window_note(struct window *window, uint32_t slot, unsigned which, struct bytes text);
 void                 window_end(struct window *window, uint32_t slot);
 void                 window_settle(struct window *window, uint32_t slot); /* of one that has ended: gives back what it holds */
 

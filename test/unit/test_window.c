@@ -17,7 +17,7 @@ struct one {
     uint64_t offset;
     uint32_t slot;
     enum state state;
-    char value[400], json[1100], key[40], id[20];
+    char value[400], json[1100], key[40], id[20], notes[2][200];
     uint8_t headers[80];
     size_t id_at;
 };
@@ -58,6 +58,8 @@ static void assert_holds(struct window *w, const struct one *o)
     assert_memory_equal(e->record.headers.at, o->headers, sizeof o->headers);
     assert_true(same(e->id, o->id));
     assert_true(same(e->json, o->json));
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(same(e->notes[i], o->notes[i]) || e->notes[i].size == 0); /* there was no room for it */
 }
 
 static void assert_done(const struct window *w, const struct model *m, bool ended_too)
@@ -121,7 +123,7 @@ static void add(struct window *w, struct model *m)
         return;
     }
     assert_int_equal(status, NEAP_AGAIN);
-    assert_true(m->count - m->first == SLOT_COUNT || left < 4096); /* it is full where it says so */
+    assert_true(m->count - m->first == SLOT_COUNT || left < ROOM / 2 + 1024); /* it is full where it says so */
 }
 
 static struct one *any(struct model *m, enum state state)
@@ -151,6 +153,18 @@ static void set_json(struct window *w, struct model *m)
         assert_true(status == NEAP_AGAIN);
 }
 
+static void note(struct window *w, struct model *m)
+{
+    struct one *o = any(m, chance_below(&seed, 2) == 0 ? ON_WAY : ENDED);
+    unsigned which = (unsigned)chance_below(&seed, 2);
+    if (o == NULL)
+        return;
+    fill_text(o->notes[which], sizeof o->notes[which]);
+    size_t left = window_figures(w).left;
+    window_note(w, o->slot, which, text(o->notes[which]));
+    assert_true(window_at(w, o->slot)->notes[which].size > 0 || o->notes[which][0] == 0 || left < 2048);
+}
+
 static void settle(struct window *w, struct model *m)
 {
     struct one *o = any(m, ENDED);
@@ -165,7 +179,10 @@ static void settle(struct window *w, struct model *m)
 static void step(struct window *w, struct model *m)
 {
     struct one *o;
-    switch (chance_below(&seed, 9)) {
+    switch (chance_below(&seed, 10)) {
+    case 9:
+        note(w, m);
+        break;
     case 0:
     case 1:
     case 2:
@@ -233,7 +250,7 @@ static void the_first_always_finds_room(void **state)
         record.offset++;
         count++;
     }
-    assert_true(count > 10);
+    assert_true(count > 4);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t first = window_first_slot(w);
         assert_int_equal(window_set_json(w, first, (struct bytes){ (const uint8_t *)json, sizeof json }), NEAP_OK);
