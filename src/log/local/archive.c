@@ -116,6 +116,22 @@ static void keep_drained(struct shared *s)
             s->files[i].dead = false;
 }
 
+enum neap_status archive_check_again(struct log *log, struct archive *a)
+{
+    struct shared *s = &log->shared;
+    if (a->file == NULL)
+        return NEAP_CORRUPT;
+    enum neap_status status = look_at_index(a);
+    io_mutex_take(s->mutex);
+    a->checked = status == NEAP_OK;
+    a->bad |= status == NEAP_CORRUPT; /* a disk that fails says nothing of what lies on it */
+    if (a->bad)
+        keep_drained(s);
+    status = status == NEAP_OK && a->bad ? NEAP_CORRUPT : status;
+    io_mutex_drop(s->mutex);
+    return status;
+}
+
 enum neap_status archive_check_index(struct log *log, struct archive *a)
 {
     struct shared *s = &log->shared;
@@ -124,14 +140,7 @@ enum neap_status archive_check_index(struct log *log, struct archive *a)
     io_mutex_drop(s->mutex);
     if (known)
         return good ? NEAP_OK : NEAP_CORRUPT;
-    enum neap_status status = look_at_index(a);
-    io_mutex_take(s->mutex);
-    a->checked = status == NEAP_OK;
-    a->bad |= status == NEAP_CORRUPT; /* a disk that fails says nothing of what lies on it */
-    if (a->bad)
-        keep_drained(s);
-    io_mutex_drop(s->mutex);
-    return status;
+    return archive_check_again(log, a);
 }
 
 void archive_unlink(struct log *log, uint64_t number)

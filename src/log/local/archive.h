@@ -46,6 +46,8 @@ enum neap_status archive_header_read(struct bytes bytes, struct archive_header *
 enum neap_status archive_open(struct log *log, struct archive *archive, struct error *err);
 /* Reads its index whole, once, some KiB at a time. CORRUPT: it cannot be believed; IO: that is not known. The archive is pinned. */
 enum neap_status archive_check_index(struct log *log, struct archive *archive);
+/* The same, whatever was found before: for who acts on what it says, and what was right may have rotted since. */
+enum neap_status archive_check_again(struct log *log, struct archive *archive);
 void archive_unlink(struct log *log, uint64_t number);
 
 struct archive_writer {

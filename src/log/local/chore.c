@@ -1,4 +1,6 @@
 #include "log/local/chore.h"
+#include "log/local/archive.h"
+#include "log/local/damage.h"
 #include "log/local/views.h"
 #include "log/local/worth.h"
 #include <stdlib.h>
@@ -95,6 +97,36 @@ static bool fits_in_budget(struct chore *c, uint64_t size, struct error *err)
     return fits;
 }
 
+/* What their indexes say decides what is left out of what comes out, and then they go: they are as they were written, or nothing is
+ * done. REFUSED: one is not; it is left alone from now on, and so is known. */
+static enum neap_status believe_sources(struct chore *c)
+{
+    enum neap_status status = NEAP_OK;
+    for (uint32_t i = 0; i < c->archive_count && status == NEAP_OK; i++) {
+        struct archive *a = c->archives[i];
+        struct damage_place place = { .index = { a->file, a->index_at } };
+        status = archive_check_again(c->log, a);
+        if (status == NEAP_CORRUPT && a->file != NULL)
+            damage_note_index(c->log, &place, true, LOG_FOUND_BY_READ);
+    }
+    if (c->drained != 0) {
+        const struct rewrite_source *source = &c->sources[0];
+        struct damage_place place = { .index = { source->index.file, 0 },
+                                      .file = source->file,
+                                      .sequence = c->drained,
+                                      .base = source->base,
+                                      .salt = source->salt };
+        if (!damage_index_is_whole(&place)) {
+            damage_note_index(c->log, &place, false, LOG_FOUND_BY_READ);
+            io_mutex_take(c->log->shared.mutex);
+            file_by_sequence(&c->log->shared, c->drained)->bad = true;
+            io_mutex_drop(c->log->shared.mutex);
+            status = NEAP_CORRUPT;
+        }
+    }
+    return status == NEAP_OK ? NEAP_OK : NEAP_REFUSED;
+}
+
 bool chore_drain(struct chore *c, const struct journal_file *f, const struct alive *alive, struct error *err)
 {
     if (!fits_in_budget(c, worth_room(alive->archived), err)) {
@@ -172,7 +204,7 @@ bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombsto
 {
     struct shared *s = &c->log->shared;
     const struct log_options *o = &c->log->options;
-    if (room > 0 && !fits_in_budget(c, room, err)) {
+    if (believe_sources(c) != NEAP_OK || (room > 0 && !fits_in_budget(c, room, err))) {
         put_down(c);
         return false;
     }
@@ -283,6 +315,8 @@ static enum neap_status hand_over(struct chore *c, struct log_client *client, st
     uint32_t count = rewrite_result(c->rewrite, &list);
     if (count == 0 && c->drained != 0)
         return error_set(err, NEAP_REFUSED, "all of it has died meanwhile");
+    if (believe_sources(c) != NEAP_OK) /* once more: that was long ago */
+        return error_set(err, NEAP_REFUSED, "an index has rotted meanwhile");
     enum neap_status status = prepare(c, list, count, err);
     if (status == NEAP_OK)
         status = make_unit(c, list, count, err);

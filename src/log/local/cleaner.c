@@ -1,6 +1,7 @@
 #include "log/local/cleaner.h"
 #include "log/local/alive.h"
 #include "log/local/chore.h"
+#include "log/local/damage.h"
 #include "log/local/journal.h"
 #include "log/local/pace.h"
 #include "log/local/space.h"
@@ -115,6 +116,36 @@ static bool next_file(struct cleaner *c, uint64_t *next, struct journal_file *re
     return found;
 }
 
+/* Under a pin: a file is given back, or drained, because its index says that little of it is alive. Is it as it was written? */
+static bool is_believable(struct cleaner *c, const struct journal_file *f)
+{
+    struct damage_place place = {
+        .index = { f->index, 0 }, .file = f->file, .sequence = f->sequence, .base = f->base, .salt = f->salt
+    };
+    bool whole = damage_index_is_whole(&place);
+    if (!whole)
+        damage_note_index(c->log, &place, false, LOG_FOUND_BY_READ);
+    return whole;
+}
+
+/* What is found of a file is written down; false: nothing follows from it. Its pin is let go. */
+static bool judge_file(struct cleaner *c, const struct journal_file *look, enum neap_status status,
+                       const struct alive *alive, uint64_t enough)
+{
+    struct shared *s = &c->log->shared;
+    bool dead = status == NEAP_OK && alive->size == 0;
+    bool half = status == NEAP_OK && alive->size > 0 && enough > 0 && alive->stay <= enough;
+    bool bad = (dead || half) && !is_believable(c, look);
+    io_mutex_take(s->mutex);
+    struct journal_file *f = file_by_sequence(s, look->sequence);
+    f->pin_count--;
+    f->bad |= bad;
+    f->dead = dead && !bad;
+    half = half && !bad && s->views.archives.count < ARCHIVE_COUNT_MAX - DRAIN_TOPIC_COUNT_MAX;
+    io_mutex_drop(s->mutex);
+    return half;
+}
+
 static bool look_at_file(struct cleaner *c, struct error *err)
 {
     struct shared *s = &c->log->shared;
@@ -125,13 +156,9 @@ static bool look_at_file(struct cleaner *c, struct error *err)
         return false;
     uint64_t enough = copied_max(c, look.size);
     enum neap_status status = alive_count(c->log, (struct index_file){ look.index, 0, c->log->pages }, enough, &alive);
+    bool half = judge_file(c, &look, status, &alive, enough);
     io_mutex_take(s->mutex);
-    struct journal_file *f = file_by_sequence(s, look.sequence);
-    f->pin_count--;
-    f->live_at = change + 1;
-    f->dead = status == NEAP_OK && alive.size == 0;
-    bool half = status == NEAP_OK && alive.size > 0 && alive.stay <= enough &&
-                s->views.archives.count < ARCHIVE_COUNT_MAX - DRAIN_TOPIC_COUNT_MAX;
+    file_by_sequence(s, look.sequence)->live_at = change + 1;
     io_mutex_drop(s->mutex);
     if (half && chore_drain(&c->chore, &look, &alive, err))
         c->round.drain_count++;
@@ -141,7 +168,6 @@ static bool look_at_file(struct cleaner *c, struct error *err)
 /* A compaction takes as long as its topic is large, and files of others die meanwhile. */
 static void look_beside(struct cleaner *c, mono_time now)
 {
-    struct shared *s = &c->log->shared;
     struct journal_file look = { 0 };
     struct alive alive;
     uint64_t change;
@@ -153,11 +179,7 @@ static void look_beside(struct cleaner *c, mono_time now)
     if (!c->beside.on)
         return;
     enum neap_status status = alive_count(c->log, (struct index_file){ look.index, 0, c->log->pages }, 0, &alive);
-    io_mutex_take(s->mutex);
-    struct journal_file *f = file_by_sequence(s, look.sequence);
-    f->pin_count--;
-    f->dead = status == NEAP_OK && alive.size == 0;
-    io_mutex_drop(s->mutex);
+    (void)judge_file(c, &look, status, &alive, 0);
 }
 
 /* The next archive of the round, by number; pinned. */

@@ -151,6 +151,14 @@ bool damage_index_is_whole(const struct damage_place *place)
     return check_index(place, &index, &row_count);
 }
 
+void damage_note_index(struct log *log, const struct damage_place *place, bool is_archive, enum log_found_by found_by)
+{
+    damage_note(log, io_file_path(place->index.file),
+                (struct log_damage){ .byte = place->index.at, .found_by = found_by },
+                is_archive ? "the index of an archive cannot be read"
+                           : "an index cannot be read; it is made anew at the next start");
+}
+
 enum neap_status damage_batches(const struct damage_place *place, uint64_t from, uint64_t to,
                                 void (*each)(void *ctx, const struct damage_batches *batches), void *ctx)
 {

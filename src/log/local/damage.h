@@ -31,5 +31,7 @@ enum neap_status damage_batches(const struct damage_place *place, uint64_t from,
                                 void (*each)(void *ctx, const struct damage_batches *batches), void *ctx);
 /* Whether the index is whole, and belongs to that file. */
 bool damage_index_is_whole(const struct damage_place *place);
+/* It is not. Not under the mutex. */
+void damage_note_index(struct log *log, const struct damage_place *place, bool is_archive, enum log_found_by found_by);
 
 #endif

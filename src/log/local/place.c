@@ -292,7 +292,8 @@ static struct archive *pin_nth_archive(struct places *p, uint32_t n)
     io_mutex_take(s->mutex);
     uint32_t count = archives_of(&s->views.archives, p->partition.topic_id, &first);
     if (n < count) {
-        found = s->views.archives.list[first + (p->archive_at + n) % count];
+        p->archive_at = (p->archive_at % count + (n > 0)) % count;
+        found = s->views.archives.list[first + p->archive_at];
         pin_archive(p, found);
     }
     io_mutex_drop(s->mutex);
@@ -310,10 +311,8 @@ static enum neap_status look_in_archives(struct places *p)
         enum neap_status status = archive_check_index(p->log, a);
         if (status == NEAP_OK)
             status = take_places(p, (struct index_file){ a->file, a->index_at, p->log->pages }, gaps);
-        if (status == NEAP_OK) {
-            p->archive_at += n; /* wherever it comes to stand when others come and go: a place to begin at */
+        if (status == NEAP_OK)
             return NEAP_OK;
-        }
         unpin(p);
         if (status == NEAP_IO || status == NEAP_NOMEM)
             return NEAP_IO; /* it may be there */

@@ -101,12 +101,19 @@ static bool place_of_archive(struct scrub *s, const struct archive *a, uint64_t 
     return true;
 }
 
+/* Who gives room back acts on what indexes say: not on this one. */
 static void note_bad_index(struct scrub *s)
 {
-    damage_note(s->log, io_file_path(s->place.index.file),
-                (struct log_damage){ .byte = s->place.index.at, .found_by = LOG_FOUND_BY_SCRUB },
-                s->archive != 0 ? "the index of an archive cannot be read"
-                                : "an index cannot be read; it is made anew at the next start");
+    struct shared *shared = &s->log->shared;
+    io_mutex_take(shared->mutex);
+    struct journal_file *file = s->archive == 0 ? file_by_sequence(shared, s->place.sequence) : NULL;
+    struct archive *archive = s->archive != 0 ? archives_find(&shared->views.archives, s->archive) : NULL;
+    if (file != NULL)
+        file->bad = true;
+    io_mutex_drop(shared->mutex);
+    if (archive != NULL) /* nobody frees it but the keeper, whose turn this is */
+        (void)archive_check_again(s->log, archive);
+    damage_note_index(s->log, &s->place, s->archive != 0, LOG_FOUND_BY_SCRUB);
 }
 
 static bool take_file(struct scrub *s)
