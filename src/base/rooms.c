@@ -36,12 +36,12 @@ size_t rooms_memory_size(size_t size)
 
 static struct run *run_at(const struct rooms *r, uint32_t unit)
 {
-    return (struct run *)(r->memory + (size_t)unit * ROOMS_UNIT);
+    return (struct run *)(void *)(r->memory + (size_t)unit * ROOMS_UNIT);
 }
 
 static uint32_t *length_before(const struct rooms *r, uint32_t unit)
 {
-    return (uint32_t *)(r->memory + (size_t)unit * ROOMS_UNIT - sizeof(uint32_t));
+    return (uint32_t *)(void *)(r->memory + (size_t)unit * ROOMS_UNIT - sizeof(uint32_t));
 }
 
 /* The last class whose runs may be as short as this. */
