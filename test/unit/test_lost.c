@@ -25,6 +25,10 @@ static void ranges_are_those_of_a_plain_set(void **state)
         }
         uint64_t sum = 0, ranges = 0;
         for (uint32_t t = 1; t < 3; t++) {
+            uint64_t from = chance_below(&seed, 199), to = from + chance_below(&seed, 199 - from), within = 0;
+            for (uint64_t o = from; o < to; o++)
+                within += set[t][o];
+            assert_int_equal(lost_within(&lost, (struct log_partition){ t, 0 }, from, to), within);
             for (uint32_t o = 0; o < 199; o++) {
                 struct log_partition q = { t, 0 };
                 uint64_t pass = o;

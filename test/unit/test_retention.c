@@ -127,6 +127,79 @@ static void what_was_trimmed_by_hand_counts_no_more(void **state)
     bench_end(&b);
 }
 
+static void lose(struct bench *b, struct log_partition p, uint64_t from, uint64_t to)
+{
+    struct log_op op = { .kind = LOG_LOST, .target = p, .offset = { from }, .count = (uint32_t)(to - from) };
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b->client, &unit, soon(b)), NEAP_OK);
+}
+
+static void assert_counted(struct bench *b, uint64_t count)
+{
+    struct log_topic t;
+    assert_int_equal(log_topic_find(b->log, "t", &t), NEAP_OK);
+    assert_int_equal(t.batch_count, count);
+    assert_true(t.size >= 900 * count && t.size <= 1000 * count);
+}
+
+/* Each offset once, however often it is declared lost, whatever is trimmed of it by hand, and through restarts. */
+static void what_was_declared_lost_counts_no_more(void **state)
+{
+    struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
+    struct bench b;
+    (void)state;
+    settings.retention_size = 50000;
+    struct log_partition p = begin(&b, settings);
+    fill(&b, p, 0, 50);
+    lose(&b, p, 0, 10);
+    lose(&b, p, 5, 20);
+    lose(&b, p, 0, 20);
+    lose(&b, p, 30, 40);
+    assert_counted(&b, 20);
+    struct log_op op = { .kind = LOG_TRIM, .target = p, .offset = { 25 } }; /* of which five can be read */
+    struct log_unit unit = { .ops = &op, .count = 1 };
+    assert_int_equal(log_submit_wait(b.client, &unit, soon(&b)), NEAP_OK);
+    assert_counted(&b, 15);
+    lose(&b, p, 20, 27); /* five of them have been trimmed */
+    assert_counted(&b, 13);
+    bench_reopen(&b); /* from the journal */
+    assert_counted(&b, 13);
+    fill(&b, p, 50, 87); /* beyond the size, had what is lost counted; and snapshots come by */
+    usleep(200000);
+    assert_counted(&b, 50);
+    assert_int_equal(start_of(&b, p), 25);
+    bench_reopen(&b);
+    assert_counted(&b, 50);
+    lose(&b, p, 27, 87);
+    assert_counted(&b, 0);
+    fill(&b, p, 87, 137);
+    usleep(200000);
+    assert_counted(&b, 50);
+    assert_int_equal(check_records(&b, p, "v", 87), 137);
+    bench_end(&b);
+}
+
+/* What has been counted for a trim to come is not taken off once more, where it was declared lost meanwhile. */
+static void what_is_lost_is_not_trimmed_again(void **state)
+{
+    struct bench b;
+    struct log_topic t;
+    struct log_partition p = begin(&b, done_settings());
+    (void)state;
+    for (uint64_t i = 0; i < 60; i++)
+        assert_int_equal(append(&b, p, "v", i, 1, 10, NULL), NEAP_OK);
+    commit(&b, p, "slow", 0, LOG_OFFSET_HOLD);
+    commit(&b, p, "slow", 2, 0); /* less than is worth a trim: counted, and kept in mind */
+    usleep(200000);
+    assert_int_equal(start_of(&b, p), 0);
+    lose(&b, p, 0, 2);
+    commit(&b, p, "slow", 40, 0);
+    assert_int_equal(start_comes(&b, p, 40), 40);
+    assert_int_equal(log_topic_find(b.log, "t", &t), NEAP_OK);
+    assert_int_equal(t.batch_count, 20);
+    bench_end(&b);
+}
+
 static void time_runs_out(void **state)
 {
     struct log_topic_settings settings = LOG_SETTINGS_DEFAULT;
@@ -200,9 +273,14 @@ static void what_comes_to_a_topic_is_held(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_every_holder_has_passed_is_freed),   cmocka_unit_test(size_is_kept_within_its_limit),
-        cmocka_unit_test(what_was_trimmed_by_hand_counts_no_more), cmocka_unit_test(time_runs_out),
-        cmocka_unit_test(a_new_holder_is_never_too_late),          cmocka_unit_test(what_comes_to_a_topic_is_held),
+        cmocka_unit_test(what_every_holder_has_passed_is_freed),
+        cmocka_unit_test(size_is_kept_within_its_limit),
+        cmocka_unit_test(what_was_trimmed_by_hand_counts_no_more),
+        cmocka_unit_test(what_was_declared_lost_counts_no_more),
+        cmocka_unit_test(what_is_lost_is_not_trimmed_again),
+        cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(a_new_holder_is_never_too_late),
+        cmocka_unit_test(what_comes_to_a_topic_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

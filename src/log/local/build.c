@@ -73,9 +73,12 @@ static struct topic *topic_of(struct journal *j, uint32_t id)
     return j->seen.topic;
 }
 
-static enum neap_status check_lost(const struct views *v, const struct log_op *op)
+/* What retention or a compaction has counted meanwhile may be lost now: it is counted anew. */
+static enum neap_status check_lost(struct journal *j, const struct log_op *op)
 {
+    const struct views *v = &j->log->shared.views;
     struct partition *p = op->partition_;
+    j->hold_count++;
     uint64_t to = op->offset.n + op->count;
     if (op->view & LOG_LOST_RAISE && op->offset.n <= p->end && p->writer.next < to)
         p->writer.next = to;
@@ -128,7 +131,7 @@ static enum neap_status check_op(struct journal *j, struct log_op *op)
     if (op->kind == LOG_TRIM)
         return check_trim(j, op);
     if (op->kind == LOG_LOST)
-        return check_lost(v, op);
+        return check_lost(j, op);
     if (op->kind == LOG_REPLACE_)
         return check_replace(j, op);
     if (op->kind != LOG_OFFSET && op->kind != LOG_FACT)

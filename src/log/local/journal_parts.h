@@ -54,7 +54,7 @@ struct journal {
         uint32_t at, count;
     } taken;                /* from one client, not looked at yet */
     uint32_t index_count;   /* batches in the open file, durable or not */
-    uint32_t hold_count;    /* entries built that make a group hold a partition, or hold it further back */
+    uint32_t hold_count;    /* entries built that make a group hold a partition, or hold it further back, or declare offsets lost */
     uint64_t fact_reserved; /* bytes of facts on their way into the views */
     uint32_t client_next;
     struct entry_header entry; /* under construction: its operations lie in the tail; entry_size 0: none */

@@ -104,6 +104,15 @@ uint64_t lost_sum(const struct lost *l)
     return sum;
 }
 
+uint64_t lost_within(const struct lost *l, struct log_partition partition, uint64_t from, uint64_t to)
+{
+    uint64_t sum = 0;
+    const struct lost_range *r;
+    for (uint64_t at = from; at < to && (r = lost_next(l, partition, at)) != NULL && r->first < to; at = r->end)
+        sum += (r->end < to ? r->end : to) - (r->first > from ? r->first : from);
+    return sum;
+}
+
 void lost_drop_topic(struct lost *l, uint32_t topic_id)
 {
     uint32_t slot = slot_of(l, (struct log_partition){ topic_id, 0 }, 0), count = 0;

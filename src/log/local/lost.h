@@ -34,6 +34,7 @@ const struct lost_range *lost_next(const struct lost *l, struct log_partition pa
 /* Where to go on: the end of the range that holds the offset, or the offset itself. */
 uint64_t lost_pass(const struct lost *l, struct log_partition partition, uint64_t offset);
 uint64_t lost_sum(const struct lost *l); /* offsets in all ranges */
+uint64_t lost_within(const struct lost *l, struct log_partition partition, uint64_t from, uint64_t to); /* so many of these */
 void lost_drop_topic(struct lost *l, uint32_t topic_id);
 void lost_trim(struct lost *l, struct log_partition partition, uint64_t start); /* what lies before it is not kept */
 

@@ -186,11 +186,13 @@ static void remember(struct retention *r, const struct look *l)
     struct shared *s = &r->log->shared;
     io_mutex_take(s->mutex);
     struct partition *p = views_partition(&s->views, l->at);
-    if (p != NULL) {
+    if (p != NULL && s->hold_count == r->holds) { /* else what was counted may be lost by now */
         p->keeper.counted_from = l->start;
         p->keeper.counted_to = l->counted_to;
         p->keeper.counted_size = l->counted_size;
         p->keeper.counted_batches = l->counted_batches;
+    }
+    if (p != NULL) {
         p->keeper.oldest_at = l->oldest_at;
         p->keeper.oldest_ms = l->oldest_ms;
     }

@@ -22,7 +22,7 @@ struct rewrite {
     struct lost_list lost; /* of it: what was declared lost */
     uint64_t put_to;       /* where the last batch that was put of it ends */
     bool noting;           /* the compaction walks over it first */
-    struct {               /* what the sources have of it */
+    struct {               /* what the sources have of it, but for what was declared lost */
         uint32_t batch_count;
         uint64_t size;
     } met;
@@ -236,10 +236,10 @@ static enum neap_status copy(struct rewrite *r, const struct index_entry *e, str
 static enum neap_status one_batch(struct rewrite *r, const struct index_entry *e, struct error *err)
 {
     struct op op;
+    if (lost_list_holds(&r->lost, e->base, e->base + e->count))
+        return NEAP_OK; /* nobody is given it any more, whether it can be read or not; nor does it count any more */
     r->met.batch_count += !r->noting;
     r->met.size += r->noting ? 0 : e->size;
-    if (lost_list_holds(&r->lost, e->base, e->base + e->count))
-        return NEAP_OK; /* nobody is given it any more, whether it can be read or not */
     enum neap_status status = sources_read(r->sources, &op, err);
     if (status != NEAP_OK)
         return status;

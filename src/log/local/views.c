@@ -295,6 +295,19 @@ static uint64_t share_of(uint64_t whole, uint64_t part, uint64_t of)
     return part == of ? whole : (uint64_t)((double)whole * ((double)part / (double)of));
 }
 
+/* Offsets from the partition's start up to `to` that were not declared lost: what is counted of it is spread over these. */
+static uint64_t readable_count(const struct views *v, const struct partition *p, uint64_t to)
+{
+    return to - p->start - lost_within(&v->lost, (struct log_partition){ p->topic_id, p->number }, p->start, to);
+}
+
+/* Nobody has counted what goes: its share, so that retention by size does not free for what is gone already. */
+static void take_share(struct partition *p, uint64_t part, uint64_t of)
+{
+    p->batch_count -= share_of(p->batch_count, part, of);
+    p->size -= share_of(p->size, part, of);
+}
+
 static enum neap_status apply_trim(struct views *v, const struct op *op)
 {
     struct partition *p = views_partition(v, op->target);
@@ -302,18 +315,17 @@ static enum neap_status apply_trim(struct views *v, const struct op *op)
         return NEAP_CORRUPT;
     if (op->offset <= p->start)
         return NEAP_OK;
-    uint64_t records = p->end - p->start, freed = op->offset - p->start;
+    uint64_t records = readable_count(v, p, p->end), freed = readable_count(v, p, op->offset);
     p->start = op->offset;
     lost_trim(&v->lost, op->target, op->offset);
     if (op->payload.size == TRIM_PAYLOAD_SIZE) { /* what is freed by it, as whoever trims has counted */
         uint64_t batches = get_le64(op->payload.at), size = get_le64(op->payload.at + 8);
         p->batch_count -= batches < p->batch_count ? batches : p->batch_count;
         p->size -= size < p->size ? size : p->size;
-    } else { /* nobody has counted: their share, so that retention by size does not free for what is gone already */
-        p->batch_count -= share_of(p->batch_count, freed, records);
-        p->size -= share_of(p->size, freed, records);
+    } else {
+        take_share(p, freed, records);
     }
-    if (p->start == p->end)
+    if (freed == records)
         p->batch_count = p->size = 0;
     v->change_count++;
     return NEAP_OK;
@@ -324,10 +336,17 @@ static enum neap_status apply_lost(struct views *v, const struct op *op)
     struct partition *p = views_partition(v, op->target);
     if (p == NULL || op->offset > p->end || (op->count > p->end - op->offset && !(op->view & LOG_LOST_RAISE)))
         return NEAP_CORRUPT;
-    if (op->count > p->end - op->offset)
+    uint64_t end = p->end, records = readable_count(v, p, end);
+    enum neap_status status = lost_add(&v->lost, op->target, op->offset, op->offset + op->count);
+    if (status != NEAP_OK)
+        return status;
+    uint64_t lost = records - readable_count(v, p, end); /* what was lost before, or is given now, never counted */
+    take_share(p, lost, records);
+    p->keeper.counted_to = 0; /* some of that may be lost now */
+    if (op->count > end - op->offset)
         p->end = op->offset + op->count;
     v->change_count++;
-    return lost_add(&v->lost, op->target, op->offset, op->offset + op->count);
+    return NEAP_OK;
 }
 
 /* Where the partition was trimmed since it was counted, by hand, a share of it is gone already. */
@@ -339,7 +358,7 @@ static enum neap_status apply_shrunk(struct views *v, uint32_t topic_id, const s
     int64_t size = s->size;
     uint64_t batches = s->batch_count;
     if (s->start < p->start) {
-        uint64_t left = p->end - p->start, of = p->end - s->start;
+        uint64_t left = readable_count(v, p, p->end), of = left + p->start - s->start;
         size = size > 0 ? (int64_t)share_of((uint64_t)size, left, of) : 0;
         batches = share_of(batches, left, of);
     }
