@@ -1,6 +1,7 @@
 /* test_rewrite.c - what comes out of a rewrite takes no more than the room that was kept for it, and is the same whatever memory there was */
 #include "log_bench.h"
 
+#include "io/sim.h"
 #include "log/local/alive.h"
 #include "log/local/rewrite.h"
 #include "log/local/worth.h"
@@ -105,6 +106,44 @@ static void what_archives_take_is_known_before(void **state)
     }
 }
 
+/* On a disk that has just the room that is kept free for it, of events so small that a sixth of what comes out is its index: which
+ * lies there twice for a moment. */
+static void what_is_kept_free_is_enough(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(&(struct sim_disk_options){ .record = false });
+    struct bench b = bench_new(1u << 20);
+    struct rewrite *rewrite;
+    const struct rewritten *list;
+    struct alive alive;
+    (void)state;
+    rmdir(b.path);
+    io_real_close(&b.io);
+    b.io = sim_open(&(struct sim_options){ .seed = 1, .disk = disk });
+    b.options.clean_ns = NO_CLEANING_NS;
+    b.options.index_count_max = 1u << 16;
+    bench_open(&b);
+    uint32_t id = topic(&b, "tiny", 1);
+    const struct journal_file *f = fill_first_file(&b, id, 1);
+    sim_run(b.io, NS_PER_S);
+    struct index_file index = { f->index, 0, b.log->pages };
+    assert_int_equal(alive_count(b.log, index, 1u << 20, &alive), NEAP_OK);
+    struct rewrite_source source = { index, f->file, f->base, f->salt, 0 };
+    struct archive_facts facts = { .first_sequence = f->sequence, .last_sequence = f->sequence };
+    struct rewrite_plan plan = { &source, &facts, 1, 1, 1, f->size, NULL };
+    uint64_t index_size = alive.archived - alive.size;
+    assert_true(index_size > alive.archived / 8);
+    sim_disk_size_set(disk, sim_disk_used(disk) + worth_room(alive.archived) + index_size);
+    assert_int_equal(carry_out(&b, &plan, &rewrite, &list), 1);
+    struct archive archive = { .facts = list[0].facts, .topic_id = id };
+    assert_int_equal(archive_open(b.log, &archive, &b.err), NEAP_OK);
+    assert_in_range(worth_index_size(b.log, &(struct archive *){ &archive }, 1, true), index_size - 256, index_size);
+    io_file_close(&archive.file);
+    rewrite_free(&rewrite);
+    bench_close(&b);
+    sim_close(&b.io);
+    sim_disk_free(&disk);
+}
+
 /* However few records a compaction may tell apart at one time: the same comes out, and the same is said to be gone. */
 static void stretches_of_a_partition_are_one(void **state)
 {
@@ -141,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_archives_take_is_known_before),
+        cmocka_unit_test(what_is_kept_free_is_enough),
         cmocka_unit_test(stretches_of_a_partition_are_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

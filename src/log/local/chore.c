@@ -5,10 +5,6 @@
 #include "log/local/worth.h"
 #include <stdlib.h>
 
-#define OUTPUT_SIZE_MAX (1u << 30) /* of what goes into one archive, in a compaction */
-#define OUTPUT_SHARE    64u        /* and of the disk: so little must be free to go on */
-#define OUTPUT_INDEXES  4u         /* its batches: so many times those of a journal file */
-
 /* ---- the sources ---------------------------------------------------------------------------------------------------- */
 
 static void pin_sources(struct chore *c, int by) /* under the mutex */
@@ -129,7 +125,8 @@ static enum neap_status believe_sources(struct chore *c)
 
 bool chore_drain(struct chore *c, const struct journal_file *f, const struct alive *alive, struct error *err)
 {
-    if (!fits_in_budget(c, worth_room(alive->archived), err)) {
+    uint64_t index_size = alive->archived - alive->size;
+    if (!fits_in_budget(c, worth_room(alive->archived) + index_size, err)) {
         io_mutex_take(c->log->shared.mutex);
         look_again(c, f->sequence);
         io_mutex_drop(c->log->shared.mutex);
@@ -154,26 +151,10 @@ bool chore_drain(struct chore *c, const struct journal_file *f, const struct ali
     return c->rewrite != NULL;
 }
 
-/* Whether the archive begins another output of a compaction: as large as one may be without its index being too large to be looked
- * at whole. */
-static bool begins_output(struct chore *c, const struct archive *a, uint64_t *size, uint64_t *batches)
-{
-    const struct log_options *o = &c->log->options;
-    uint64_t share = o->disk_size / OUTPUT_SHARE, size_max = share < o->file_size ? o->file_size : share;
-    *size += a->facts.size;
-    *batches += a->facts.batch_count;
-    if (*size <= (size_max < OUTPUT_SIZE_MAX ? size_max : OUTPUT_SIZE_MAX) &&
-        *batches <= OUTPUT_INDEXES * (uint64_t)c->log->shared.index_count_max)
-        return false;
-    *size = a->facts.size;
-    *batches = a->facts.batch_count;
-    return true;
-}
-
 /* Under the mutex for `list`, `count` neighbours of one topic, which become one, or are compacted. */
 void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, uint32_t kept, bool compacts)
 {
-    uint64_t size = 0, batches = 0;
+    struct worth_output sum = { 0 };
     uint32_t output = 0;
     c->drained = 0;
     c->archive_count = count;
@@ -181,7 +162,7 @@ void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, 
         (struct rewrite_plan){ .sources = c->sources, .facts = c->facts, .source_count = count, .kept_count = kept };
     for (uint32_t i = 0; i < count; i++) {
         const struct archive_facts *facts = &list[i]->facts;
-        bool begins = i < kept && compacts && begins_output(c, list[i], &size, &batches) && i > 0;
+        bool begins = i < kept && compacts && worth_beginning(c->log, list[i], &sum) && i > 0;
         output += begins;
         if (i == 0 || begins)
             c->facts[output] = (struct archive_facts){ .first_sequence = facts->first_sequence,
@@ -204,7 +185,8 @@ bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombsto
 {
     struct shared *s = &c->log->shared;
     const struct log_options *o = &c->log->options;
-    if (believe_sources(c) != NEAP_OK || (room > 0 && !fits_in_budget(c, room, err))) {
+    uint64_t index_size = worth_index_size(c->log, c->archives, c->plan.kept_count, tombstones != NULL);
+    if (believe_sources(c) != NEAP_OK || (room > 0 && !fits_in_budget(c, room + index_size, err))) {
         put_down(c);
         return false;
     }

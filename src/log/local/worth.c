@@ -2,11 +2,15 @@
 #include "log/local/space.h"
 #include "log/local/views.h"
 
-#define JOIN_COUNT     8u /* so many neighbours become one */
-#define JOIN_COUNT_MAX 64u
-#define JOIN_SIZE_MAX  (1u << 30)
-#define TOMBSTONE_MS   (24 * 3600 * 1000ll)
-#define SMALL_ROOM     16384u /* a sixteenth of little is no room for one batch that grows */
+#define JOIN_COUNT      8u /* so many neighbours become one */
+#define JOIN_COUNT_MAX  64u
+#define JOIN_SIZE_MAX   (1u << 30)
+#define TOMBSTONE_MS    (24 * 3600 * 1000ll)
+#define SMALL_ROOM      16384u /* a sixteenth of little is no room for one batch that grows */
+
+#define OUTPUT_SIZE_MAX (1u << 30) /* of what goes into one archive, in a compaction */
+#define OUTPUT_SHARE    64u        /* and of the disk: so little must be free to go on */
+#define OUTPUT_INDEXES  4u         /* its batches: so many times those of a journal file */
 
 /* Under the mutex: no journal file that is not drained lies between the two. */
 static bool are_neighbours(struct shared *s, const struct archive *a, const struct archive *b)
@@ -56,10 +60,37 @@ static uint32_t joinable(struct log *log, struct archive *const *list, uint32_t 
  * That is in `size` already, exactly: archives are counted whole, the batches of a journal file with all of it. What is copied or
  * joined takes no more than it took, as each has headers and rows of its own before, and shares them afterwards. Only a packed batch
  * that compaction has taken records from can grow, where its producer packed harder than we do: by some hundredths, as
- * there is less in it than there was, and only where it is about all of it that stays. */
+ * there is less in it than there was, and only where it is about all of it that stays. But until an archive is complete, what becomes
+ * its index, rows and entries, lies in files beside it (spill.h), and for a moment it is there twice: that comes on top, once for
+ * the largest of several, as they are completed one after the other. */
 uint64_t worth_room(uint64_t size)
 {
     return size + size / 16 + SMALL_ROOM;
+}
+
+bool worth_beginning(const struct log *log, const struct archive *a, struct worth_output *output)
+{
+    const struct log_options *o = &log->options;
+    uint64_t share = o->disk_size / OUTPUT_SHARE, size_max = share < o->file_size ? o->file_size : share;
+    output->size += a->facts.size;
+    output->batch_count += a->facts.batch_count;
+    if (output->size <= (size_max < OUTPUT_SIZE_MAX ? size_max : OUTPUT_SIZE_MAX) &&
+        output->batch_count <= OUTPUT_INDEXES * (uint64_t)log->shared.index_count_max)
+        return false;
+    *output = (struct worth_output){ a->facts.size, a->facts.batch_count };
+    return true;
+}
+
+uint64_t worth_index_size(struct log *log, struct archive *const *list, uint32_t count, bool compacts)
+{
+    struct worth_output output = { 0 };
+    uint64_t size = 0, largest = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size = compacts && worth_beginning(log, list[i], &output) ? 0 : size;
+        size += list[i]->facts.size - list[i]->index_at;
+        largest = size > largest ? size : largest;
+    }
+    return largest;
 }
 
 /* Under the mutex: bytes of the budget that nothing takes. */
@@ -98,13 +129,19 @@ static uint64_t size_of(struct archive *const *list, uint32_t count)
     return size;
 }
 
+/* To compact them. */
+static uint64_t room_for(struct log *log, struct archive *const *list, uint32_t count)
+{
+    return worth_room(size_of(list, count)) + worth_index_size(log, list, count, true);
+}
+
 /* Under the mutex: whether the archives of a compacted topic are to be compacted: when at least half of them has come since the last
  * time, as in Kafka. Where what is free will soon be too little to copy them, an eighth is enough; on a disk that is full, a
  * thirty-second. */
-static bool is_dirty(struct log *log, uint64_t size, uint64_t dirty)
+static bool is_dirty(struct log *log, uint64_t size, uint64_t dirty, uint64_t room)
 {
     bool full = log->shared.full || space_left_size(log) < log->options.disk_size / 8;
-    bool narrow = free_size(log) < worth_room(size) + log->options.disk_size / 8;
+    bool narrow = free_size(log) < room + log->options.disk_size / 8;
     return dirty > 0 && dirty * (full ? 32 : narrow ? 8 : 2) >= size;
 }
 
@@ -125,10 +162,10 @@ static void choose_some(struct log *log, struct archive *const *list, struct wor
 {
     uint64_t room = free_size(log);
     while (plan->from < plan->count &&
-           (worth_room(list[plan->from]->facts.size) > room || !has_not_met(list, plan->from, plan->count)))
+           (room_for(log, list + plan->from, 1) > room || !has_not_met(list, plan->from, plan->count)))
         plan->from++;
     uint32_t left = plan->count - plan->from;
-    while (plan->kept < left && worth_room(size_of(list + plan->from, plan->kept + 1)) <= room)
+    while (plan->kept < left && room_for(log, list + plan->from, plan->kept + 1) <= room)
         plan->kept++;
 }
 
@@ -172,10 +209,10 @@ struct worth_plan worth_compacting(struct log *log, struct clock *clock, struct 
     plan.first = first_to_compact(log, list, count);
     plan.count = count - plan.first;
     list += plan.first;
-    uint64_t size = size_of(list, plan.count), dirty = dirty_size(list, plan.count);
-    if (!is_dirty(log, size, dirty))
+    uint64_t room = room_for(log, list, plan.count);
+    if (!is_dirty(log, size_of(list, plan.count), dirty_size(list, plan.count), room))
         return plan;
-    if (worth_room(size) <= free_size(log))
+    if (room <= free_size(log))
         plan.kept = plan.count;
     else
         choose_some(log, list, &plan);

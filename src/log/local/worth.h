@@ -22,7 +22,15 @@ struct worth_plan {
     struct clock_cut tombstones; /* which have been there long enough to go */
 };
 struct worth_plan worth_compacting(struct log *log, struct clock *clock, struct archive *const *list, uint32_t count);
-/* Bytes that are kept free for what comes out of so many: of archives, whole, or of what archives of a journal file's batches take. */
+/* Bytes that are kept free for what comes out of so many: of archives, whole, or of what archives of a journal file's batches take;
+ * and, beside those, for what becomes their indexes. */
 uint64_t worth_room(uint64_t size);
+uint64_t worth_index_size(struct log *log, struct archive *const *list, uint32_t count, bool compacts); /* of archives */
+
+struct worth_output { /* archives that become one, in a compaction; begins as zeros */
+    uint64_t size, batch_count;
+};
+/* Whether the next archive begins another of those: as large as one may be without its index being too large to be looked at whole. */
+bool worth_beginning(const struct log *log, const struct archive *a, struct worth_output *output);
 
 #endif
