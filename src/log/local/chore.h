@@ -33,8 +33,8 @@ bool chore_drain(struct chore *c, const struct journal_file *f, const struct ali
 /* Under the mutex for `list`, `count` neighbours of one topic, of which the first `kept` become one, or are compacted, the others are
  * then looked at for what they have newer; chore_begin() comes next. */
 void chore_choose(struct chore *c, struct archive *const *list, uint32_t count, uint32_t kept, bool compacts);
-/* room: bytes that are kept free for what comes out, beside what becomes indexes; 0: nothing does. tombstones: which of them go in a compaction; NULL: the archives
- * are only joined. False: `err`, and it is over. */
+/* room: bytes that are kept free for what comes out, beside what becomes indexes; 0: nothing does. tombstones: which of them go in a
+ * compaction; NULL: the archives are only joined. False: `err`, and it is over. */
 bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombstones, struct error *err);
 /* False: it waits for the journal. */
 bool chore_step(struct chore *c, struct log_client *client, struct error *err);
