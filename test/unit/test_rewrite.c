@@ -5,6 +5,7 @@
 #include "log/local/alive.h"
 #include "log/local/rewrite.h"
 #include "log/local/worth.h"
+#include <malloc.h>
 
 #define FILE_SIZE  (64u << 10)
 #define PARTITIONS 100u
@@ -176,12 +177,61 @@ static void stretches_of_a_partition_are_one(void **state)
     bench_end(&b);
 }
 
+static size_t memory_used(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+/* However many archives are written side by side: each takes 8 KiB, and 1 KiB each for the rows and the entries of its index. */
+static void many_outputs_share_their_memory(void **state)
+{
+    enum { COUNT = 64 };
+    struct archive_facts facts[COUNT];
+    struct bench b = bench_new(FILE_SIZE);
+    uint8_t room[128];
+    (void)state;
+    b.options.clean_ns = NO_CLEANING_NS;
+    bench_open(&b);
+    uint32_t id = topic(&b, "wide", 2);
+    for (uint32_t i = 0; i < COUNT; i++)
+        facts[i] = (struct archive_facts){ .first_sequence = 1 + i, .last_sequence = 1 + i };
+    struct outputs *outputs = outputs_new(b.log, facts, COUNT, 0);
+    struct op op = { .kind = OP_APPEND, .count = 1, .payload = keyed(room, sizeof room, 1) };
+    size_t before = memory_used();
+    assert_non_null(outputs);
+    for (uint32_t partition = 0; partition < 2; partition++) {
+        outputs_begin(outputs, 0);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            op.target = (struct log_partition){ id, partition };
+            op.offset = i;
+            assert_int_equal(outputs_put(outputs, i, &op, OUTPUTS_ALONE, &b.err), NEAP_OK);
+        }
+    }
+    assert_in_range(memory_used() - before, 0, COUNT * (11u << 10));
+    for (uint32_t i = 0; i < 300; i++) { /* more than fits in its share: it goes through the file */
+        op.offset = COUNT + i;
+        assert_int_equal(outputs_put(outputs, COUNT - 1, &op, OUTPUTS_ALONE, &b.err), NEAP_OK);
+    }
+    const struct rewritten *list;
+    assert_int_equal(outputs_end(outputs, &b.err), NEAP_OK);
+    assert_int_equal(outputs_result(outputs, &list), COUNT);
+    struct archive archive = { .facts = list[COUNT - 1].facts, .topic_id = id };
+    assert_int_equal(archive.facts.batch_count, 302);
+    assert_int_equal(archive_open(b.log, &archive, &b.err), NEAP_OK);
+    assert_int_equal(archive_check_index(b.log, &archive), NEAP_OK);
+    io_file_close(&archive.file);
+    outputs_free(&outputs);
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_archives_take_is_known_before),
         cmocka_unit_test(what_is_kept_free_is_enough),
         cmocka_unit_test(stretches_of_a_partition_are_one),
+        cmocka_unit_test(many_outputs_share_their_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

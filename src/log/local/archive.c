@@ -158,6 +158,8 @@ enum neap_status archive_begin(struct archive_writer *w, struct log *log, uint32
     must(w->file == NULL);
     if (w->buffer_size == 0)
         w->buffer_size = WRITER_BUFFER_SIZE;
+    if (w->spill_size == 0)
+        w->spill_size = SPILL_ROOM_SIZE;
     if (w->buffer == NULL)
         w->buffer = malloc(w->buffer_size);
     if (w->buffer == NULL)
@@ -167,8 +169,8 @@ enum neap_status archive_begin(struct archive_writer *w, struct log *log, uint32
     w->header = (struct archive_header){ .log_id = log->id, .facts = *facts, .topic_id = topic_id };
     w->header.facts.batch_count = 0;
     w->row.count = 0;
-    spill_begin(&w->rows, log, facts->number, SPILL_ROWS);
-    spill_begin(&w->entries, log, facts->number, SPILL_ENTRIES);
+    spill_begin(&w->rows, log, facts->number, SPILL_ROWS, w->spill_size);
+    spill_begin(&w->entries, log, facts->number, SPILL_ENTRIES, w->spill_size);
     w->filled = ARCHIVE_HEADER_SIZE;
     w->at = ARCHIVE_HEADER_SIZE;
     memset(w->buffer, 0, ARCHIVE_HEADER_SIZE);

@@ -1,7 +1,7 @@
 /* archive.h - one immutable file with batches of one topic, sorted by partition and offset.
  *
  * owner    an archive is written by the keeper, and belongs to the views from then on; readers pin it
- * memory   a writer: its buffer, and two of SPILL_ROOM_SIZE for what becomes its index
+ * memory   a writer: its buffer, and twice spill_size for what becomes its index
  * limits   4 GiB: TOOLARGE, and the caller chooses less
  * errors   FULL: no room on the disk; IO; CORRUPT: it is not the file that the journal speaks of
  * promise  what is read from it is what was put, at the place it was put; a file that the journal does not speak of is no
@@ -57,6 +57,7 @@ struct archive_writer {
     uint64_t at;      /* where the next byte goes; the buffer holds what lies before it and is not yet written */
     uint8_t *buffer;
     size_t filled, buffer_size; /* WRITER_BUFFER_SIZE, if nobody says less before it begins */
+    size_t spill_size;            /* SPILL_ROOM_SIZE, likewise */
     struct index_row row; /* of the partition in work; count 0: none yet */
     struct spill rows, entries;
     uint64_t row_next; /* where the next row's partition begins in here, if not at its first batch; UINT64_MAX: there */

@@ -176,7 +176,7 @@ size_t log_memory_size(const struct log_options *given)
 {
     struct log_options o = with_defaults(given);
     return o.tail_size + 2 * (size_t)o.index_count_max * sizeof(struct index_entry) + o.fact_size_max +
-           compaction_size(&o) + WRITER_BUFFER_SIZE + /* an archive in the making */
+           compaction_size(&o) + WRITER_BUFFER_SIZE + 2 * SPILL_ROOM_SIZE + /* an archive in the making */
            (o.page_cache_size >= PAGES_SIZE_MIN ? pages_memory_size(o.page_cache_size) : 0) + RECOVERY_STEP_SIZE;
 }
 

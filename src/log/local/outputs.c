@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #define BUFFER_MIN (8u << 10) /* of a writer, where there are many of them */
+#define SPILL_MIN  (1u << 10) /* likewise, for the rows and for the entries of its index */
 
 struct output {
     struct archive_facts facts;
@@ -23,10 +24,9 @@ struct outputs {
     bool taken;
 };
 
-static size_t buffer_size(uint32_t count)
+static size_t share_of(size_t whole, uint32_t count, size_t least)
 {
-    size_t size = WRITER_BUFFER_SIZE / count;
-    return size < BUFFER_MIN ? BUFFER_MIN : size;
+    return whole / count < least ? least : whole / count;
 }
 
 struct outputs *outputs_new(struct log *log, const struct archive_facts *facts, uint32_t count, uint32_t gathered_size)
@@ -46,7 +46,8 @@ struct outputs *outputs_new(struct log *log, const struct archive_facts *facts, 
     o->count = count;
     for (uint32_t i = 0; i < count; i++) {
         o->list[i].facts = facts[i];
-        o->list[i].writer.buffer_size = buffer_size(count);
+        o->list[i].writer.buffer_size = share_of(WRITER_BUFFER_SIZE, count, BUFFER_MIN);
+        o->list[i].writer.spill_size = share_of(SPILL_ROOM_SIZE, count, SPILL_MIN);
     }
     return o;
 }

@@ -3,9 +3,10 @@
 #include "log/local/archive.h"
 #include <stdlib.h>
 
-void spill_begin(struct spill *s, struct log *log, uint64_t number, const char *suffix)
+void spill_begin(struct spill *s, struct log *log, uint64_t number, const char *suffix, size_t room_size)
 {
-    must(s->file == NULL);
+    must(s->file == NULL && (s->room == NULL || s->room_size == room_size));
+    s->room_size = room_size;
     s->log = log;
     s->number = number;
     s->suffix = suffix;
@@ -44,10 +45,10 @@ static enum neap_status flush(struct spill *s, struct error *err)
 
 enum neap_status spill_put(struct spill *s, const uint8_t *row, size_t size, struct error *err)
 {
-    must(size <= SPILL_ROOM_SIZE);
-    if (s->room == NULL && (s->room = malloc(SPILL_ROOM_SIZE)) == NULL)
+    must(size <= s->room_size);
+    if (s->room == NULL && (s->room = malloc(s->room_size)) == NULL)
         return error_set(err, NEAP_NOMEM, "archive");
-    enum neap_status status = s->filled + size > SPILL_ROOM_SIZE ? flush(s, err) : NEAP_OK;
+    enum neap_status status = s->filled + size > s->room_size ? flush(s, err) : NEAP_OK;
     if (status != NEAP_OK)
         return status;
     memcpy(s->room + s->filled, row, size);
@@ -68,7 +69,7 @@ enum neap_status spill_copy(struct spill *s, enum neap_status (*put)(void *ctx, 
         return s->filled > 0 ? put(ctx, (struct bytes){ s->room, s->filled }, err) : NEAP_OK;
     end = s->written;
     for (uint64_t at = 0; at < end && status == NEAP_OK;) {
-        size_t size = end - at < SPILL_ROOM_SIZE ? (size_t)(end - at) : SPILL_ROOM_SIZE, got = 0;
+        size_t size = end - at < s->room_size ? (size_t)(end - at) : s->room_size, got = 0;
         status = io_file_read(s->file, s->room, size, at, &got);
         if (status != NEAP_OK || got != size)
             return error_set(err, status != NEAP_OK ? status : NEAP_IO, "read %s", io_file_path(s->file));
