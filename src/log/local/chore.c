@@ -42,7 +42,8 @@ static void put_down(struct chore *c)
     c->ops = NULL;
     c->payloads = NULL;
     c->drained = 0;
-    c->archive_count = 0;
+    c->archive_count = c->believed = 0;
+    c->written = false;
 }
 
 static void drop_prepared(struct chore *c)
@@ -94,33 +95,37 @@ static bool fits_in_budget(struct chore *c, uint64_t size, struct error *err)
 }
 
 /* What their indexes say decides what is left out of what comes out, and then they go: they are as they were written, or nothing is
- * done. REFUSED: one is not; it is left alone from now on, and so is known. */
-static enum neap_status believe_sources(struct chore *c)
+ * done. A source at a time, as there may be many and large ones. False: this one is not; it is left alone from now on. */
+static bool believe_archive(struct chore *c, struct archive *a)
 {
-    enum neap_status status = NEAP_OK;
-    for (uint32_t i = 0; i < c->archive_count && status == NEAP_OK; i++) {
-        struct archive *a = c->archives[i];
-        struct damage_place place = { .index = { a->file, a->index_at } };
-        status = archive_check_again(c->log, a);
-        if (status == NEAP_CORRUPT && a->file != NULL)
-            damage_note_index(c->log, &place, true, LOG_FOUND_BY_READ);
-    }
-    if (c->drained != 0) {
-        const struct rewrite_source *source = &c->sources[0];
-        struct damage_place place = { .index = { source->index.file, 0 },
-                                      .file = source->file,
-                                      .sequence = c->drained,
-                                      .base = source->base,
-                                      .salt = source->salt };
-        if (!damage_index_is_whole(&place)) {
-            damage_note_index(c->log, &place, false, LOG_FOUND_BY_READ);
-            io_mutex_take(c->log->shared.mutex);
-            file_by_sequence(&c->log->shared, c->drained)->bad = true;
-            io_mutex_drop(c->log->shared.mutex);
-            status = NEAP_CORRUPT;
-        }
-    }
-    return status == NEAP_OK ? NEAP_OK : NEAP_REFUSED;
+    struct damage_place place = { .index = { a->file, a->index_at } };
+    enum neap_status status = archive_check_again(c->log, a);
+    if (status == NEAP_CORRUPT && a->file != NULL)
+        damage_note_index(c->log, &place, true, LOG_FOUND_BY_READ);
+    return status == NEAP_OK;
+}
+
+static bool believe_file(struct chore *c)
+{
+    const struct rewrite_source *source = &c->sources[0];
+    struct damage_place place = { .index = { source->index.file, 0 },
+                                  .file = source->file,
+                                  .sequence = c->drained,
+                                  .base = source->base,
+                                  .salt = source->salt };
+    if (damage_index_is_whole(&place))
+        return true;
+    damage_note_index(c->log, &place, false, LOG_FOUND_BY_READ);
+    io_mutex_take(c->log->shared.mutex);
+    file_by_sequence(&c->log->shared, c->drained)->bad = true;
+    io_mutex_drop(c->log->shared.mutex);
+    return false;
+}
+
+static bool believe_next(struct chore *c)
+{
+    uint32_t next = c->believed++;
+    return c->drained != 0 ? believe_file(c) : believe_archive(c, c->archives[next]);
 }
 
 bool chore_drain(struct chore *c, const struct journal_file *f, const struct alive *alive, struct error *err)
@@ -186,7 +191,7 @@ bool chore_begin(struct chore *c, uint64_t room, const struct clock_cut *tombsto
     struct shared *s = &c->log->shared;
     const struct log_options *o = &c->log->options;
     uint64_t index_size = worth_index_size(c->log, c->archives, c->plan.kept_count, tombstones != NULL);
-    if (believe_sources(c) != NEAP_OK || (room > 0 && !fits_in_budget(c, room + index_size, err))) {
+    if (room > 0 && !fits_in_budget(c, room + index_size, err)) {
         put_down(c);
         return false;
     }
@@ -297,8 +302,6 @@ static enum neap_status hand_over(struct chore *c, struct log_client *client, st
     uint32_t count = rewrite_result(c->rewrite, &list);
     if (count == 0 && c->drained != 0)
         return error_set(err, NEAP_REFUSED, "all of it has died meanwhile");
-    if (believe_sources(c) != NEAP_OK) /* once more: that was long ago */
-        return error_set(err, NEAP_REFUSED, "an index has rotted meanwhile");
     enum neap_status status = prepare(c, list, count, err);
     if (status == NEAP_OK)
         status = make_unit(c, list, count, err);
@@ -348,9 +351,19 @@ bool chore_step(struct chore *c, struct log_client *client, struct error *err)
         finish(c);
         return true;
     }
-    enum neap_status status = rewrite_step(c->rewrite, err);
+    if (c->believed < c->plan.source_count) {
+        if (!believe_next(c))
+            put_down(c);
+        return true;
+    }
+    enum neap_status status = c->written ? NEAP_OK : rewrite_step(c->rewrite, err);
     if (status == NEAP_AGAIN)
         return true;
+    if (status == NEAP_OK && !c->written) { /* their indexes once more: that was long ago */
+        c->written = true;
+        c->believed = 0;
+        return true;
+    }
     if (status == NEAP_OK)
         status = hand_over(c, client, err);
     if (status == NEAP_REFUSED || status == NEAP_AGAIN || status == NEAP_CLOSED) {

@@ -22,7 +22,8 @@ struct chore {
     struct archive_facts facts[ARCHIVE_COUNT_MAX]; /* of what comes out */
     struct rewrite_plan plan;
     uint32_t holds; /* of a compaction: hold_count of the log when it began */
-    bool submitted, ended;
+    uint32_t believed; /* sources whose indexes were found as they were written: before it begins, and again when it is written */
+    bool written, submitted, ended;
     struct log_unit unit;
     struct log_op *ops;
     uint8_t *payloads;
