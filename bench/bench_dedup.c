@@ -5,6 +5,8 @@
  * Hashes of ids, drawn before, are checked one after the other, each tenth a duplicate of one of those remembered; the table is
  * full, so each new one has an older one forgotten. Beside it, in the same run: as many single reads at the same places of a
  * table of the same size, which is what memory itself takes. */
+#include "figures.h"
+
 #include "base/must.h"
 #include "flow/dedup.h"
 #include "io/real.h"
@@ -16,20 +18,13 @@
 
 static uint64_t seed = 7;
 
-static uint64_t chance(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    return seed ^= seed << 17;
-}
-
 static void draw(struct dedup_id *ids, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t a = chance(), b = chance();
+        uint64_t a = figures_chance(&seed), b = figures_chance(&seed);
         ids[i] = (struct dedup_id){ { (uint32_t)a, (uint32_t)(a >> 32), (uint32_t)b } };
         if (i > 100 && b >> 32 < (1ull << 32) / 10)
-            ids[i] = ids[chance() % i];
+            ids[i] = ids[figures_chance(&seed) % i];
     }
 }
 
@@ -57,12 +52,6 @@ static double read_all(struct io *io, const uint8_t *table, size_t size, const s
     return (double)(io_now(io).ns - start.ns) / count;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 int main(int argc, char **argv)
 {
     struct error err;
@@ -85,13 +74,12 @@ int main(int argc, char **argv)
         ns[i - 2] = checked;
         bare[i - 2] = read;
     }
-    qsort(ns, ROUND_COUNT, sizeof ns[0], by_value);
-    qsort(bare, ROUND_COUNT, sizeof bare[0], by_value);
+    double checked = median(ns, ROUND_COUNT), read = median(bare, ROUND_COUNT);
     printf(
         "dedup: %u ids of %.1f bytes, the table full: %.1f M checks/s, %.0f ns; a single read of such a table %.0f ns, "
         "ratio %.2f; %.0f %% were duplicates\n",
-        count, (double)size / count, 1e3 / ns[ROUND_COUNT / 2], ns[ROUND_COUNT / 2], bare[ROUND_COUNT / 2],
-        bare[ROUND_COUNT / 2] / ns[ROUND_COUNT / 2], 100.0 * (double)duplicates / (double)(from + (sum > 0)));
+        count, (double)size / count, 1e3 / checked, checked, read, read / checked,
+        100.0 * (double)duplicates / (double)(from + (sum > 0)));
     dedup_free(&d);
     io_real_close(&io);
     free(ids);

@@ -5,6 +5,8 @@
  * A window of 65,536 events is read ahead, 1,000 are at work; whatever is at work ends in an order of chance, at once: what
  * is left is the dispatch alone: the key's hash, its lane, the lane's next. Beside it, in the same run: the same window and
  * the same ends without lanes, so without any order. Then the same for few and for many distinct keys. */
+#include "figures.h"
+
 #include "base/bytes.h"
 #include "base/must.h"
 #include "flow/lanes.h"
@@ -20,13 +22,6 @@
 
 static uint64_t seed = 7;
 
-static uint64_t chance(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    return seed ^= seed << 17;
-}
-
 /* Zipf with exponent 1: key k comes 1/k as often as the first. */
 static void draw_zipf(uint32_t *keys, uint32_t count, uint32_t key_count)
 {
@@ -35,7 +30,7 @@ static void draw_zipf(uint32_t *keys, uint32_t count, uint32_t key_count)
     for (uint32_t k = 0; k < key_count; k++)
         sums[k] = sum += 1.0 / (k + 1);
     for (uint32_t i = 0; i < count; i++) {
-        double at = (double)(chance() >> 11) / 9007199254740992.0 * sum;
+        double at = (double)(figures_chance(&seed) >> 11) / 9007199254740992.0 * sum;
         uint32_t low = 0, high = key_count - 1;
         while (low < high) {
             uint32_t middle = low + (high - low) / 2;
@@ -52,7 +47,7 @@ static void draw_zipf(uint32_t *keys, uint32_t count, uint32_t key_count)
 static void draw_evenly(uint32_t *keys, uint32_t count, uint32_t key_count)
 {
     for (uint32_t i = 0; i < count; i++)
-        keys[i] = (uint32_t)(chance() % key_count);
+        keys[i] = (uint32_t)(figures_chance(&seed) % key_count);
 }
 
 /* As they lie in a record batch: one behind the other. */
@@ -114,7 +109,7 @@ static double run(struct bench *b, const uint8_t *text, uint32_t count)
         while (b->working_count < WIDTH && (slot = take(b)) != LANES_NONE)
             b->working[b->working_count++] = slot;
         for (uint32_t i = 0; i < WIDTH / 4 && b->working_count > 0; i++) {
-            uint32_t which = (uint32_t)(chance() % b->working_count);
+            uint32_t which = (uint32_t)(figures_chance(&seed) % b->working_count);
             slot = b->working[which];
             b->working[which] = b->working[--b->working_count];
             if (b->lanes != NULL)
@@ -126,20 +121,13 @@ static double run(struct bench *b, const uint8_t *text, uint32_t count)
     return (double)(io_now(b->io).ns - start.ns) / count;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static double median_run(struct bench *b, struct lanes *lanes, const uint8_t *text, uint32_t count)
 {
     double ns[ROUND_COUNT];
     b->lanes = lanes;
     for (uint32_t i = 0; i < ROUND_COUNT; i++)
         ns[i] = run(b, text, count);
-    qsort(ns, ROUND_COUNT, sizeof ns[0], by_value);
-    return ns[ROUND_COUNT / 2];
+    return median(ns, ROUND_COUNT);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,8 @@
  * Both keep as much on its way as 1,024 calls allow, to one partition, and both end when all of it is durable. log_submit()
  * is given the same finished batch again and again: what it takes to encode events is the call's to pay, and is in its
  * figure. In turn, five times each; medians. The ratio is events against events. */
+#include "figures.h"
+
 #include "base/must.h"
 #include "io/real.h"
 #include "log/batch.h"
@@ -116,12 +118,6 @@ static double call_run(struct plain *p, struct neap_writer *writer, struct neap_
     return (double)(calls * events) / ((double)(io_now(p->io).ns - start.ns) / 1e9);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 int main(int argc, char **argv)
 {
     static struct plain p;
@@ -169,11 +165,8 @@ int main(int argc, char **argv)
             call[i] = call_run(&p, writer, call_topic, sizes[s], seconds);
             ratio[i] = call[i] / plain[i];
         }
-        qsort(plain, ROUND_COUNT, sizeof *plain, by_value);
-        qsort(call, ROUND_COUNT, sizeof *call, by_value);
-        qsort(ratio, ROUND_COUNT, sizeof *ratio, by_value);
         printf("%4u events a call, %u bytes each  neap_append %9.0f events/s  log_submit %9.0f events/s  ratio %.2f\n",
-               sizes[s], VALUE_SIZE, call[ROUND_COUNT / 2], plain[ROUND_COUNT / 2], ratio[ROUND_COUNT / 2]);
+               sizes[s], VALUE_SIZE, median(call, ROUND_COUNT), median(plain, ROUND_COUNT), median(ratio, ROUND_COUNT));
         fflush(stdout);
     }
     neap_topic_close(&call_topic);

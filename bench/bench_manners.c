@@ -4,6 +4,8 @@
  *                                              and the ratio to the bare loop of the same run
  *
  * The bare loop is the same calls without manners: the clock of the test goes on, a call begins, ends and says what came of it. */
+#include "figures.h"
+
 #include "base/must.h"
 #include "flow/destination.h"
 #include "flow/retry.h"
@@ -212,12 +214,6 @@ static double time_way(const struct way *way, uint32_t count)
     return ns;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 int main(int argc, char **argv)
 {
     uint32_t count = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 5000000u;
@@ -225,14 +221,12 @@ int main(int argc, char **argv)
     for (uint32_t round = 0; round < ROUND_COUNT; round++)
         for (size_t w = 0; w < COUNT_OF(ways); w++)
             ns[w][round] = time_way(&ways[w], count);
-    for (size_t w = 0; w < COUNT_OF(ways); w++)
-        qsort(ns[w], ROUND_COUNT, sizeof ns[w][0], by_value);
-    double bare = ns[0][ROUND_COUNT / 2];
+    double bare = median(ns[0], ROUND_COUNT);
     printf("%-32s %9s %9s %7s   (of %u calls, %u rounds)\n", "ns per call", "median", "more", "ratio", count,
            ROUND_COUNT);
     for (size_t w = 0; w < COUNT_OF(ways); w++) {
-        double median = ns[w][ROUND_COUNT / 2];
-        printf("%-32s %9.1f %9.1f %7.1f\n", ways[w].name, median, median - bare, median / bare);
+        double middle = median(ns[w], ROUND_COUNT);
+        printf("%-32s %9.1f %9.1f %7.1f\n", ways[w].name, middle, middle - bare, middle / bare);
     }
     return 0;
 }

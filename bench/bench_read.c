@@ -9,6 +9,8 @@
  * archive  the same, of what was drained into archives when the topic that shared its files had gone.
  * small    one partition of 64, whose events of 100 B come in batches of their own: bytes read from files for each byte served.
  * lookup   a new place each time, at 10,000 partitions: looks a second, with the pages of index files in memory. */
+#include "figures.h"
+
 #include "base/must.h"
 #include "io/real.h"
 #include "log/batch.h"
@@ -40,18 +42,6 @@ struct bench {
 static double seconds_of(struct bench *b, mono_time start)
 {
     return (double)(io_now(b->io).ns - start.ns) / 1e9;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof *values, by_value);
-    return values[count / 2];
 }
 
 /* ---- a log with something in it ---- */

@@ -2,6 +2,8 @@
 #ifndef BENCH_PRODUCER_H
 #define BENCH_PRODUCER_H
 
+#include "figures.h"
+
 #include "base/histogram.h"
 #include "log/log.h"
 
@@ -51,6 +53,5 @@ void producer_add_topic(struct producer *p, const char *name, uint32_t partition
                         const struct log_topic_settings *settings);
 /* interval_ns: between two batches; 0: as fast as it goes. */
 struct outcome producer_run(struct producer *p, double seconds, uint32_t inflight, int64_t interval_ns);
-double median(double *values, size_t count);
 
 #endif
