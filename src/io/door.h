@@ -10,6 +10,7 @@
 #ifndef IO_DOOR_H
 #define IO_DOOR_H
 
+#include "io/http.h"
 #include "io/io.h"
 #include <stdatomic.h>
 
@@ -117,6 +118,11 @@ struct io_verbs {
     enum neap_status (*signals_watch)(struct io_agent *agent, void (*arrived)(void *ctx, int number), void *ctx,
                                       struct error *err);
     void (*signals_unwatch)(struct io_agent *agent);
+
+    /* The call has been looked at. The door sets at_work_ to false before it runs done(). */
+    enum neap_status (*http_prepare)(struct io *io, const struct io_http_options *options, struct error *err);
+    enum neap_status (*http_begin)(struct io_http_call *call, struct error *err);
+    void (*http_cancel)(struct io_http_call *call);
 };
 
 #endif

@@ -133,7 +133,8 @@ enum neap_status io_agent_attach(struct io *io, struct io_agent *agent, struct e
 /* Real door: a thread of its own turns the agent. Simulated: the scheduler does, in an order of its choosing. */
 enum neap_status io_agent_start(struct io *io, struct io_agent *agent, struct error *err);
 /* Started or attached. Afterwards no turn and no callback of it runs; its timers are cancelled, its streams and signals must
- * be gone. A sync in flight is waited for, and its `done` is not called. Not from its own turn. Fine when neither started nor attached. */
+ * be gone. A sync in flight is waited for, a call over HTTP (http.h) cancelled, and their `done` is not called. Not from its own
+ * turn. Fine when neither started nor attached. */
 void             io_agent_stop(struct io_agent *agent);
 /* From any thread. There will be a turn after this call; cheap while the agent is awake (one atomic). Nothing happens where
  * the agent has been stopped, or not yet been started; its struct must still be there. */

@@ -16,6 +16,7 @@
 #ifndef IO_SIM_H
 #define IO_SIM_H
 
+#include "io/http.h"
 #include "io/io.h"
 
 /* ---- the disk ------------------------------------------------------------------------------------------------------ */
@@ -74,6 +75,43 @@ void sim_environment_set(struct io *io, const char *name, const char *value); /*
 /* Standard streams: what is fed to 0 is copied; what was written to 1 and 2 is kept, and borrowed by the caller. */
 void sim_input(struct io *io, struct bytes bytes, bool end);
 struct bytes sim_output(struct io *io, int number);
+
+/* ---- servers ------------------------------------------------------------------------------------------------------- */
+
+struct sim_http_request { /* borrowed for the call of `handle` */
+    struct bytes method, url, body;
+    const struct io_http_header *headers;
+    uint32_t header_count;
+    uint64_t number; /* from 1: how many have come to this server */
+};
+
+enum sim_http_manner {
+    SIM_HTTP_ANSWERS,
+    SIM_HTTP_HANGS,           /* until the deadline */
+    SIM_HTTP_RESETS,          /* before its answer was whole */
+    SIM_HTTP_GARBLES,         /* no HTTP */
+    SIM_HTTP_REFUSES,         /* the connection */
+    SIM_HTTP_HAS_NO_NAME,
+    SIM_HTTP_IS_NOT_TRUSTED,
+};
+
+struct sim_http_reply { /* comes as: answers 200, at once, with nothing */
+    enum sim_http_manner manner;
+    uint32_t status;
+    struct bytes body; /* copied */
+    const char *content_type, *retry_after;
+    int64_t latency_ns; /* until all of it is there, or until it fails: a slow drip is a long one */
+};
+
+struct sim_http_server {
+    /* When a request arrives. Nobody's turn: it may look at the clock, and at what is its own. */
+    void (*handle)(void *ctx, const struct sim_http_request *request, struct sim_http_reply *reply);
+    void *ctx;
+    bool is_private; /* on a private address */
+};
+/* From now on somebody listens there: "example.com:443". Borrows the text until closed; again: another server. Calls to where
+ * nobody listens are refused. */
+void sim_http_serve(struct io *io, const char *authority, const struct sim_http_server *server);
 
 /* ---- faults -------------------------------------------------------------------------------------------------------- */
 

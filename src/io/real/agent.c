@@ -1,6 +1,6 @@
 /* agent.c - agents on threads, their timers, and the mutex.
  *
- * A turn is: what the loop has ready, syncs that are done, timers that are due, work. An agent whose work found nothing
+ * A turn is: what the loop has ready, syncs and calls that are done, timers that are due, work. An agent whose work found nothing
  * lies down (bell.h) until it is rung or its next timer is due: on a futex, or in its loop when it has one. */
 #include "io/real/inside.h"
 #include <stdlib.h>
@@ -49,6 +49,7 @@ enum neap_status real_agent_attach(struct io *io, struct io_agent *agent, struct
     a->owner = pthread_self();
     wheel_init(&a->wheel, real_now(io));
     must(a->loop == NULL && atomic_load(&a->syncer) == NULL && atomic_load(&a->synced) == NULL);
+    must(a->http == NULL && atomic_load(&a->called) == NULL);
     __atomic_store_n(&agent->door_, a, __ATOMIC_RELEASE);
     __atomic_store_n(&agent->io_, io, __ATOMIC_RELEASE);
     return NEAP_OK;
@@ -58,6 +59,7 @@ static void detach(struct real_agent *a)
 {
     struct io_agent *agent = a->agent;
     struct real *real = real_of(agent->io_);
+    real_http_stop(a);
     real_sync_stop(a);
     real_loop_free(&a->loop);
     wheel_clear(&a->wheel); /* a timer left behind would point into another agent's wheel */
@@ -78,6 +80,7 @@ static uint32_t turn(struct real_agent *a)
     if (a->loop != NULL)
         real_loop_turn(a->loop);
     real_sync_deliver(a);
+    real_http_deliver(a);
     mono_time now = real_now(a->agent->io_);
     wheel_advance(&a->wheel, now);
     for (struct io_timer *timer; (timer = wheel_take(&a->wheel)) != NULL;)
@@ -147,8 +150,12 @@ void real_agent_stop(struct io_agent *agent)
 void real_agent_wake(struct io_agent *agent)
 {
     struct real_agent *a = __atomic_load_n(&agent->door_, __ATOMIC_ACQUIRE);
-    if (a == NULL)
-        return; /* it has just been stopped */
+    if (a != NULL) /* it has not just been stopped */
+        real_agent_ring(a);
+}
+
+void real_agent_ring(struct real_agent *a)
+{
     CHECK_MAGIC(a, REAL_AGENT_MAGIC);
     enum bell_state rested = bell_ring(&a->bell);
     if (rested == BELL_RESTS)

@@ -104,6 +104,9 @@ static const struct io_verbs verbs = {
     .stream_close = real_stream_close,
     .signals_watch = real_signals_watch,
     .signals_unwatch = real_signals_unwatch,
+    .http_prepare = real_http_prepare,
+    .http_begin = real_http_begin,
+    .http_cancel = real_http_cancel,
 };
 
 /* A process may be started with a standard stream closed. The next file opened would take its number, and what is meant for
@@ -161,6 +164,7 @@ static struct real *real_new(struct error *err)
     real->base.verbs = &verbs;
     real->magic = REAL_MAGIC;
     pthread_mutex_init(&real->mutex, NULL);
+    pthread_mutex_init(&real->http_mutex, NULL);
     for (int i = 0; i < 3; i++) {
         real->standard[i].base = (struct io_file){ .io = &real->base, .path = names[i] };
         real->standard[i].magic = REAL_FILE_MAGIC;
@@ -212,8 +216,11 @@ void io_real_close(struct io **io)
     if (*io == NULL)
         return;
     struct real *real = real_of(*io);
+    must(real->agent_count == 0);
+    real_http_free(real); /* it may still ring agents that have been stopped */
     real_agents_free(real);
     pthread_mutex_destroy(&real->mutex);
+    pthread_mutex_destroy(&real->http_mutex);
     real->magic = 0;
     free(real);
     *io = NULL;

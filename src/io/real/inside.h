@@ -33,6 +33,8 @@ struct real {
     pthread_mutex_t mutex;         /* over the next two */
     uint32_t agent_count;          /* attached or started */
     struct real_agent *free_agent; /* of agents that have been stopped */
+    pthread_mutex_t http_mutex;    /* over the making of the next one */
+    struct real_http *http;        /* NULL until there is a call */
     struct real_file standard[3];
     bool is_guest; /* in somebody else's program */
 };
@@ -120,6 +122,7 @@ enum neap_status real_write_next(struct io_file *file, struct bytes bytes, mono_
 /* ---- agent.c ---- */
 
 struct real_syncer;
+struct real_http;
 struct real_loop;
 
 /* A, having told B something, wakes B; in between B may have acted on it and been stopped. So the memory of a stopped agent
@@ -132,7 +135,11 @@ struct real_agent {
     struct bell bell;                     /* anyone rings, the agent rests on it */
     _Atomic(struct io_sync *) synced;     /* the syncer pushes, the agent takes all */
     _Atomic(struct real_syncer *) syncer; /* made at the first io_file_sync_start() */
+    _Atomic(struct io_http_call *) called; /* the thread `http` pushes, the agent takes all */
     _Atomic bool stopping;                /* io_agent_stop() sets it */
+    _Atomic bool detaching;               /* and this one: its calls are to be cancelled */
+    struct real_http *http;               /* the door's, from its first call on */
+    uint32_t call_count;                  /* begun, `done` not yet run */
     bool left;
     bool has_thread;
     bool has_descriptor; /* somebody else's loop watches event_fd */
@@ -157,6 +164,7 @@ enum neap_status real_agent_start(struct io *io, struct io_agent *agent, struct 
 void real_agent_stop(struct io_agent *agent);
 void real_agent_wake(struct io_agent *agent);
 enum neap_status real_agent_run(struct io_agent *agent, mono_time deadline, struct error *err);
+void real_agent_ring(struct real_agent *agent); /* from any thread, until the door is closed */
 void real_agent_leave(struct io_agent *agent);
 uint32_t real_agent_turn(struct io_agent *agent);
 enum neap_status real_agent_descriptor(struct io_agent *agent, int *ret_descriptor, struct error *err);
@@ -174,6 +182,15 @@ void real_mutex_drop(struct io_mutex *mutex);
 void real_file_sync_start(struct io_sync *op);
 void real_sync_deliver(struct real_agent *agent); /* runs `done` of what is synced */
 void real_sync_stop(struct real_agent *agent);    /* waits for what is under way and drops it */
+
+/* ---- http.c ---- */
+
+enum neap_status real_http_prepare(struct io *io, const struct io_http_options *options, struct error *err);
+enum neap_status real_http_begin(struct io_http_call *call, struct error *err);
+void real_http_cancel(struct io_http_call *call);
+void real_http_deliver(struct real_agent *agent); /* runs `done` of what has ended */
+void real_http_stop(struct real_agent *agent);    /* cancels what is in flight, waits for its end and drops it */
+void real_http_free(struct real *real);           /* every agent has been stopped */
 
 /* ---- loop.c ---- */
 

@@ -174,6 +174,9 @@ static const struct io_verbs verbs = {
     .stream_close = sim_stream_close,
     .signals_watch = sim_signals_watch,
     .signals_unwatch = sim_signals_unwatch,
+    .http_prepare = sim_http_prepare,
+    .http_begin = sim_http_begin,
+    .http_cancel = sim_http_cancel,
 };
 
 struct io *sim_open(const struct sim_options *options)
@@ -207,6 +210,8 @@ void sim_close(struct io **io)
     must(sim->agents == NULL && sim->files == NULL && sim->maps == NULL);
     must(sim->streams == NULL && sim->listeners == NULL && sim->held_count == 0);
     must(sim->locks == NULL);
+    must(sim->http_count == 0);
+    sim_http_free(sim);
     sim_standard_fini(sim);
     sim->disk->door_count--;
     if (sim->own_disk)

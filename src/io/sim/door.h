@@ -21,6 +21,22 @@ struct sim_sync { /* one that was started and goes on beside other work */
     enum neap_status status;
 };
 
+struct sim_server {
+    struct sim_server *next;
+    const char *authority;
+    struct sim_http_server served;
+    uint64_t call_count;
+};
+
+struct sim_http { /* a call over HTTP */
+    struct sim_http *next;
+    struct io_http_call *call;
+    struct sim_agent *agent;
+    mono_time begun_at, due; /* due: to arrive, or to end */
+    bool at_server, refused; /* at_server: it will not arrive any more; it has, or has been given up */
+    struct io_http_answer answer;
+};
+
 struct sim_agent {
     struct sim_agent *next;
     struct sim *sim;
@@ -32,6 +48,7 @@ struct sim_agent {
     bool awake, left;
     struct io_timer *timers; /* the next due first */
     struct sim_sync *syncs;
+    struct sim_http *https;
     void (*signal_arrived)(void *ctx, int number);
     void *signal_ctx;
     uint32_t signal_mask; /* arrived, not yet told */
@@ -121,6 +138,8 @@ struct sim {
     struct sim_map *maps;
     struct sim_listener *listeners;
     struct sim_stream *streams;
+    struct sim_server *servers;
+    uint32_t http_count, http_count_max; /* calls in flight; 0: there was none yet */
     struct sim_file standard[3];
     struct sim_buffer buffers[3];
     struct sim_standing_fault faults[SIM_FAULT_COUNT_MAX];
@@ -218,6 +237,17 @@ void sim_stream_start(struct io_stream *stream);
 enum neap_status sim_stream_send(struct io_stream *stream, struct bytes bytes);
 void sim_stream_pause(struct io_stream *stream, bool paused);
 void sim_stream_close(struct io_stream *stream);
+
+/* ---- http.c ---- */
+
+/* One of the two is due: it comes to its server, which is nobody's turn; or it ends, on its agent's. */
+void sim_http_arrive(struct sim_http *http);
+void sim_http_end(struct sim_http *http);
+void sim_http_drop(struct sim_agent *agent); /* what it has in flight */
+void sim_http_free(struct sim *sim);
+enum neap_status sim_http_prepare(struct io *io, const struct io_http_options *options, struct error *err);
+enum neap_status sim_http_begin(struct io_http_call *call, struct error *err);
+void sim_http_cancel(struct io_http_call *call);
 
 /* ---- standard.c ---- */
 

@@ -10,7 +10,15 @@
 
 /* ---- what could happen now ---- */
 
-enum choice_kind { CHOICE_TURN, CHOICE_TIMER, CHOICE_SYNC, CHOICE_SIGNAL, CHOICE_STREAM };
+enum choice_kind {
+    CHOICE_TURN,
+    CHOICE_TIMER,
+    CHOICE_SYNC,
+    CHOICE_SIGNAL,
+    CHOICE_STREAM,
+    CHOICE_ARRIVAL,
+    CHOICE_CALLED
+};
 
 struct choice {
     enum choice_kind kind;
@@ -44,12 +52,24 @@ static bool may_run(const struct sim_agent *agent)
     return !agent->busy && (agent->started || agent->running);
 }
 
+/* What arrives at a server needs no turn of whoever sent it. */
+static void offer_calls(struct choices *choices, mono_time now, struct sim_agent *agent)
+{
+    for (struct sim_http *http = agent->https; http != NULL; http = http->next) {
+        if (!http->at_server)
+            offer_due(choices, now, http->due, CHOICE_ARRIVAL, agent, http);
+        else if (may_run(agent))
+            offer_due(choices, now, http->due, CHOICE_CALLED, agent, http);
+    }
+}
+
 static void collect(struct sim *sim, struct choices *choices)
 {
     mono_time now = sim_now(sim);
     choices->count = 0;
     choices->next = MONO_NEVER;
     for (struct sim_agent *agent = sim->agents; agent != NULL; agent = agent->next) {
+        offer_calls(choices, now, agent);
         if (!may_run(agent))
             continue;
         if (agent->awake)
@@ -176,6 +196,12 @@ static void happen(const struct choice *choice)
     case CHOICE_STREAM:
         sim_stream_turn(choice->of);
         break;
+    case CHOICE_ARRIVAL:
+        sim_http_arrive(choice->of);
+        break;
+    case CHOICE_CALLED:
+        sim_http_end(choice->of);
+        break;
     }
 }
 
@@ -264,6 +290,7 @@ void sim_agent_stop(struct io_agent *agent)
     struct sim *sim = mine->sim;
     must(!mine->busy && !mine->running); /* it waits in a call below us: a thread would never end */
     must(mine->syncs == NULL);
+    sim_http_drop(mine);
     while (mine->timers != NULL) /* a timer left behind would point into freed memory */
         sim_timer_cancel(mine->timers);
     for (const struct sim_stream *stream = sim->streams; stream != NULL; stream = stream->next)
