@@ -138,6 +138,19 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
+/* Of each stage that waits for something outside. */
+static void say_manners(struct cli *cli, const struct config_pipeline *p)
+{
+    char text[TEXT_SIZE_MAX], manners[1024];
+    for (uint32_t i = 0; i < p->stage_count; i++) {
+        config_manners_text(&p->stages[i], manners, sizeof manners);
+        if (manners[0] == '\0')
+            continue;
+        snprintf(text, sizeof text, "%s: %s", p->stages[i].name, manners);
+        say_part(cli, "waits at", text);
+    }
+}
+
 static void explain_way(struct explaining *e, const struct config_pipeline *p)
 {
     struct cli *cli = e->cli;
@@ -158,6 +171,7 @@ static void explain_way(struct explaining *e, const struct config_pipeline *p)
         say_part(cli, "time", p->source.time.text);
     write_stages(p, text);
     say_part(cli, "through", text);
+    say_manners(cli, p);
     write_sink(&p->sink, text);
     say_part(cli, "delivers to", text);
 }
@@ -343,6 +357,24 @@ static void write_line(struct cli *cli, struct writer *w)
     out_write(cli, writer_bytes(w));
 }
 
+/* "manners": {NAME: WORDS} of the stages that wait. */
+static void list_manners(struct writer *w, const struct config_pipeline *p)
+{
+    char manners[1024];
+    const char *before = ",\"manners\":{";
+    for (uint32_t i = 0; i < p->stage_count; i++) {
+        config_manners_text(&p->stages[i], manners, sizeof manners);
+        if (manners[0] == '\0')
+            continue;
+        write_bytes(w, bytes_of_text(before));
+        json_write_text(w, bytes_of_text(p->stages[i].name));
+        write_u8(w, ':');
+        json_write_text(w, bytes_of_text(manners));
+        before = ",";
+    }
+    write_bytes(w, before[1] == '\0' ? BYTES("}") : BYTES(""));
+}
+
 static void list_pipeline(struct explaining *e, const struct config_pipeline *p)
 {
     uint8_t room[LINE_ROOM * 6];
@@ -356,6 +388,7 @@ static void list_pipeline(struct explaining *e, const struct config_pipeline *p)
     number(&w, "partitions", partitions);
     write_stages(p, text);
     member(&w, "stages", text);
+    list_manners(&w, p);
     write_sink(&p->sink, text);
     member(&w, "sink", text);
     member(&w, "order", order_word(p));

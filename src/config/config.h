@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "flow/outcome.h"
 #include "io/io.h"
 
 struct config_place {
@@ -35,6 +36,42 @@ enum config_order { CONFIG_ORDER_KEY, CONFIG_ORDER_PARTITION, CONFIG_ORDER_NONE 
 enum config_guarantee { CONFIG_GUARANTEE_MOST, CONFIG_EXACTLY_ONCE, CONFIG_AT_LEAST_ONCE };
 enum config_start { CONFIG_START_DEFAULT, CONFIG_START_SINK, CONFIG_START_EARLIEST, CONFIG_START_COMMITTED };
 
+/* Ranges, a..b; of a single value least is most; 0: not written. */
+struct config_counts { uint32_t least, most; };
+struct config_times { int64_t least_ms, most_ms; };
+
+struct config_limit {
+    uint32_t count;                /* 500/s: 500 of them ...; 0: no limit */
+    int64_t period_ms;             /* ... in 1000 */
+    struct config_expr per;        /* for each value of it its own; not given: one for all */
+};
+
+struct config_retry {
+    uint32_t attempts;             /* with the first try */
+    struct config_times backoff;
+    uint32_t budget_percent;       /* of successes */
+    struct outcome_list permanent, transient; /* `words` NULL: not written */
+    const struct outcome_rules *rules;        /* what they come to */
+};
+
+struct config_breaker {
+    uint32_t failure_percent, slow_percent;
+    int64_t slow_call_ms;          /* 0: no call is slow */
+    uint32_t window, minimum_calls;
+    struct config_times open;
+    uint32_t probes;
+};
+
+/* How to treat what is outside. In a stage that waits and in a pipeline they are whole: what was not written nearest stands as it
+ * was written at the pipeline, in `defaults`, or as it is by default. */
+struct config_manners {
+    int64_t timeout_ms;
+    struct config_counts concurrency;
+    struct config_limit limit;
+    struct config_retry retry;
+    struct config_breaker breaker;
+};
+
 struct config_source {
     enum config_source_kind kind;
     struct config_place place;
@@ -57,7 +94,7 @@ struct config_stage {
     uint32_t field_count;
     const char *symbol;            /* plugin */
     struct config_place symbol_place;
-    int64_t timeout_ms;
+    struct config_manners manners; /* of kinds that wait: plugin */
 };
 
 struct config_sink {
@@ -83,6 +120,7 @@ struct config_pipeline {
     struct config_stage *stages;
     uint32_t stage_count;
     struct config_sink sink;
+    struct config_manners manners; /* the sink's */
     const char *dead_letter;       /* default NAME.dead */
     enum config_order order;
     enum config_guarantee guarantee;
@@ -133,6 +171,7 @@ struct config {
     const char *file;              /* as given */
     const char *folder;            /* its folder */
     const char *data;              /* node.data, default ./data beside the file */
+    struct config_manners manners; /* `defaults`, as they were written */
     uint64_t memory_size;          /* node.memory, default 64 MiB */
     struct config_place memory_place; /* the top of the file where it is not written */
     struct config_disk disk;
@@ -166,6 +205,9 @@ void             config_messages_free(struct config_messages **messages);
 uint32_t         config_stage_count(const struct config *config);
 const struct config_topic *config_topic_find(const struct config *config, const char *name); /* NULL: not in `topics` */
 enum config_topic_role     config_topic_role(const struct config *config, const char *name);
+
+/* What the manners of a stage come to, in words: "2s for an attempt, 32 at once"; "" where its kind keeps none. */
+void config_manners_text(const struct config_stage *stage, char *room, size_t size);
 
 /* The grammar's one table of keys, as a JSON Schema (2020-12) and as the reference in Markdown. */
 void config_write_schema(void (*write)(void *ctx, struct bytes text), void *ctx);

@@ -3,11 +3,48 @@
 #include "base/must.h"
 #include "config/config.h"
 #include "config/limits.h"
+#include "flow/breaker.h"
 
 /* clang-format off: a table */
 
 #define MEMBER(type, member)       .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
 #define ARRAY(type, member, count) MEMBER(type, member), .count_at = offsetof(struct type, count)
+
+/* The manners, as rows of a scope whose struct has `manners`: a kind has those that it can keep, pipelines and `defaults` all of
+ * them. What they are is told once, in the section on manners. */
+#define MANNER_TIMEOUT(scope, type)                                                                 \
+    {                                                                                               \
+        scope, "timeout", KEY_DURATION, MEMBER(type, manners.timeout_ms),                           \
+            .least = 1, .most = CONFIG_TIMEOUT_MS_MAX, .absent = "`30s`",                           \
+            .doc = "For one attempt, from its begin to its whole answer.", .example = "timeout: 2s" \
+    }
+#define MANNER_CONCURRENCY(scope, type)                                                                               \
+    {                                                                                                                 \
+        scope, "concurrency", KEY_COUNTS, MEMBER(type, manners.concurrency),                                          \
+            .least = 1, .most = CONFIG_CONCURRENCY_MAX, .absent = "`32`",                                             \
+            .doc =                                                                                                    \
+                "So many events at once, of different keys. A range adapts itself to what the destination can take.", \
+            .example = "concurrency: 8..256"                                                                          \
+    }
+#define MANNER_LIMIT(scope, type)                                                                    \
+    {                                                                                                \
+        scope, "limit", KEY_BLOCK, MEMBER(type, manners.limit),                                      \
+            .of = IN_LIMIT, .bare = "rate", .absent = "no limit",                                    \
+            .doc = "No more calls than so many in a time, evenly spaced.", .example = "limit: 500/s" \
+    }
+#define MANNER_RETRY(scope, type, retry_scope)                                                                 \
+    {                                                                                                          \
+        scope, "retry", KEY_BLOCK, MEMBER(type, manners.retry),                                                \
+            .of = retry_scope, .absent = "as each of its keys says",                                           \
+            .doc = "What is tried again, how often, and after which waits.", .example = "retry: {attempts: 3}" \
+    }
+#define MANNER_BREAKER(scope, type)                                                     \
+    {                                                                                   \
+        scope, "breaker", KEY_BLOCK, MEMBER(type, manners.breaker),                     \
+            .of = IN_BREAKER, .absent = "as each of its keys says",                     \
+            .doc = "When a destination is left alone, and when it is looked at again.", \
+            .example = "breaker: {failure_rate: 50%, slow_call: 2s}"                    \
+    }
 
 const struct scope_info scopes[SCOPE_COUNT] = {
     [IN_FILE] = { "file", "a pipeline file", "The file",
@@ -48,6 +85,21 @@ const struct scope_info scopes[SCOPE_COUNT] = {
     [IN_SINK_FILE] = { "sink-file", "a file sink", NULL, NULL, sizeof(struct config_sink), NO_MEMBER, NO_MEMBER },
     [IN_SINK_STDOUT] = { "sink-stdout", "stdout", NULL, NULL, sizeof(struct config_sink), NO_MEMBER, NO_MEMBER },
     [IN_SINK_TOPIC] = { "sink-topic", "a topic sink", NULL, NULL, sizeof(struct config_sink), NO_MEMBER, NO_MEMBER },
+    [IN_DEFAULTS] = { "defaults", "defaults", "Manners",
+                      "How to treat what is outside: how long to wait for it, how much to ask of it at once, what to "
+                      "do when it "
+                      "fails. They "
+                      "stand in three places: inside a stage that waits, at its pipeline, and in `defaults` at the top "
+                      "of the "
+                      "file, for all "
+                      "pipelines. The nearest wins, field by field: `retry: {attempts: 3}` in a stage leaves the "
+                      "`backoff` of its "
+                      "pipeline as it is. "
+                      "`limit` is one field.",
+                      sizeof(struct config), NO_MEMBER, NO_MEMBER },
+    [IN_LIMIT] = { "limit", "a limit", NULL, NULL, sizeof(struct config_limit), NO_MEMBER, NO_MEMBER },
+    [IN_RETRY] = { "retry", "retry", NULL, NULL, sizeof(struct config_retry), NO_MEMBER, NO_MEMBER },
+    [IN_BREAKER] = { "breaker", "a breaker", NULL, NULL, sizeof(struct config_breaker), NO_MEMBER, NO_MEMBER },
 };
 
 const struct key keys[] = {
@@ -59,6 +111,9 @@ const struct key keys[] = {
       .example = "node: {data: ./data, memory: 64MiB}" },
     { IN_FILE, "topics", KEY_NAMED, ARRAY(config, topics, topic_count), .of = IN_TOPIC, .most = CONFIG_TOPIC_COUNT_MAX,
       .doc = "Settings of topics, by name.", .example = "topics: {orders: {partitions: 4, retention: 7d}}" },
+    { IN_FILE, "defaults", KEY_BLOCK, .at = 0, .of = IN_DEFAULTS,
+      .doc = "Manners of all pipelines, see [Manners](#manners).",
+      .example = "defaults: {timeout: 5s, retry: {attempts: 3}}" },
     { IN_FILE, "neap", KEY_COUNT, .at = NO_MEMBER, .least = 1, .most = 1, .absent = "the newest",
       .doc = "Version of this grammar.", .example = "neap: 1" },
 
@@ -160,6 +215,11 @@ const struct key keys[] = {
              "beginning, or "
              "the word of `data`.",
       .example = "start: sink" },
+    MANNER_TIMEOUT(IN_PIPELINE, config_pipeline),
+    MANNER_CONCURRENCY(IN_PIPELINE, config_pipeline),
+    MANNER_LIMIT(IN_PIPELINE, config_pipeline),
+    MANNER_RETRY(IN_PIPELINE, config_pipeline, IN_RETRY),
+    MANNER_BREAKER(IN_PIPELINE, config_pipeline),
 
     /* ---- sources ---- */
     { IN_SOURCE, "file", KEY_BLOCK, .kind = true, .first = CONFIG_SOURCE_FILE, .of = IN_SOURCE_FILE, .bare = "path",
@@ -202,8 +262,8 @@ const struct key keys[] = {
       .example = "plugin: {symbol: score, timeout: 2s}" },
     { IN_STAGE_PLUGIN, "symbol", KEY_TEXT, .required = true, MEMBER(config_stage, symbol),
       .doc = "The name that the function was registered by.", .example = "symbol: score" },
-    { IN_STAGE_PLUGIN, "timeout", KEY_DURATION, MEMBER(config_stage, timeout_ms), .fallback = "30s", .least = 1,
-      .most = CONFIG_TIMEOUT_MS_MAX,
+    { IN_STAGE_PLUGIN, "timeout", KEY_DURATION, MEMBER(config_stage, manners.timeout_ms), .least = 1,
+      .most = CONFIG_TIMEOUT_MS_MAX, .absent = "`30s`",
       .doc = "For one event. Past it the call is told so, and the event becomes a dead letter when it comes back.",
       .example = "timeout: 2s" },
     { IN_STAGE, "name", KEY_NAME, MEMBER(config_stage, name), .absent = "its kind; the second one KIND-2",
@@ -248,6 +308,61 @@ const struct key keys[] = {
       .example = "name: orders.large" },
     { IN_SINK_TOPIC, "key", KEY_EXPR, MEMBER(config_sink, topic_key), .what = "topic key", .absent = "the event's own",
       .doc = "The key that its events have there.", .example = "key: event.country" },
+
+    /* ---- manners ---- */
+    MANNER_TIMEOUT(IN_DEFAULTS, config),
+    MANNER_CONCURRENCY(IN_DEFAULTS, config),
+    MANNER_LIMIT(IN_DEFAULTS, config),
+    { IN_LIMIT, "rate", KEY_RATE, .required = true, .at = 0, .size = sizeof(struct config_limit), .least = 1,
+      .most = CONFIG_RATE_COUNT_MAX, .doc = "So many in a second (`s`), minute (`m`), hour (`h`) or day (`d`).",
+      .example = "rate: 500/s" },
+    { IN_LIMIT, "per", KEY_EXPR, MEMBER(config_limit, per), .what = "limit per", .absent = "one limit for all",
+      .doc = "For each value of it a limit of its own.", .example = "per: event.customer" },
+    MANNER_RETRY(IN_DEFAULTS, config, IN_RETRY),
+    { IN_RETRY, "attempts", KEY_COUNT, MEMBER(config_retry, attempts), .least = 1, .most = CONFIG_ATTEMPT_COUNT_MAX,
+      .absent = "`8`", .doc = "With the first try; when they are used up, the event gives up.",
+      .example = "attempts: 3" },
+    { IN_RETRY, "backoff", KEY_TIMES, MEMBER(config_retry, backoff), .least = 1, .most = CONFIG_BACKOFF_MS_MAX,
+      .absent = "`100ms..30s`",
+      .doc =
+          "The wait before the next attempt: by chance between the first of these times and twice as much, then four "
+          "times as much, and so on up to the second. What a `Retry-After` asks for is waited beside it.",
+      .example = "backoff: 1s..1m" },
+    { IN_RETRY, "budget", KEY_SHARE, MEMBER(config_retry, budget_percent), .least = 1, .most = 100, .absent = "`20%`",
+      .doc = "Retries are at most this share of what succeeds at a destination, and ten a second: they never become "
+             "the load.",
+      .example = "budget: 10%" },
+    { IN_RETRY, "permanent", KEY_OUTCOMES, MEMBER(config_retry, permanent), .most = CONFIG_OUTCOME_COUNT_MAX,
+      .absent = "`[" OUTCOME_PERMANENT_DEFAULT "]`",
+      .doc = "Answers after which an event gives up at once: statuses, classes of them, or `timeout`, `connect`, "
+             "`dns`, `tls`, "
+             "`reset`, `answer`, `crash`. A single status weighs more than its class.",
+      .example = "permanent: [4xx, tls]" },
+    { IN_RETRY, "transient", KEY_OUTCOMES, MEMBER(config_retry, transient), .most = CONFIG_OUTCOME_COUNT_MAX,
+      .absent = "`[" OUTCOME_TRANSIENT_DEFAULT "]`",
+      .doc = "Answers after which it is tried again, as after any that neither list names. A 429 among them costs no "
+             "attempt.",
+      .example = "transient: [404, 429, 5xx]" },
+    MANNER_BREAKER(IN_DEFAULTS, config),
+    { IN_BREAKER, "failure_rate", KEY_SHARE, MEMBER(config_breaker, failure_percent), .least = 1, .most = 100,
+      .absent = "`50%`", .doc = "It opens when so many of the last calls failed, transiently.",
+      .example = "failure_rate: 20%" },
+    { IN_BREAKER, "slow_rate", KEY_SHARE, MEMBER(config_breaker, slow_percent), .least = 1, .most = 100,
+      .absent = "`100%`", .doc = "And when so many of them were slow.", .example = "slow_rate: 80%" },
+    { IN_BREAKER, "slow_call", KEY_DURATION, MEMBER(config_breaker, slow_call_ms), .least = 1,
+      .most = CONFIG_TIMEOUT_MS_MAX, .absent = "no call is slow", .doc = "A call that takes so long is slow.",
+      .example = "slow_call: 2s" },
+    { IN_BREAKER, "window", KEY_COUNT, MEMBER(config_breaker, window), .least = 1, .most = BREAKER_WINDOW_COUNT_MAX,
+      .absent = "`100`", .doc = "How many of the last calls it looks at.", .example = "window: 50" },
+    { IN_BREAKER, "minimum_calls", KEY_COUNT, MEMBER(config_breaker, minimum_calls), .least = 1,
+      .most = BREAKER_WINDOW_COUNT_MAX, .absent = "`20`, or the `window` where that is smaller",
+      .doc = "Fewer of them say nothing.", .example = "minimum_calls: 10" },
+    { IN_BREAKER, "open", KEY_TIMES, MEMBER(config_breaker, open), .least = CONFIG_OPEN_MS_MIN,
+      .most = CONFIG_OPEN_MS_MAX, .absent = "`5s..5m`",
+      .doc = "How long nothing is called then, events waiting meanwhile; each time it opens again, twice as long.",
+      .example = "open: 1s..1m" },
+    { IN_BREAKER, "probes", KEY_COUNT, MEMBER(config_breaker, probes), .least = 1, .most = BREAKER_WINDOW_COUNT_MAX,
+      .absent = "`5`", .doc = "So many calls look then whether it works again.", .example = "probes: 3" },
 };
 const size_t key_count = COUNT_OF(keys);
 
@@ -257,9 +372,9 @@ static const struct {
     bool kind;
     const char *names;
 } later[] = {
-    { IN_FILE, false, "schemas|defaults|pools|channels|alerts|tests|sim" },
+    { IN_FILE, false, "schemas|pools|channels|alerts|tests|sim" },
     { IN_NODE, false, "http|kafka|admin|cluster|logging|otlp|priorities" },
-    { IN_PIPELINE, false, "fanout|route|timeout|concurrency|limit|pool|retry|breaker|on_dead|expires|weight" },
+    { IN_PIPELINE, false, "fanout|route|pool|on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
     { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|lookup" },

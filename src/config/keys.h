@@ -24,6 +24,10 @@ enum scope {
     IN_SINK_FILE,
     IN_SINK_STDOUT,
     IN_SINK_TOPIC,
+    IN_DEFAULTS,
+    IN_LIMIT,
+    IN_RETRY,
+    IN_BREAKER,
     SCOPE_COUNT
 };
 
@@ -47,6 +51,11 @@ enum key_type {
     KEY_LIST,    /* an array of structs of scope `of`: a list */
     KEY_RETENTION, /* struct config_retention: a word, a duration, a size, or a map of scope `of` */
     KEY_DURABILITY, /* struct config_durability: a word, or a map of scope `of` */
+    KEY_SHARE,   /* uint32_t: percent, within least and most */
+    KEY_RATE,    /* struct config_limit: so many in a time */
+    KEY_COUNTS,  /* struct config_counts: a number or a range of them, within least and most */
+    KEY_TIMES,   /* struct config_times: a duration or a range of them, within least and most */
+    KEY_OUTCOMES, /* struct outcome_list */
     KEY_TYPE_COUNT
 };
 

@@ -29,6 +29,13 @@
 #define CONFIG_RETENTION_SIZE_MIN (1u << 20)
 #define CONFIG_INTERVAL_MS        50u         /* of `durability: interval` */
 #define CONFIG_TIMEOUT_MS_MAX     (7ull * 24 * 3600 * 1000)
+#define CONFIG_CONCURRENCY_MAX    1024u       /* calls of one stage at a time: as many as the door has at once (io/http.h) */
+#define CONFIG_ATTEMPT_COUNT_MAX  1000u       /* with the longest backoff, hours: what waits longer is a matter for people */
+#define CONFIG_BACKOFF_MS_MAX     (3600u * 1000)
+#define CONFIG_OPEN_MS_MIN        100u        /* a breaker that looks more often than that is none */
+#define CONFIG_OPEN_MS_MAX        (3600u * 1000)
+#define CONFIG_OUTCOME_COUNT_MAX  64u         /* words of `permanent` or `transient` */
+#define CONFIG_RATE_COUNT_MAX     1000000u    /* a period: each has a share of it that a clock of ns can tell */
 #define CONFIG_INTERVAL_MS_MAX    60000u
 #define CONFIG_RECORD_SIZE_MIN    1024u
 #define CONFIG_RECORD_SHARE       16u         /* a record is at most this part of node.memory */

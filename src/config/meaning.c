@@ -5,6 +5,7 @@
 #include "base/must.h"
 #include "config/limits.h"
 #include "config/loops.h"
+#include "config/manners.h"
 #include "config/messages.h"
 #include <strings.h>
 
@@ -417,6 +418,8 @@ void meaning_check(struct reading *r, const struct tree_node *root, struct confi
     const struct tree_item *item = topics == NULL ? NULL : topics->value->items;
     for (uint32_t i = 0; i < config->topic_count && item != NULL && !r->starved; i++, item = item->next)
         check_topic(&m, item->value, &config->topics[i]);
+    if (!r->starved)
+        manners_settle(r, root, config);
     if (!r->starved)
         loops_check(config, r->messages);
 }

@@ -47,9 +47,11 @@ static void list_keys(enum scope scope, bool kinds_only, char *room, size_t size
     room[writer_size(&w)] = '\0';
 }
 
-/* A kind of this component whose own map knows the name: `path` beside `file`. */
-static const struct key *kind_that_holds(enum scope scope, struct bytes name)
+/* A kind of this component whose own map knows the name, the one that is there first: `path` beside `file`. */
+static const struct key *kind_that_holds(enum scope scope, struct bytes name, const struct key *present)
 {
+    if (present != NULL && present->type == KEY_BLOCK && key_find(present->of, name) != NULL)
+        return present;
     for (const struct key *key = key_next(scope, NULL); key != NULL; key = key_next(scope, key))
         if (key->kind && key->type == KEY_BLOCK && key_find(key->of, name) != NULL)
             return key;
@@ -76,7 +78,8 @@ static bool is_odd(const struct tree_item *item)
 }
 
 /* Says what somebody probably meant; answers the keys that are therefore not missing. */
-static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tree_item *item, bool has_kind)
+static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tree_item *item,
+                            const struct key *present)
 {
     const struct tree_node *key = item->key;
     const struct scope_info *info = &scopes[scope];
@@ -87,9 +90,9 @@ static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tr
         if (nearest.word == known->name)
             meant = known;
     }
-    bool kind = scope_has_kinds(scope) && !has_kind && (meant == NULL || meant->kind);
+    bool kind = scope_has_kinds(scope) && present == NULL && (meant == NULL || meant->kind);
     bool of_later = key_is_of_later_version(scope, key->text, &kind);
-    char what[64], list[160];
+    char what[64], list[240];
     snprintf(what, sizeof what, kind ? "unknown %s" : "unknown key", info->name);
     struct shown name = shown(key->text);
     char of[64] = "";
@@ -100,7 +103,7 @@ static uint64_t say_unknown(struct reading *r, enum scope scope, const struct tr
         message_error(r->messages, key->place, "%s '%s'%s: it is not in this version", what, name.text, of);
     else if (meant != NULL)
         message_error(r->messages, key->place, "%s '%s'%s; did you mean '%s'?", what, name.text, of, meant->name);
-    else if ((other = kind_that_holds(scope, key->text)) != NULL)
+    else if ((other = kind_that_holds(scope, key->text, present)) != NULL)
         message_error(r->messages, key->place, "unknown key '%s' of %s; it stands inside '%s: {...}'", name.text,
                       info->noun, other->name);
     else if ((other = beside_that_knows(scope, key->text)) != NULL)
@@ -181,6 +184,32 @@ static void read_fields(struct reading *r, const struct key *key, const struct t
     }
     memcpy(member(into, key->at), &list, sizeof list);
     *(uint32_t *)member(into, key->count_at) = count;
+}
+
+/* The word alone, whatever else its list says. */
+static bool is_outcome(struct reading *r, struct bytes word, struct config_place place)
+{
+    const struct outcome_list one = { &word, 1 }, none = { NULL, 0 };
+    struct outcome_rules rules;
+    struct error err = { 0 };
+    if (outcome_rules_make(&one, &none, &rules, &err) == NEAP_OK)
+        return true;
+    message_error(r->messages, place, "%s", err.text);
+    return false;
+}
+
+static void read_outcomes(struct reading *r, const struct key *key, const struct tree_node *node,
+                          struct outcome_list *ret_list)
+{
+    if (!is_list(r, key, node))
+        return;
+    struct bytes *words = read_take(r, node->count * sizeof *words);
+    uint32_t count = 0;
+    for (struct tree_item *item = node->items; item != NULL && words != NULL; item = item->next)
+        if (read_text(r, key, item->value, &words[count]) && is_outcome(r, words[count], item->value->place))
+            count++;
+    if (words != NULL)
+        *ret_list = (struct outcome_list){ words, count };
 }
 
 static void keep_exprs(const struct key *key, struct config_named_expr *list, uint32_t count, void *into)
@@ -327,8 +356,9 @@ static void read_list(struct reading *r, const struct key *key, const struct tre
 static void read_block(struct reading *r, const struct key *key, const struct tree_node *node, void *into)
 {
     const struct key *bare = key->bare == NULL ? NULL : key_find(key->of, bytes_of_text(key->bare));
+    into = member(into, key->at);
     if (node->kind != TREE_TEXT) {
-        read_scope(r, key->of, node, node->place, member(into, key->at));
+        read_scope(r, key->of, node, node->place, into);
     } else if (bare != NULL) {
         for (const struct key *other = key_next(key->of, NULL); other != NULL; other = key_next(key->of, other))
             if (other->fallback != NULL)
@@ -337,7 +367,7 @@ static void read_block(struct reading *r, const struct key *key, const struct tr
     } else if (node->text.size == 0 && key_next(key->of, NULL) == NULL) {
         return; /* `stdin:` alone says all there is to say */
     } else {
-        read_scope(r, key->of, node, node->place, member(into, key->at));
+        read_scope(r, key->of, node, node->place, into);
     }
 }
 
@@ -390,6 +420,9 @@ static void read_value(struct reading *r, const struct key *key, const struct tr
     case KEY_DURABILITY:
         read_durability(r, key, node, member(into, key->at));
         break;
+    case KEY_OUTCOMES:
+        read_outcomes(r, key, node, member(into, key->at));
+        break;
     case KEY_NAMED:
         read_named(r, key, node, into);
         break;
@@ -412,14 +445,14 @@ struct scope_state {
 };
 
 static void read_pair(struct reading *r, enum scope scope, const struct tree_item *item, struct scope_state *state,
-                      bool has_kind, void *into)
+                      const struct key *present, void *into)
 {
     const struct key *key = key_find(scope, item->key->text);
     if (key == NULL && state->cut && is_odd(item))
         return;
     if (key == NULL) {
         state->unknown = true;
-        state->seen |= say_unknown(r, scope, item, has_kind);
+        state->seen |= say_unknown(r, scope, item, present);
         return;
     }
     state->seen |= bit_of(key);
@@ -440,7 +473,7 @@ static void read_pair(struct reading *r, enum scope scope, const struct tree_ite
 static void finish_scope(struct reading *r, enum scope scope, const struct scope_state *state,
                          struct config_place place, void *into)
 {
-    char list[160];
+    char list[240];
     list_keys(scope, true, list, sizeof list);
     if (list[0] != '\0' && state->kind == NULL && !state->unknown)
         message_error(r->messages, place, "%s needs exactly one of: %s", scopes[scope].noun, list);
@@ -481,14 +514,14 @@ void read_scope(struct reading *r, enum scope scope, const struct tree_node *nod
         say_no_map(r, scope, node);
         return;
     }
-    bool has_kind = false;
+    const struct key *present = NULL; /* its kind */
     for (struct tree_item *item = node == NULL ? NULL : node->items; item != NULL; item = item->next) {
         const struct key *key = key_find(scope, item->key->text);
-        has_kind = has_kind || (key != NULL && key->kind);
+        present = present == NULL && key != NULL && key->kind ? key : present;
     }
     for (struct tree_item *item = node == NULL ? NULL : node->items; item != NULL && !r->starved; item = item->next)
         if (!is_ignored(scope, item->key->text))
-            read_pair(r, scope, item, &state, has_kind, into);
+            read_pair(r, scope, item, &state, present, into);
     if (!r->starved)
         finish_scope(r, scope, &state, place, into);
 }

@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "config/keys.h"
 #include "config/limits.h"
+#include "config/manners.h"
 #include "config/out.h"
 #include <stdio.h>
 
@@ -37,7 +38,10 @@ static const char intro[] =
     "  `file: orders.ndjson` is `file: {path: orders.ndjson}`.\n"
     "- Scalars are text; the key's type reads them, so `no` is a word. Sizes have a unit: `64KiB`, `512MiB`, `1GiB`; "
     "times\n"
-    "  too: `250ms`, `30s`, `5m`, `24h`, `7d`; a bare number there is an error.\n"
+    "  too: `250ms`, `30s`, `5m`, `24h`, `7d`; so have shares, `20%`, and rates, `500/s`; a bare number there is an "
+    "error. "
+    "A range is\n"
+    "  `a..b`: `100ms..30s`, `8..256`.\n"
     "- Relative paths are relative to the file's own folder.\n"
     "- Names of pipelines, topics and stages have letters (a to z), digits, `.`, `_` and `-`, up to 249 of them.\n"
     "- `${NAME}` and `${NAME:-default}` put environment variables into values, `${file:PATH}` a file without its last "
@@ -84,6 +88,11 @@ static const char *type_name(const struct key *key)
         [KEY_BLOCK] = "map",
         [KEY_NAMED] = "names: maps",
         [KEY_LIST] = "list of maps",
+        [KEY_SHARE] = "share",
+        [KEY_RATE] = "rate",
+        [KEY_COUNTS] = "number, or a range of them",
+        [KEY_TIMES] = "time, or a range of them",
+        [KEY_OUTCOMES] = "list of statuses and words",
     };
     must(names[key->type] != NULL);
     if (key->type == KEY_BLOCK && key_next(key->of, NULL) == NULL)
@@ -94,14 +103,16 @@ static const char *type_name(const struct key *key)
 static void write_type(const struct out *out, const struct key *key)
 {
     struct bytes choice;
-    if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "name") == 0)
+    if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "rate") == 0)
+        out_text(out, "map or rate");
+    else if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "name") == 0)
         out_text(out, "map or name");
     else if (key->type != KEY_CHOICE)
         out_text(out, type_name(key));
     else
         for (uint32_t i = 0; (choice = choice_at(key->choices, i)).at != NULL; i++)
             out_format(out, "%s`%.*s`", i == 0 ? "" : ", ", (int)choice.size, (const char *)choice.at);
-    if (key->type == KEY_COUNT && key->most > key->least)
+    if ((key->type == KEY_COUNT || key->type == KEY_COUNTS) && key->most > key->least)
         out_format(out, ", %llu to %llu", (unsigned long long)key->least, (unsigned long long)key->most);
 }
 
@@ -134,8 +145,8 @@ static void write_table(const struct out *out, enum scope scope, bool kinds)
         if (key->kind != kinds)
             continue;
         write_row(out, key, "");
-        bool has_own =
-            (key->kind && key->type == KEY_BLOCK) || key->type == KEY_RETENTION || key->type == KEY_DURABILITY;
+        bool has_own = (key->kind && key->type == KEY_BLOCK) || key->type == KEY_RETENTION ||
+                       key->type == KEY_DURABILITY || (scope == IN_DEFAULTS && key->type == KEY_BLOCK);
         for (const struct key *in = has_own ? key_next(key->of, NULL) : NULL; in != NULL; in = key_next(key->of, in)) {
             char indent[40];
             snprintf(indent, sizeof indent, "%s: ", key->name);
@@ -192,6 +203,28 @@ static const char topics_in_words[] =
     "pipeline that\n"
     "reads it has to be done with what is there, so that no later event of a key overtakes an earlier one.\n";
 
+/* Who keeps which manners, as the table has it. */
+static void write_takers(const struct out *out)
+{
+    static const enum scope roles[] = { IN_STAGE, IN_SINK };
+    out_text(out, "\nThey hold for the kinds that can keep them, and for no others; one at a pipeline or in `defaults` "
+                  "that holds "
+                  "for\nnothing there is told by `neap check`:\n\n| kind | manners |\n| --- | --- |\n");
+    for (size_t i = 0; i < COUNT_OF(roles); i++)
+        for (const struct key *kind = key_next(roles[i], NULL); kind != NULL; kind = key_next(roles[i], kind)) {
+            const char *before = "";
+            for (const struct key *key = key_next(IN_DEFAULTS, NULL); key != NULL; key = key_next(IN_DEFAULTS, key)) {
+                if (!kind->kind || !manner_is_kept(kind, key->name, NULL))
+                    continue;
+                if (before[0] == '\0')
+                    out_format(out, "| %s `%s` | ", scopes[roles[i]].name, kind->name);
+                out_format(out, "%s`%s`", before, key->name);
+                before = ", ";
+            }
+            out_text(out, before[0] != '\0' ? " |\n" : "");
+        }
+}
+
 void config_write_reference(void (*write)(void *ctx, struct bytes text), void *ctx)
 {
     const struct out out = { write, ctx };
@@ -208,6 +241,8 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
             write_table(&out, scope, false);
         if (scope == IN_TOPIC)
             out_text(&out, topics_in_words);
+        if (scope == IN_DEFAULTS)
+            write_takers(&out);
     }
     out_format(&out,
                "\n## Limits\n\n"

@@ -53,6 +53,25 @@ static void write_type(const struct out *out, const struct key *key)
                    "\"}, {\"$ref\": \"#/$defs/%s\"}]",
                    of);
         break;
+    case KEY_SHARE:
+        out_text(out, "\"type\": \"string\", \"pattern\": \"^[0-9]+%$|" PUT_IN "\"");
+        break;
+    case KEY_RATE:
+        out_text(out, "\"type\": \"string\", \"pattern\": \"^[0-9]+/(s|m|h|d)$|" PUT_IN "\"");
+        break;
+    case KEY_TIMES:
+        out_text(out, "\"type\": \"string\", \"pattern\": \"^" DURATION "(\\\\.\\\\." DURATION ")?$|" PUT_IN "\"");
+        break;
+    case KEY_COUNTS:
+        out_format(out,
+                   "\"type\": [\"integer\", \"string\"], \"minimum\": %llu, \"maximum\": %llu, "
+                   "\"pattern\": \"^[0-9]+(\\\\.\\\\.[0-9]+)?$|" PUT_IN "\"",
+                   (unsigned long long)key->least, (unsigned long long)key->most);
+        break;
+    case KEY_OUTCOMES:
+        out_text(out, "\"type\": \"array\", \"minItems\": 1, \"uniqueItems\": true, \"items\": {\"type\": [\"string\", "
+                      "\"integer\"], \"pattern\": \"^([1-5][0-9x][0-9x]|[a-z]+)$|" PUT_IN "\"}");
+        break;
     case KEY_COUNT:
         out_format(out,
                    "\"type\": [\"integer\", \"string\"], \"minimum\": %llu, \"maximum\": %llu, "

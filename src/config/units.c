@@ -1,4 +1,4 @@
-/* units.c - numbers with units, and the values that are made of them: sizes, times, shares of a disk, retention. */
+/* units.c - numbers with units, and the values that are made of them: sizes, times, shares, rates, ranges, retention. */
 #include "config/units.h"
 #include "base/must.h"
 #include "config/limits.h"
@@ -264,6 +264,109 @@ static bool parse_durability(struct reading *r, struct bytes text, struct config
     return false;
 }
 
+/* ---- shares, rates, ranges ------------------------------------------------------------------------------------------------ */
+
+static bool parse_share(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                        uint32_t *ret_percent)
+{
+    uint64_t percent = 0;
+    bool sign = text.size > 0 && text.at[text.size - 1] == '%';
+    if (sign && units_number(part(text, 0, text.size - 1), key->most, &percent) && percent >= key->least) {
+        *ret_percent = (uint32_t)percent;
+        return true;
+    }
+    if (!sign && units_number(text, key->most, &percent))
+        message_error(r->messages, place, "'%s: %s' has no unit; write %s%%", key->name, shown(text).text,
+                      shown(text).text);
+    else
+        message_error(r->messages, place, "'%s' is a share from %llu%% to %llu%%, not '%s'", key->name,
+                      (unsigned long long)key->least, (unsigned long long)key->most, shown(text).text);
+    return false;
+}
+
+static const struct {
+    const char *unit;
+    int64_t ms;
+} rate_periods[] = { { "s", 1000 }, { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { "d", 24 * 3600 * 1000 } };
+
+static bool parse_rate(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                       struct config_limit *limit)
+{
+    const uint8_t *slash = memchr(text.at, '/', text.size);
+    size_t size = slash == NULL ? text.size : (size_t)(slash - text.at);
+    uint64_t count = 0;
+    if (slash == NULL && units_number(text, UINT64_MAX, &count)) {
+        message_error(r->messages, place, "'%s' has no unit; write %s/s, %s/m, %s/h or %s/d", shown(text).text,
+                      shown(text).text, shown(text).text, shown(text).text, shown(text).text);
+        return false;
+    }
+    for (size_t i = 0; slash != NULL && i < COUNT_OF(rate_periods); i++) {
+        if (!bytes_equal(part(text, size + 1, text.size), bytes_of_text(rate_periods[i].unit)) ||
+            !units_number(part(text, 0, size), key->most, &count) || count < key->least)
+            continue;
+        limit->count = (uint32_t)count;
+        limit->period_ms = rate_periods[i].ms;
+        return true;
+    }
+    message_error(r->messages, place, "'%s' is not a rate; write one like 500/s or 1000/h, up to %llu/s",
+                  shown(text).text, (unsigned long long)key->most);
+    return false;
+}
+
+/* "a..b": true, and both ends. Otherwise both are the whole. */
+static bool split_range(struct bytes text, struct bytes *ret_from, struct bytes *ret_to)
+{
+    const uint8_t *dots = memmem(text.at, text.size, "..", 2);
+    size_t at = dots == NULL ? text.size : (size_t)(dots - text.at);
+    *ret_from = part(text, 0, at);
+    *ret_to = dots == NULL ? text : part(text, at + 2, text.size);
+    return dots != NULL;
+}
+
+static bool say_backwards(struct reading *r, struct bytes text, struct config_place place, struct bytes from,
+                          struct bytes to)
+{
+    message_error(r->messages, place, "'%s' runs backwards; write %s..%s", shown(text).text, shown(to).text,
+                  shown(from).text);
+    return false;
+}
+
+static bool parse_counts(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                         struct config_counts *counts)
+{
+    struct bytes from, to;
+    uint64_t least = 0, most = 0;
+    split_range(text, &from, &to);
+    if (!units_number(from, key->most, &least) || !units_number(to, key->most, &most) || least < key->least ||
+        most < key->least) {
+        message_error(r->messages, place,
+                      "'%s' is a number from %llu to %llu, or a range of them such as 8..256, not '%s'", key->name,
+                      (unsigned long long)key->least, (unsigned long long)key->most, shown(text).text);
+        return false;
+    }
+    if (least > most)
+        return say_backwards(r, text, place, from, to);
+    *counts = (struct config_counts){ (uint32_t)least, (uint32_t)most };
+    return true;
+}
+
+static bool parse_times(struct reading *r, const struct key *key, struct bytes text, struct config_place place,
+                        struct config_times *times)
+{
+    struct bytes from, to;
+    struct config_times read = { 0 };
+    bool range = split_range(text, &from, &to);
+    if (!parse_duration(r, key, from, place, &read.least_ms) ||
+        (range && !parse_duration(r, key, to, place, &read.most_ms)))
+        return false;
+    if (!range)
+        read.most_ms = read.least_ms;
+    if (read.least_ms > read.most_ms)
+        return say_backwards(r, text, place, from, to);
+    *times = read;
+    return true;
+}
+
 bool units_read(struct reading *r, const struct key *key, struct bytes text, struct config_place place, void *into)
 {
     switch (key->type) {
@@ -277,6 +380,14 @@ bool units_read(struct reading *r, const struct key *key, struct bytes text, str
         return parse_retention(r, key, text, place, into);
     case KEY_DURABILITY:
         return parse_durability(r, text, place, into);
+    case KEY_SHARE:
+        return parse_share(r, key, text, place, into);
+    case KEY_RATE:
+        return parse_rate(r, key, text, place, into);
+    case KEY_COUNTS:
+        return parse_counts(r, key, text, place, into);
+    case KEY_TIMES:
+        return parse_times(r, key, text, place, into);
     default:
         must(false); /* only types with units come here */
         return false;

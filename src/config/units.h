@@ -1,4 +1,4 @@
-/* units.h - numbers with units, and the values that are made of them: sizes, times, shares of a disk, retention.
+/* units.h - numbers with units, and the values that are made of them: sizes, times, shares, rates, ranges, retention.
  *
  * owner    config_parse(), through read_scalar()
  * memory   none
@@ -12,7 +12,7 @@
 
 /* Digits only, up to `most`. */
 bool units_number(struct bytes text, uint64_t most, uint64_t *ret_number);
-/* KEY_SIZE, KEY_DURATION, KEY_DISK, KEY_RETENTION, KEY_DURABILITY. */
+/* KEY_SIZE, KEY_DURATION, KEY_DISK, KEY_RETENTION, KEY_DURABILITY, KEY_SHARE, KEY_RATE, KEY_COUNTS, KEY_TIMES. */
 bool units_read(struct reading *r, const struct key *key, struct bytes text, struct config_place place, void *into);
 
 #define UNITS_TEXT_SIZE 24u

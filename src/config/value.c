@@ -296,6 +296,10 @@ static bool store(struct reading *r, const struct key *key, struct bytes text, s
     case KEY_DISK:
     case KEY_RETENTION:
     case KEY_DURABILITY:
+    case KEY_SHARE:
+    case KEY_RATE:
+    case KEY_COUNTS:
+    case KEY_TIMES:
         return units_read(r, key, text, place, into);
     case KEY_COUNT:
         if (!units_number(text, key->most, &number) || number < key->least) {

@@ -131,7 +131,7 @@ static enum neap_status build_handler(struct node_pipeline *np, const struct con
                                     .symbol = c->symbol,
                                     .function = found->function,
                                     .ctx = found->ctx,
-                                    .timeout_ns = c->timeout_ms * NS_PER_MS,
+                                    .timeout_ns = c->manners.timeout_ms * NS_PER_MS,
                                     .continue_on_error = c->continue_on_error };
     if (c->condition.text == NULL)
         return NEAP_OK;

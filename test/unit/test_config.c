@@ -283,6 +283,101 @@ static void defaults(void **state)
     config_free(&c);
 }
 
+/* ---- manners ---------------------------------------------------------------------------------------------------------------------- */
+
+static void manners_by_default(void **state)
+{
+    struct config *c =
+        must_load("pipelines: {p: {source: {stdin: }, stages: [plugin: {symbol: s}], sink: {stdout: }}}\n");
+    const struct config_manners *both[] = { &c->pipelines[0].manners, &c->pipelines[0].stages[0].manners };
+    for (size_t i = 0; i < 2; i++) {
+        const struct config_manners *m = both[i];
+        assert_int_equal(m->timeout_ms, 30000);
+        assert_int_equal(m->concurrency.least, 32);
+        assert_int_equal(m->concurrency.most, 32);
+        assert_int_equal(m->limit.count, 0);
+        assert_int_equal(m->retry.attempts, 8);
+        assert_int_equal(m->retry.backoff.least_ms, 100);
+        assert_int_equal(m->retry.backoff.most_ms, 30000);
+        assert_int_equal(m->retry.budget_percent, 20);
+        assert_int_equal(outcome_of_status(m->retry.rules, 404), OUTCOME_PERMANENT);
+        assert_int_equal(outcome_of_status(m->retry.rules, 429), OUTCOME_RELEASED);
+        assert_int_equal(outcome_of_error(m->retry.rules, CALL_ERROR_TLS), OUTCOME_TRANSIENT);
+        assert_int_equal(m->breaker.failure_percent, 50);
+        assert_int_equal(m->breaker.slow_percent, 100);
+        assert_int_equal(m->breaker.slow_call_ms, 0);
+        assert_int_equal(m->breaker.window, 100);
+        assert_int_equal(m->breaker.minimum_calls, 20);
+        assert_int_equal(m->breaker.open.least_ms, 5000);
+        assert_int_equal(m->breaker.open.most_ms, 300000);
+        assert_int_equal(m->breaker.probes, 5);
+    }
+    config_free(&c);
+}
+
+/* Three places speak, and of each field the nearest is heard. */
+static void nearest_manners_win(void **state)
+{
+    struct config *c = must_load("defaults:\n"
+                                 "  timeout: 7s\n"
+                                 "  concurrency: 8..256\n"
+                                 "  limit: {rate: 100/m, per: event.customer}\n"
+                                 "  retry: {attempts: 3, backoff: 1s, permanent: [404], budget: 5%}\n"
+                                 "  breaker: {window: 10, slow_call: 1s, open: 1s..2s}\n"
+                                 "pipelines:\n"
+                                 "  p:\n"
+                                 "    source: {stdin: {}}\n"
+                                 "    stages:\n"
+                                 "      - plugin: {symbol: s, timeout: 2s}\n"
+                                 "    sink: {stdout: {}}\n"
+                                 "    retry: {attempts: 5, transient: [409, tls]}\n"
+                                 "    limit: 500/s\n"
+                                 "    breaker: {probes: 2}\n"
+                                 "  q: {source: {topic: p}, stages: [plugin: {symbol: s}], sink: {topic: o}}\n");
+    const struct config_manners *m = &c->pipelines[0].stages[0].manners;
+    assert_int_equal(m->timeout_ms, 2000);
+    assert_int_equal(c->pipelines[0].manners.timeout_ms, 7000);
+    assert_int_equal(m->concurrency.least, 8);
+    assert_int_equal(m->concurrency.most, 256);
+    assert_int_equal(m->limit.count, 500);
+    assert_int_equal(m->limit.period_ms, 1000);
+    assert_null(m->limit.per.text); /* one field */
+    assert_int_equal(m->retry.attempts, 5);
+    assert_int_equal(m->retry.backoff.least_ms, 1000);
+    assert_int_equal(m->retry.backoff.most_ms, 1000);
+    assert_int_equal(m->retry.budget_percent, 5);
+    assert_int_equal(outcome_of_status(m->retry.rules, 404), OUTCOME_PERMANENT);
+    assert_int_equal(outcome_of_status(m->retry.rules, 409), OUTCOME_TRANSIENT);
+    assert_int_equal(outcome_of_status(m->retry.rules, 400), OUTCOME_TRANSIENT); /* not listed any more */
+    assert_ptr_equal(m->retry.rules, c->pipelines[0].manners.retry.rules);
+    assert_int_equal(m->breaker.window, 10);
+    assert_int_equal(m->breaker.minimum_calls, 10);
+    assert_int_equal(m->breaker.slow_call_ms, 1000);
+    assert_int_equal(m->breaker.open.most_ms, 2000);
+    assert_int_equal(m->breaker.probes, 2);
+    m = &c->pipelines[1].stages[0].manners;
+    assert_int_equal(m->timeout_ms, 7000);
+    assert_int_equal(m->limit.count, 100);
+    assert_int_equal(m->limit.period_ms, 60000);
+    assert_string_equal(m->limit.per.text, "event.customer");
+    assert_int_equal(m->retry.attempts, 3);
+    assert_int_equal(m->breaker.probes, 5);
+    config_free(&c);
+}
+
+static void manners_in_words(void **state)
+{
+    char words[512];
+    struct config *c =
+        must_load("pipelines: {p: {source: {stdin: }, stages: [filter: event.a > 1, plugin: {symbol: s}],\n"
+                  "  sink: {stdout: }, timeout: 90s}}\n");
+    config_manners_text(&c->pipelines[0].stages[0], words, sizeof words);
+    assert_string_equal(words, "");
+    config_manners_text(&c->pipelines[0].stages[1], words, sizeof words);
+    assert_string_equal(words, "90s for an attempt");
+    config_free(&c);
+}
+
 /* ---- examples ------------------------------------------------------------------------------------------------------------------- */
 
 static uint32_t load_folder(const char *folder)
@@ -346,6 +441,10 @@ static const char *const frames[SCOPE_COUNT] = {
         "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      sqlite:\n        path: a\n        table: b\n"
         "        columns: [id]\n        key: [id]\n        %s\n",
     [IN_SINK_FILE] = "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      file:\n        path: a\n        %s\n",
+    [IN_DEFAULTS] = "defaults:\n  %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_LIMIT] = "defaults:\n  limit:\n    rate: 1/s\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_RETRY] = "defaults:\n  retry:\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_BREAKER] = "defaults:\n  breaker:\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_SINK_TOPIC] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      topic:\n        name: a\n        %s\n",
 };
@@ -702,6 +801,9 @@ int main(void)
         cmocka_unit_test(loads_as_written),
         cmocka_unit_test(stages_and_sinks_as_written),
         cmocka_unit_test(defaults),
+        cmocka_unit_test(manners_by_default),
+        cmocka_unit_test(nearest_manners_win),
+        cmocka_unit_test(manners_in_words),
         cmocka_unit_test(examples_load),
         cmocka_unit_test(every_key_has_an_example_that_loads),
         cmocka_unit_test(reference_is_fresh),
