@@ -14,12 +14,11 @@
 #define FRAME_SIZE    (64u << 10)  /* of keys, headers and failures beside JSON */
 #define OUT_MORE_SIZE (256u << 10) /* beside the largest event: what handlers emit before the shard has to clear up */
 
-struct handler_call {
+struct desk_call {
+    struct handler_call call;
     struct handler_desk *desk;
-    mono_time deadline;
     uint8_t *room; /* where it lies */
     struct bytes emitted;
-    char reason[HANDLER_REASON_SIZE_MAX];
 };
 
 struct handler_desk {
@@ -46,44 +45,24 @@ struct handler_desk {
 
 /* ---- in the function ----------------------------------------------------------------------------------------------- */
 
-bool handler_call_cancelled(const struct handler_call *call)
+static bool was_told(const struct handler_call *call)
 {
-    const struct handler_desk *d = call->desk;
+    const struct handler_desk *d = ((const struct desk_call *)call)->desk;
     return atomic_load_explicit(&d->cancelled, memory_order_acquire) ||
-           (atomic_load_explicit(&d->call, memory_order_acquire) & 1) != 0 || io_now(d->o.io).ns >= call->deadline.ns;
+           (atomic_load_explicit(&d->call, memory_order_acquire) & 1) != 0;
 }
 
-mono_time handler_call_deadline(const struct handler_call *call)
+static enum neap_status keep_emitted(struct handler_call *call, struct bytes json)
 {
-    return call->deadline;
-}
-
-struct io *handler_call_io(const struct handler_call *call)
-{
-    return call->desk->o.io;
-}
-
-enum neap_status handler_call_emit(struct handler_call *call, struct bytes json)
-{
-    struct writer *out = &call->desk->out;
-    if (json.size > call->desk->o.event_size_max)
-        return NEAP_TOOLARGE;
-    if (call->emitted.at != NULL)
-        out->at = call->room; /* the last one counts: it takes the place of the one before */
-    call->room = out->at;
-    call->emitted = (struct bytes){ out->at, json.size };
+    struct desk_call *c = (struct desk_call *)call;
+    struct writer *out = &c->desk->out;
+    if (c->emitted.at != NULL)
+        out->at = c->room; /* the last one counts: it takes the place of the one before */
+    c->room = out->at;
+    c->emitted = (struct bytes){ out->at, json.size };
     write_bytes(out, json);
     must(!out->full); /* room for the largest was there before the call */
     return NEAP_OK;
-}
-
-void handler_call_reason(struct handler_call *call, const char *text)
-{
-    size_t size = strnlen(text, sizeof call->reason - 1);
-    while (size > 0 && size == sizeof call->reason - 1 && ((uint8_t)text[size] & 0xc0) == 0x80)
-        size--; /* not in the middle of a character */
-    memcpy(call->reason, text, size);
-    call->reason[size] = '\0';
 }
 
 /* ---- the agent ----------------------------------------------------------------------------------------------------- */
@@ -104,8 +83,8 @@ static void fail_item(struct handler_desk *d, struct handler_item *item, const c
     };
 }
 
-static void judge(struct handler_desk *d, struct handler_item *item, struct handler_call *call,
-                  enum stage_outcome outcome, int64_t took_ns, bool late)
+static void judge(struct handler_desk *d, struct handler_item *item, struct desk_call *call, enum stage_outcome outcome,
+                  int64_t took_ns, bool late)
 {
     char text[HANDLER_REASON_SIZE_MAX];
     item->outcome = outcome;
@@ -115,7 +94,7 @@ static void judge(struct handler_desk *d, struct handler_item *item, struct hand
         fail_item(d, item, "timeout", text);
         item->failure.status = NEAP_TIMEOUT;
     } else if (outcome == STAGE_FAIL) {
-        fail_item(d, item, "handler", call->reason[0] != '\0' ? call->reason : "the handler says no more");
+        fail_item(d, item, "handler", call->call.reason[0] != '\0' ? call->call.reason : "the handler says no more");
     } else if (outcome == STAGE_PASS) {
         item->emitted = call->emitted;
     } else if (outcome != STAGE_DROP) {
@@ -130,23 +109,29 @@ static bool run_call(struct handler_desk *d, struct handler_item *item)
 {
     const struct handler *h = d->o.handler;
     mono_time start = io_now(d->o.io);
-    struct handler_call call = { .desk = d, .deadline = mono_after(start, h->timeout_ns) };
+    struct desk_call call = { .call = { .io = d->o.io,
+                                        .deadline = mono_after(start, h->timeout_ns),
+                                        .json_size_max = d->o.event_size_max,
+                                        .told = was_told,
+                                        .keep = keep_emitted },
+                              .desk = d };
     struct handler_event event = { .pipeline = d->o.pipeline,
                                    .stage = h->stage,
                                    .topic = d->o.topic,
                                    .record = item->record,
                                    .json = item->json,
                                    .id = item->id,
-                                   .partition = d->partition };
+                                   .partition = d->partition,
+                                   .attempt = 1 };
     atomic_store(&d->call_start_ns, start.ns);
     atomic_store(&d->call_offset, item->record.offset);
     atomic_store(&d->call, ++d->call_number << 1);
-    enum stage_outcome outcome = h->function(h->ctx, &event, &call);
+    enum stage_outcome outcome = h->function(h->ctx, &event, &call.call);
     uint64_t was = atomic_exchange(&d->call, 0);
     mono_time end = io_now(d->o.io);
     if (atomic_load(&d->cancelled))
         return false;
-    judge(d, item, &call, outcome, end.ns - start.ns, (was & 1) != 0 || end.ns > call.deadline.ns);
+    judge(d, item, &call, outcome, end.ns - start.ns, (was & 1) != 0 || end.ns > call.call.deadline.ns);
     return true;
 }
 

@@ -18,21 +18,10 @@
 
 #include "base/logging.h"
 #include "flow/expr.h"
-#include "flow/stage.h"
+#include "flow/handler_call.h"
 
 #define HANDLER_ITEM_COUNT_MAX   256u
 #define HANDLER_THREAD_COUNT_MAX 16u /* desks of one pipeline */
-#define HANDLER_REASON_SIZE_MAX  256u
-
-struct handler_call;
-
-struct handler_event { /* borrowed for the call */
-    const char *pipeline, *stage, *topic;
-    struct record record; /* as it lies in the topic */
-    struct bytes json, id;
-    uint32_t partition;
-};
-typedef enum stage_outcome handler_function(void *ctx, const struct handler_event *event, struct handler_call *call);
 
 struct handler { /* kept by the pipeline */
     const char *stage;  /* its name */
@@ -43,13 +32,6 @@ struct handler { /* kept by the pipeline */
     struct expr *condition; /* `if`; NULL: always */
     bool continue_on_error;
 };
-
-/* In the function. */
-bool handler_call_cancelled(const struct handler_call *call);
-mono_time handler_call_deadline(const struct handler_call *call);
-struct io *handler_call_io(const struct handler_call *call);
-enum neap_status handler_call_emit(struct handler_call *call, struct bytes json); /* TOOLARGE */
-void handler_call_reason(struct handler_call *call, const char *text);
 
 struct handler_item {
     struct record record;
