@@ -144,9 +144,12 @@ static void print_last_line(struct cli *cli, const struct config *config, uint32
                   warnings == 1 ? "" : "s");
         return;
     }
-    uint32_t stages = config_stage_count(config);
-    out_print(cli, "ok: %u pipeline%s, %u stage%s\n", config->pipeline_count, config->pipeline_count == 1 ? "" : "s",
-              stages, stages == 1 ? "" : "s");
+    uint32_t stages = config_stage_count(config), branches = config_branch_count(config);
+    uint32_t pipelines = config->pipeline_count - branches;
+    out_print(cli, "ok: %u pipeline%s, ", pipelines, pipelines == 1 ? "" : "s");
+    if (branches > 0)
+        out_print(cli, "%u branch%s, ", branches, branches == 1 ? "" : "es");
+    out_print(cli, "%u stage%s\n", stages, stages == 1 ? "" : "s");
 }
 
 /* What run would refuse for its memory. The text stands where `message` has its place. */

@@ -37,7 +37,7 @@ static const struct {
 
 static const char *order_word(const struct config_pipeline *p)
 {
-    bool keyless = p->source.kind != CONFIG_SOURCE_TOPIC && p->source.key.text == NULL;
+    bool keyless = config_is_keyless(p);
     switch (p->order) {
     case CONFIG_ORDER_NONE:
         return "none";
@@ -53,7 +53,7 @@ static const char *order_word(const struct config_pipeline *p)
 static void write_order(const struct explaining *e, const struct config_pipeline *p, char *room)
 {
     uint32_t partitions = budget_partitions(e->config, p->source.topic);
-    bool keyless = p->source.kind != CONFIG_SOURCE_TOPIC && p->source.key.text == NULL;
+    bool keyless = config_is_keyless(p);
     if (p->order == CONFIG_ORDER_NONE)
         snprintf(room, TEXT_SIZE_MAX, "none is asked for; each partition is processed in its order all the same");
     else if (!keyless)
@@ -64,7 +64,7 @@ static void write_order(const struct explaining *e, const struct config_pipeline
     else
         snprintf(room, TEXT_SIZE_MAX,
                  "within each partition; without a key an event goes to %s partition, so there is none between them",
-                 p->source.id.text != NULL ? "its id's" : "any");
+                 p->parent == NULL && p->source.id.text != NULL ? "its id's" : "any");
 }
 
 static void write_source(const struct config_pipeline *p, char *room)
@@ -80,7 +80,37 @@ static void write_source(const struct config_pipeline *p, char *room)
     case CONFIG_SOURCE_TOPIC:
         break;
     }
-    snprintf(room, TEXT_SIZE_MAX, "topic %s", p->source.topic);
+    snprintf(room, TEXT_SIZE_MAX, "topic %s%s%s", p->source.topic, p->parent != NULL ? ", as a branch of " : "",
+             p->parent != NULL ? p->parent->name : "");
+}
+
+static bool is_branch_of(const struct explaining *e, uint32_t index, const struct config_pipeline *p)
+{
+    return e->config->pipelines[index].parent == p;
+}
+
+/* Who takes an event, of those that the pipeline has for its end. */
+static void write_branches(const struct explaining *e, const struct config_pipeline *p, char *room)
+{
+    const struct config_pipeline *last = NULL;
+    size_t size = (size_t)snprintf(room, TEXT_SIZE_MAX,
+                                   p->fan == CONFIG_ROUTE ? "the first of its branches" : "each of its branches");
+    for (uint32_t i = 0; i < e->config->pipeline_count && size < TEXT_SIZE_MAX; i++) {
+        if (!is_branch_of(e, i, p))
+            continue;
+        const char *before = last == NULL ? " " : ", ";
+        last = &e->config->pipelines[i];
+        size += (size_t)snprintf(room + size, TEXT_SIZE_MAX - size, "%s%s%s", before, last->branch,
+                                 last->condition.text != NULL ? " (if)" : "");
+    }
+    bool rest = last == NULL || last->condition.text == NULL;
+    if (size < TEXT_SIZE_MAX)
+        size += (size_t)snprintf(room + size, TEXT_SIZE_MAX - size, "%s",
+                                 p->fan != CONFIG_ROUTE ? " that takes it"
+                                 : rest                 ? " that takes it"
+                                                        : " that takes it; what none takes is filtered (no_route)");
+    if (p->sink.kind == CONFIG_SINK_TOPIC && size < TEXT_SIZE_MAX)
+        snprintf(room + size, TEXT_SIZE_MAX - size, "; they read topic %s", p->sink.topic);
 }
 
 static void write_stages(const struct config_pipeline *p, char *room)
@@ -170,10 +200,23 @@ static void explain_way(struct explaining *e, const struct config_pipeline *p)
     if (p->source.time.text != NULL)
         say_part(cli, "time", p->source.time.text);
     write_stages(p, text);
+    bool each = p->fan != CONFIG_FAN_NONE && p->sink.kind == CONFIG_SINK_NONE && p->stage_count > 0;
+    size_t size = strlen(text);
+    if (each && size < sizeof text)
+        snprintf(text + size, sizeof text - size, ", in each branch");
     say_part(cli, "through", text);
     say_manners(cli, p);
-    write_sink(&p->sink, text);
+    if (p->fan != CONFIG_FAN_NONE)
+        write_branches(e, p, text);
+    else
+        write_sink(&p->sink, text);
     say_part(cli, "delivers to", text);
+}
+
+/* Each branch has an order, a guarantee and a position of its own. */
+static bool ends_in_branches(const struct config_pipeline *p)
+{
+    return p->fan != CONFIG_FAN_NONE && p->sink.kind == CONFIG_SINK_NONE;
 }
 
 static void explain_pipeline(struct explaining *e, const struct config_pipeline *p)
@@ -181,8 +224,16 @@ static void explain_pipeline(struct explaining *e, const struct config_pipeline 
     struct cli *cli = e->cli;
     char text[TEXT_SIZE_MAX], size[32];
     uint32_t partitions = budget_partitions(e->config, p->source.topic);
-    out_print(cli, "pipeline %s\n", p->name);
+    out_print(cli, "%s %s\n", p->parent != NULL ? "branch" : "pipeline", p->name);
     explain_way(e, p);
+    if (ends_in_branches(p)) {
+        if (p->source.kind != CONFIG_SOURCE_TOPIC) {
+            snprintf(text, sizeof text, "topic %s, what the source cannot read", p->dead_letter);
+            say_part(cli, "gives up into", text);
+        }
+        out_print(cli, "\n");
+        return;
+    }
     write_order(e, p, text);
     say_part(cli, "order", text);
     snprintf(text, sizeof text, "%s: %s%s", sinks[p->sink.kind].guarantee, sinks[p->sink.kind].why,
@@ -389,11 +440,18 @@ static void list_pipeline(struct explaining *e, const struct config_pipeline *p)
     write_stages(p, text);
     member(&w, "stages", text);
     list_manners(&w, p);
-    write_sink(&p->sink, text);
+    if (p->parent != NULL)
+        member(&w, "branch_of", p->parent->name);
+    if (p->fan != CONFIG_FAN_NONE)
+        write_branches(e, p, text);
+    else
+        write_sink(&p->sink, text);
     member(&w, "sink", text);
-    member(&w, "order", order_word(p));
-    member(&w, "guarantee", sinks[p->sink.kind].guarantee_word);
-    member(&w, "why", sinks[p->sink.kind].why);
+    if (!ends_in_branches(p)) {
+        member(&w, "order", order_word(p));
+        member(&w, "guarantee", sinks[p->sink.kind].guarantee_word);
+        member(&w, "why", sinks[p->sink.kind].why);
+    }
     member(&w, "dead_letter", p->dead_letter);
     if (p->sink.kind != CONFIG_SINK_NONE) {
         member(&w, "group", p->name);

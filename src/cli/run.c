@@ -82,6 +82,12 @@ static void tick(void *ctx, struct node *node)
     struct node_pipeline_figures sum = { 0 }, one;
     for (uint32_t i = 0; i < node_pipeline_count(node); i++) {
         node_pipeline_figures(node, i, &one);
+        if (one.has_branches) { /* but for what its door refused, they count its events */
+            one.total =
+                (struct ledger){ .accepted = one.total.dead_lettered, .dead_lettered = one.total.dead_lettered };
+            one.run = (struct ledger){ .accepted = one.run.dead_lettered, .dead_lettered = one.run.dead_lettered };
+            one.in_flight = 0;
+        }
         ledger_add(&sum.total, &one.total);
         ledger_add(&sum.run, &one.run);
         sum.in_flight += one.in_flight;

@@ -221,7 +221,15 @@ uint32_t config_stage_count(const struct config *config)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < config->pipeline_count; i++)
-        count += config->pipelines[i].stage_count;
+        count += config->pipelines[i].stage_count - config->pipelines[i].shared_stage_count;
+    return count;
+}
+
+uint32_t config_branch_count(const struct config *config)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        count += config->pipelines[i].parent != NULL;
     return count;
 }
 
@@ -242,9 +250,11 @@ enum config_topic_role config_topic_role(const struct config *config, const char
     }
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct config_pipeline *p = &config->pipelines[i];
-        if (p->source.kind != CONFIG_SOURCE_TOPIC && p->sink.kind != CONFIG_SINK_NONE &&
-            strcmp(p->source.topic, name) == 0)
+        bool ends = p->sink.kind != CONFIG_SINK_NONE || p->fan != CONFIG_FAN_NONE;
+        if (p->source.kind != CONFIG_SOURCE_TOPIC && ends && strcmp(p->source.topic, name) == 0)
             return CONFIG_TOPIC_SOURCE;
+        if (p->fan != CONFIG_FAN_NONE && p->sink.kind == CONFIG_SINK_TOPIC && strcmp(p->sink.topic, name) == 0)
+            return CONFIG_TOPIC_OUT;
     }
     return CONFIG_TOPIC_OTHER;
 }

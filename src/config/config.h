@@ -29,9 +29,11 @@ struct config_named_expr {
 
 enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
 enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE,
-                         CONFIG_STAGE_PLUGIN };
+                         CONFIG_STAGE_PLUGIN,
+                         CONFIG_STAGE_CHOICE /* not written: whether a branch takes the event */ };
 enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
 enum config_sqlite_mode { CONFIG_INSERT, CONFIG_UPSERT, CONFIG_IGNORE };
+enum config_fan { CONFIG_FAN_NONE, CONFIG_FANOUT, CONFIG_ROUTE };
 enum config_order { CONFIG_ORDER_KEY, CONFIG_ORDER_PARTITION, CONFIG_ORDER_NONE };
 enum config_guarantee { CONFIG_GUARANTEE_MOST, CONFIG_EXACTLY_ONCE, CONFIG_AT_LEAST_ONCE };
 enum config_start { CONFIG_START_DEFAULT, CONFIG_START_SINK, CONFIG_START_EARLIEST, CONFIG_START_COMMITTED };
@@ -87,7 +89,10 @@ struct config_stage {
     const char *name;              /* given, or KIND, KIND-2 … */
     struct config_expr condition;  /* `if` */
     bool continue_on_error;        /* on_error: continue */
-    struct config_expr filter;
+    struct config_expr filter;     /* choice: the branch's own `if` */
+    struct config_named_expr *before; /* choice in a route: the `if` of each branch before it, by its name */
+    uint32_t before_count;
+    bool no_route;                 /* choice in a route without a rest: of its last branch, which counts what none took */
     struct config_named_expr *map;
     uint32_t map_count;
     const char **fields;           /* keep, remove */
@@ -112,15 +117,24 @@ struct config_sink {
     struct config_expr topic_key;  /* topic: `key:`; not given: the event's own */
 };
 
+/* A pipeline, or a branch of one: each is a consumer with a cursor, a ledger and a sink of its own. One whose events go on into
+ * branches has stages, but runs them only where its sink is the topic that its branches read; else each branch runs them. */
 struct config_pipeline {
-    const char *name;
+    const char *name;              /* of a branch: PIPELINE.BRANCH */
     struct config_place place;
     const char *description, *owner;
-    struct config_source source;
+    struct config_source source;   /* of a branch: the topic it reads */
     struct config_stage *stages;
     uint32_t stage_count;
+    uint32_t shared_stage_count;   /* of them, in front: those of the pipelines it is a branch of, and choices */
     struct config_sink sink;
     struct config_manners manners; /* the sink's */
+    struct config_expr condition;  /* of a branch: `if` */
+    const struct config_pipeline *parent; /* whose branch it is; NULL: nobody's */
+    const char *branch;            /* its name as written */
+    enum config_fan fan;           /* it has branches */
+    struct config_pipeline *fanout, *route; /* as written; in the configuration they are pipelines of the list */
+    uint32_t fanout_count, route_count;
     const char *dead_letter;       /* default NAME.dead */
     enum config_order order;
     enum config_guarantee guarantee;
@@ -158,7 +172,8 @@ struct config_topic {
 /* What a topic is in a file: its defaults follow from it. */
 enum config_topic_role {
     CONFIG_TOPIC_OTHER,            /* named in `topics`, or written to by a topic sink */
-    CONFIG_TOPIC_SOURCE,           /* filled by the source of a pipeline with a sink */
+    CONFIG_TOPIC_SOURCE,           /* filled by the source of a pipeline with a sink or branches */
+    CONFIG_TOPIC_OUT,              /* what a pipeline hands its branches */
     CONFIG_TOPIC_DEAD,             /* dead letters */
 };
 
@@ -177,7 +192,7 @@ struct config {
     struct config_disk disk;
     struct config_topic *topics;
     uint32_t topic_count;
-    struct config_pipeline *pipelines;
+    struct config_pipeline *pipelines; /* and branches, each behind what it is a branch of */
     uint32_t pipeline_count;
     struct arena *arena_;
 };
@@ -202,7 +217,13 @@ enum neap_status config_parse(struct io *io, const char *file, struct bytes text
                               struct config_messages **ret_messages, struct error *err);
 void             config_free(struct config **config);
 void             config_messages_free(struct config_messages **messages);
-uint32_t         config_stage_count(const struct config *config);
+uint32_t         config_stage_count(const struct config *config);  /* as written: of branches their own */
+uint32_t         config_branch_count(const struct config *config); /* of pipeline_count */
+/* The pipeline's branches read what its source fills, or its topic PIPELINE.out. */
+const char      *config_fan_topic(const struct config_pipeline *pipeline);
+bool             config_is_inline(enum config_stage_kind kind); /* sees one event at a time, and waits for nobody */
+/* Its events have no keys: the source that fills its topic gives them none. */
+bool             config_is_keyless(const struct config_pipeline *pipeline);
 const struct config_topic *config_topic_find(const struct config *config, const char *name); /* NULL: not in `topics` */
 enum config_topic_role     config_topic_role(const struct config *config, const char *name);
 

@@ -14,6 +14,7 @@ enum scope {
     IN_RETENTION,
     IN_DURABILITY,
     IN_PIPELINE,
+    IN_BRANCH,
     IN_SOURCE,
     IN_SOURCE_FILE,
     IN_SOURCE_STDIN,

@@ -13,7 +13,10 @@
 #define CONFIG_WEIGHT_MAX         100000u     /* values, each alias counted as what it stands for, and 64 bytes of text as one */
 #define CONFIG_TOPIC_COUNT_MAX    1024u
 #define CONFIG_PIPELINE_COUNT_MAX 48u         /* each with a source of its own writes to the log */
-#define CONFIG_STAGE_COUNT_MAX    64u         /* of one pipeline */
+#define CONFIG_BRANCH_COUNT_MAX   32u         /* of one fanout or route */
+#define CONFIG_BRANCH_DEPTH_MAX   4u          /* branches of branches */
+#define CONFIG_CONSUMER_COUNT_MAX 192u        /* pipelines and branches of a file: each has its place in status, and a share of memory */
+#define CONFIG_STAGE_COUNT_MAX    64u         /* of one pipeline; of a branch with those that it shares */
 #define CONFIG_FIELD_COUNT_MAX    128u        /* of one map, keep or remove */
 #define CONFIG_COLUMN_COUNT_MAX   1000u       /* SQLite's own limit is 2,000 columns */
 #define CONFIG_TEXT_SIZE_MAX      (64u << 10) /* one value after ${...} was put in; also a file named in ${file:...} */

@@ -9,9 +9,9 @@
 struct search {
     const struct config *config;
     uint32_t first;                                   /* where it has to end; earlier ones have been looked at */
-    uint32_t queue[CONFIG_PIPELINE_COUNT_MAX], count; /* reached, nearest first */
-    uint32_t before[CONFIG_PIPELINE_COUNT_MAX];       /* by whom */
-    bool reached[CONFIG_PIPELINE_COUNT_MAX];
+    uint32_t queue[CONFIG_CONSUMER_COUNT_MAX], count; /* reached, nearest first */
+    uint32_t before[CONFIG_CONSUMER_COUNT_MAX];       /* by whom */
+    bool reached[CONFIG_CONSUMER_COUNT_MAX];
 };
 
 static bool feeds(const struct config *config, uint32_t writer, uint32_t reader)
@@ -49,7 +49,7 @@ static bool find_loop(struct search *s, uint32_t *ret_last)
 
 static void tell(const struct search *s, uint32_t last, struct config_messages *messages)
 {
-    uint32_t way[CONFIG_PIPELINE_COUNT_MAX + 1], count = 0;
+    uint32_t way[CONFIG_CONSUMER_COUNT_MAX + 1], count = 0;
     char text[WAY_SIZE_MAX];
     for (uint32_t i = last; i != s->first; i = s->before[i])
         way[count++] = i;
@@ -65,7 +65,7 @@ static void tell(const struct search *s, uint32_t last, struct config_messages *
 
 void loops_check(const struct config *config, struct config_messages *messages)
 {
-    must(config->pipeline_count <= CONFIG_PIPELINE_COUNT_MAX);
+    must(config->pipeline_count <= CONFIG_CONSUMER_COUNT_MAX);
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         struct search search = { .config = config, .first = i };
         uint32_t last;

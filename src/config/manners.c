@@ -2,6 +2,7 @@
  * nobody said anything. A field that was not written is zero, and none can be written as that. */
 #include "config/manners.h"
 #include "base/must.h"
+#include "config/limits.h"
 #include "config/messages.h"
 #include "config/units.h"
 #include "flow/breaker.h"
@@ -21,9 +22,10 @@ static const struct config_manners unsaid = {
                  .probes = 5 },
 };
 
-/* Who speaks of one stage or sink, the nearest first; NULL: nobody there. */
+/* Who speaks of one stage or sink, the nearest first: the kind itself, its branch, what that is a branch of, `defaults`.
+ * NULL: nobody there. */
 struct voices {
-    const struct tree_node *nodes[3];
+    const struct tree_node *nodes[1 + CONFIG_BRANCH_DEPTH_MAX + 1 + 1];
 };
 
 /* ---- which kind keeps what --------------------------------------------------------------------------------------------------- */
@@ -62,6 +64,13 @@ static bool pipeline_keeps(const struct config_pipeline *p, const char *name, co
     return manner_is_kept(manner_kind(IN_SINK, (int)p->sink.kind), name, part);
 }
 
+static bool is_at_or_below(const struct config_pipeline *p, const struct config_pipeline *above)
+{
+    while (p != NULL && p != above)
+        p = p->parent;
+    return p == above;
+}
+
 /* ---- what they come to ------------------------------------------------------------------------------------------------------- */
 
 #define INHERIT(field, is_written)   \
@@ -70,7 +79,7 @@ static bool pipeline_keeps(const struct config_pipeline *p, const char *name, co
             to->field = from->field; \
     } while (0)
 
-static void inherit(struct config_manners *to, const struct config_manners *from)
+void manners_inherit(struct config_manners *to, const struct config_manners *from)
 {
     INHERIT(timeout_ms, timeout_ms);
     INHERIT(concurrency, concurrency.least);
@@ -173,9 +182,9 @@ static void list_keepers(const char *name, const char *part, char *room, size_t 
 static void check_effect(struct reading *r, const struct config *config, const struct config_pipeline *p,
                          const struct tree_item *item, const char *name, const char *part)
 {
-    bool kept = p != NULL && pipeline_keeps(p, name, part);
-    for (uint32_t i = 0; p == NULL && i < config->pipeline_count; i++)
-        kept = kept || pipeline_keeps(&config->pipelines[i], name, part);
+    bool kept = false;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        kept = kept || (is_at_or_below(&config->pipelines[i], p) && pipeline_keeps(&config->pipelines[i], name, part));
     if (kept)
         return;
     char keepers[160];
@@ -195,7 +204,7 @@ static void check_effects(struct reading *r, const struct config *config, const 
         bool any = false;
         for (uint32_t i = 0; i < config->pipeline_count; i++)
             any = any ||
-                  ((p == NULL || p == &config->pipelines[i]) && pipeline_keeps(&config->pipelines[i], key->name, NULL));
+                  (is_at_or_below(&config->pipelines[i], p) && pipeline_keeps(&config->pipelines[i], key->name, NULL));
         const struct tree_item *part = any && manner->value->kind == TREE_MAP ? manner->value->items : NULL;
         if (part == NULL)
             check_effect(r, config, p, manner, key->name, NULL);
@@ -213,37 +222,52 @@ static void settle_stage(struct reading *r, struct config_stage *stage, const st
     const struct tree_item *own = kind == NULL ? NULL : tree_find(node, kind->name);
     if (own == NULL || !keeps_any(kind))
         return;
-    struct voices voices = { { own->value, outer->nodes[1], outer->nodes[2] } };
-    inherit(&stage->manners, &p->manners);
+    struct voices voices = *outer;
+    voices.nodes[0] = own->value;
+    manners_inherit(&stage->manners, &p->manners);
     settle_rules(r, &stage->manners.retry, &voices, &p->manners.retry);
     settle_breaker(r, &stage->manners, &voices, manner_is_kept(kind, "breaker", NULL));
 }
 
-static void settle_pipeline(struct reading *r, const struct config *config, struct config_pipeline *p,
-                            const struct tree_node *node, const struct tree_node *defaults)
+static struct voices voices_of(const struct config *config, const struct config_pipeline *p,
+                               const struct tree_node *const *nodes, const struct tree_node *defaults)
 {
-    const struct tree_item *list = tree_find(node, "stages");
+    struct voices voices = { { NULL } };
+    size_t count = 1;
+    for (; p != NULL; p = p->parent) {
+        must(count + 1 < COUNT_OF(voices.nodes));
+        voices.nodes[count++] = nodes[p - config->pipelines];
+    }
+    voices.nodes[count] = defaults;
+    return voices;
+}
+
+/* Stages that it shares wait for nobody, and have no manners. */
+static void settle_pipeline(struct reading *r, const struct config *config, struct config_pipeline *p,
+                            const struct tree_node *const *nodes, const struct tree_node *defaults)
+{
+    const struct tree_item *list = tree_find(nodes[p - config->pipelines], "stages");
     const struct tree_item *item = list == NULL ? NULL : list->value->items;
-    struct voices voices = { { NULL, node, defaults } };
-    inherit(&p->manners, &config->manners);
-    inherit(&p->manners, &unsaid);
+    struct voices voices = voices_of(config, p, nodes, defaults);
+    manners_inherit(&p->manners, &config->manners);
+    manners_inherit(&p->manners, &unsaid);
     settle_rules(r, &p->manners.retry, &voices, NULL);
-    for (uint32_t i = 0; i < p->stage_count && item != NULL && !r->starved; i++, item = item->next)
+    for (uint32_t i = p->shared_stage_count; i < p->stage_count && item != NULL && !r->starved; i++, item = item->next)
         settle_stage(r, &p->stages[i], p, item->value, &voices);
     settle_breaker(r, &p->manners, &voices, /* behind the stages': unwritten minimum_calls follow each window */
                    manner_is_kept(manner_kind(IN_SINK, (int)p->sink.kind), "breaker", NULL));
 }
 
-void manners_settle(struct reading *r, const struct tree_node *root, struct config *config)
+void manners_settle(struct reading *r, const struct tree_node *root, const struct tree_node *const *nodes,
+                    struct config *config)
 {
-    const struct tree_item *pipelines = tree_find(root, "pipelines"), *defaults = tree_find(root, "defaults");
+    const struct tree_item *defaults = tree_find(root, "defaults");
     const struct tree_node *outermost = defaults == NULL ? NULL : defaults->value;
-    const struct tree_item *item = pipelines == NULL ? NULL : pipelines->value->items;
     bool whole = r->messages->error_count == 0; /* else kinds may be missing that would keep them */
-    for (uint32_t i = 0; i < config->pipeline_count && item != NULL && !r->starved; i++, item = item->next) {
-        settle_pipeline(r, config, &config->pipelines[i], item->value, outermost);
+    for (uint32_t i = 0; i < config->pipeline_count && !r->starved; i++) {
+        settle_pipeline(r, config, &config->pipelines[i], nodes, outermost);
         if (whole)
-            check_effects(r, config, &config->pipelines[i], item->value);
+            check_effects(r, config, &config->pipelines[i], nodes[i]);
     }
     if (whole && outermost != NULL)
         check_effects(r, config, NULL, outermost);

@@ -14,7 +14,10 @@
 const struct key *manner_kind(enum scope role, int kind);
 /* Whether a kind of stage or sink keeps the manner; `part` of it ("budget" of "retry"), or NULL: any of it. */
 bool manner_is_kept(const struct key *kind, const char *name, const char *part);
-/* `root` is the tree that `config` was read from: for places. */
-void manners_settle(struct reading *r, const struct tree_node *root, struct config *config);
+/* What `to` does not say, it has from above: a branch from what it is a branch of. */
+void manners_inherit(struct config_manners *to, const struct config_manners *from);
+/* `root` is the tree that `config` was read from, `nodes` those of its pipelines and branches: for places. */
+void manners_settle(struct reading *r, const struct tree_node *root, const struct tree_node *const *nodes,
+                    struct config *config);
 
 #endif

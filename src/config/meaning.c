@@ -3,6 +3,7 @@
  * What could not be read is NULL here and was said already: a rule that needs it stays silent. */
 #include "config/meaning.h"
 #include "base/must.h"
+#include "config/branches.h"
 #include "config/limits.h"
 #include "config/loops.h"
 #include "config/manners.h"
@@ -12,8 +13,8 @@
 struct meaning {
     struct reading *r;
     struct config *config;
-    const struct tree_node *pipelines; /* the map of them; items in the order of config->pipelines */
-    const struct tree_node *now;       /* the pipeline that is looked at */
+    const struct tree_node **nodes; /* of config->pipelines, each where it was written */
+    const struct tree_node *now;    /* the pipeline or branch that is looked at */
 };
 
 #define PLACE(m, ...) tree_place((m)->now, (const char *const[]){ __VA_ARGS__, NULL })
@@ -23,71 +24,15 @@ static bool same(const char *a, const char *b)
     return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
-static const struct tree_node *node_of(const struct meaning *m, uint32_t index)
+/* Where a key that branches inherit was written: the nearest place upwards. */
+static struct config_place place_above(const struct meaning *m, const struct config_pipeline *p, const char *key)
 {
-    const struct tree_item *item = m->pipelines->items;
-    while (index-- > 0)
-        item = item->next;
-    return item->value;
-}
-
-/* ---- what follows from other values -------------------------------------------------------------------------------------- */
-
-static const char *kind_name(enum config_stage_kind kind)
-{
-    for (const struct key *key = key_next(IN_STAGE, NULL); key != NULL; key = key_next(IN_STAGE, key))
-        if (key->kind && key->first == (int)kind)
-            return key->name;
-    must(false); /* every kind has its row */
-    return NULL;
-}
-
-static bool has_stage(const struct config_pipeline *p, const char *name)
-{
-    for (uint32_t i = 0; i < p->stage_count; i++)
-        if (same(p->stages[i].name, name))
-            return true;
-    return false;
-}
-
-/* KIND, KIND-2, KIND-3: whatever is free behind the names that were given. */
-static void name_stages(struct meaning *m, struct config_pipeline *p)
-{
-    for (uint32_t i = 0; i < p->stage_count; i++) {
-        struct config_stage *stage = &p->stages[i];
-        for (uint32_t number = 1; stage->name == NULL && !m->r->starved; number++) {
-            const char *name = kind_name(stage->kind);
-            if (number > 1)
-                name = arena_text(m->r->arena, "%s-%u", name, number);
-            m->r->starved = m->r->starved || name == NULL;
-            if (name != NULL && !has_stage(p, name))
-                stage->name = name;
-        }
-    }
-}
-
-static void fill_in(struct meaning *m, struct config_pipeline *p)
-{
-    if (p->source.topic == NULL && p->source.kind != CONFIG_SOURCE_TOPIC)
-        p->source.topic = p->name;
-    if (p->dead_letter == NULL)
-        p->dead_letter = arena_text(m->r->arena, "%s.dead", p->name);
-    m->r->starved = m->r->starved || p->dead_letter == NULL;
-    p->sink.name = "sink";
+    while (p->parent != NULL && tree_find(m->nodes[p - m->config->pipelines], key) == NULL)
+        p = p->parent;
+    return tree_place(m->nodes[p - m->config->pipelines], (const char *const[]){ key, NULL });
 }
 
 /* ---- one pipeline ---------------------------------------------------------------------------------------------------------- */
-
-static void check_stage_names(struct meaning *m, struct config_pipeline *p)
-{
-    const struct tree_item *list = tree_find(m->now, "stages");
-    const struct tree_item *item = list == NULL ? NULL : list->value->items;
-    for (uint32_t i = 0; i < p->stage_count && item != NULL; i++, item = item->next)
-        for (uint32_t before = 0; before < i; before++)
-            if (p->stages[i].name != NULL && same(p->stages[i].name, p->stages[before].name))
-                message_error(m->r->messages, tree_place(item->value, (const char *const[]){ "name", NULL }),
-                              "an earlier stage has the name '%s'", p->stages[i].name);
-}
 
 /* Whether the function is there is known to the program that runs the file, and to nobody else. */
 static void check_plugins(struct meaning *m, struct config_pipeline *p)
@@ -95,7 +40,7 @@ static void check_plugins(struct meaning *m, struct config_pipeline *p)
     const struct tree_item *list = tree_find(m->now, "stages");
     const struct tree_item *item = list == NULL ? NULL : list->value->items;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < p->stage_count && item != NULL; i++, item = item->next) {
+    for (uint32_t i = p->shared_stage_count; i < p->stage_count && item != NULL; i++, item = item->next) {
         struct config_stage *stage = &p->stages[i];
         if (stage->kind != CONFIG_STAGE_PLUGIN || stage->symbol == NULL)
             continue;
@@ -132,9 +77,10 @@ static void check_topics(struct meaning *m, const struct config_pipeline *p)
 {
     struct config_messages *messages = m->r->messages;
     const struct config_source *source = &p->source;
-    if (strlen(p->name) > LOG_NAME_SIZE_MAX - 5 && tree_find(m->now, "dead_letter") == NULL)
+    if (p->parent == NULL && strlen(p->name) > LOG_NAME_SIZE_MAX - 5 && tree_find(m->now, "dead_letter") == NULL)
         message_error(messages, p->place, "the name is too long for its topic of dead letters, NAME.dead");
-    if (same(p->dead_letter, source->topic))
+    bool own = p->parent == NULL || tree_find(m->now, "dead_letter") != NULL; /* else it was said above */
+    if (own && same(p->dead_letter, source->topic))
         message_error(messages, PLACE(m, "dead_letter"), "dead letters would go to '%s', which this pipeline reads",
                       p->dead_letter);
     if (p->sink.kind != CONFIG_SINK_TOPIC || p->sink.topic == NULL)
@@ -152,16 +98,19 @@ static void check_claims(struct meaning *m, const struct config_pipeline *p)
     struct config_messages *messages = m->r->messages;
     if (p->guarantee == CONFIG_EXACTLY_ONCE && p->sink.kind == CONFIG_SINK_STDOUT)
         message_error(
-            messages, PLACE(m, "guarantee"),
+            messages, place_above(m, p, "guarantee"),
             "exactly once cannot hold into stdout, which does not know what it was given; sqlite, file and topic can");
-    if (p->start == CONFIG_START_SINK && p->sink.kind != CONFIG_SINK_SQLITE && tree_find(m->now, "sink") != NULL)
+    if (p->start == CONFIG_START_SINK && p->fan != CONFIG_FAN_NONE)
+        message_error(messages, PLACE(m, "start"),
+                      "'start: sink' takes a sink's word: write it in the branch whose sink is meant");
+    else if (p->start == CONFIG_START_SINK && tree_find(m->now, "sink") == NULL)
+        message_error(messages, PLACE(m, "start"), "'start: sink' takes the sink's word, and there is no sink");
+    else if (p->start == CONFIG_START_SINK && p->sink.kind != CONFIG_SINK_SQLITE)
         message_error(messages, PLACE(m, "start"),
                       "'start: sink' takes the sink's word, and only sqlite keeps a position");
-    if (p->start == CONFIG_START_SINK && tree_find(m->now, "sink") == NULL)
-        message_error(messages, PLACE(m, "start"), "'start: sink' takes the sink's word, and there is no sink");
     const struct tree_item *order = tree_find(m->now, "order");
     if (p->order == CONFIG_ORDER_KEY && order != NULL && bytes_equal(order->value->text, BYTES("key")) &&
-        p->source.kind != CONFIG_SOURCE_TOPIC && p->source.key.text == NULL)
+        config_is_keyless(p))
         message_warning(messages, PLACE(m, "order"),
                         "'order: key' without a 'key' in the source: each event stands alone, in no order");
 }
@@ -253,6 +202,12 @@ static bool writes_file(const struct config_pipeline *p, const char *path)
     return (p->sink.kind == CONFIG_SINK_FILE || p->sink.kind == CONFIG_SINK_SQLITE) && same(p->sink.path, path);
 }
 
+/* It says so itself, and has not only followed its pipeline. */
+static bool says_was(const struct meaning *m, const struct config_pipeline *p)
+{
+    return p->parent == NULL || tree_find(m->now, "was") != NULL;
+}
+
 static void check_pair(struct meaning *m, const struct config_pipeline *first, const struct config_pipeline *p)
 {
     struct config_messages *messages = m->r->messages;
@@ -273,7 +228,7 @@ static void check_pair(struct meaning *m, const struct config_pipeline *first, c
         message_error(messages, PLACE(m, "source", "to"),
                       "the source of pipeline '%s' fills topic '%s' already, and each would process the other's events",
                       first->name, p->source.topic);
-    if (same(p->was, first->was))
+    if (same(p->was, first->was) && says_was(m, p))
         message_error(messages, PLACE(m, "was"), "pipeline '%s' takes over from '%s' already", first->name, p->was);
 }
 
@@ -291,7 +246,7 @@ static void check_other(struct meaning *m, const struct config_pipeline *p, cons
         message_error(messages, PLACE(m, "source", "file", "path"), "%s%s%s writes this file",
                       other == p ? "the pipeline itself" : "pipeline '", other == p ? "" : other->name,
                       other == p ? "" : "'");
-    if (same(p->was, other->name))
+    if (same(p->was, other->name) && says_was(m, p))
         message_error(messages, PLACE(m, "was"),
                       other == p ? "'%s' is the name it has" : "'%s' is a pipeline of this file: it was not renamed",
                       p->was);
@@ -386,30 +341,49 @@ static void check_topic(struct meaning *m, const struct tree_node *node, struct 
     check_compact(m, topic);
 }
 
+/* The topic between a pipeline and its branches is theirs alone: what somebody else put there, each of them would process. */
+static void check_out(struct meaning *m, const struct config_pipeline *p, const struct config_pipeline *other)
+{
+    if (p->fan == CONFIG_FAN_NONE || p->sink.kind != CONFIG_SINK_TOPIC || other == p)
+        return;
+    bool fills = (is_filled(other) && same(other->source.topic, p->sink.topic)) ||
+                 (other->sink.kind == CONFIG_SINK_TOPIC && same(other->sink.topic, p->sink.topic)) ||
+                 same(other->dead_letter, p->sink.topic);
+    if (fills)
+        message_error(m->r->messages, other->place, "topic '%s' is what pipeline '%s' hands its branches",
+                      p->sink.topic, p->name);
+}
+
+static void check_pipelines(struct meaning *m)
+{
+    struct config *config = m->config;
+    for (uint32_t i = 0; i < config->pipeline_count && !m->r->starved; i++) {
+        struct config_pipeline *p = &config->pipelines[i];
+        m->now = m->nodes[i];
+        check_plugins(m, p);
+        check_source(m, p);
+        check_topics(m, p);
+        check_claims(m, p);
+        check_sqlite(m, p);
+        for (uint32_t before = 0; before < i; before++)
+            check_pair(m, &config->pipelines[before], p);
+        for (uint32_t other = 0; other < config->pipeline_count; other++) {
+            check_other(m, p, &config->pipelines[other]);
+            check_out(m, p, &config->pipelines[other]);
+        }
+    }
+    branches_check_names(m->r, config);
+}
+
 void meaning_check(struct reading *r, const struct tree_node *root, struct config *config)
 {
     const struct tree_item *pipelines = tree_find(root, "pipelines");
-    struct meaning m = { .r = r, .config = config, .pipelines = pipelines == NULL ? NULL : pipelines->value };
-    must(config->pipeline_count == 0 || (m.pipelines != NULL && m.pipelines->count == config->pipeline_count));
-    for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        m.now = node_of(&m, i);
-        check_stage_names(&m, &config->pipelines[i]);
-        name_stages(&m, &config->pipelines[i]);
-        fill_in(&m, &config->pipelines[i]);
-    }
-    for (uint32_t i = 0; i < config->pipeline_count && !r->starved; i++) {
-        struct config_pipeline *p = &config->pipelines[i];
-        m.now = node_of(&m, i);
-        check_plugins(&m, p);
-        check_source(&m, p);
-        check_topics(&m, p);
-        check_claims(&m, p);
-        check_sqlite(&m, p);
-        for (uint32_t before = 0; before < i; before++)
-            check_pair(&m, &config->pipelines[before], p);
-        for (uint32_t other = 0; other < config->pipeline_count; other++)
-            check_other(&m, p, &config->pipelines[other]);
-    }
+    struct meaning m = { .r = r, .config = config };
+    must(config->pipeline_count == 0 || (pipelines != NULL && pipelines->value->count == config->pipeline_count));
+    m.nodes = branches_spread(r, pipelines == NULL ? NULL : pipelines->value, config);
+    if (m.nodes == NULL)
+        return;
+    check_pipelines(&m);
     const struct tree_item *node = tree_find(root, "node");
     config->memory_place = node != NULL ? place_in(node->value, "memory") : (struct config_place){ 0 };
     if (config->memory_place.line == 0)
@@ -419,7 +393,7 @@ void meaning_check(struct reading *r, const struct tree_node *root, struct confi
     for (uint32_t i = 0; i < config->topic_count && item != NULL && !r->starved; i++, item = item->next)
         check_topic(&m, item->value, &config->topics[i]);
     if (!r->starved)
-        manners_settle(r, root, config);
+        manners_settle(r, root, m.nodes, config);
     if (!r->starved)
         loops_check(config, r->messages);
 }

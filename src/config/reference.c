@@ -224,6 +224,56 @@ static void write_takers(const struct out *out)
             out_text(out, before[0] != '\0' ? " |\n" : "");
         }
 }
+static const char branches_in_words[] =
+    "\n"
+    "### How branches work\n"
+    "\n"
+    "Each branch reads what the pipeline accepted, and does its part of the way by itself:\n"
+    "\n"
+    "- Where all stages before the branches are inline (`filter map keep remove`), each branch reads the pipeline's "
+    "own "
+    "topic and\n"
+    "  runs them itself. An event that fails in one of them gives up in every branch: a dead letter each, because none "
+    "of "
+    "them has\n"
+    "  had it, and each can be tried again.\n"
+    "- A stage that waits or remembers, such as `plugin`, runs once. What comes out of it becomes durable, with key, "
+    "id "
+    "and headers,\n"
+    "  in topic PIPELINE.out, which the branches read. It has as many partitions as the one before, and keeps an event "
+    "until the\n"
+    "  last branch is done with it.\n"
+    "- In a `route` each branch asks the `if` of those before it first. Where that fails nobody knows whose the event "
+    "is: "
+    "it gives up\n"
+    "  in the branch that the `if` belongs to and in those behind it, and goes to none by mistake.\n"
+    "- The ledger of a branch counts every event of what it reads: what it did not take is `filtered`. In the ledger "
+    "of a "
+    "pipeline\n"
+    "  whose branches read its own topic, an event is `in_flight` until the last branch has settled it, and "
+    "`delivered` "
+    "from then on:\n"
+    "  what became of it stands in the branches' lines. Lines that never became events count there alone.\n"
+    "- What a branch does not say about its order, its claim, its dead letters and its manners, it has from its "
+    "pipeline.\n"
+    "- A branch that is added later begins where its pipeline is, at the place of the branch that is furthest behind; "
+    "with\n"
+    "  `start: earliest` at the first event that is kept. A pipeline that had a `sink` and is given branches goes on "
+    "where "
+    "it was.\n"
+    "- A branch that is taken out of the file is waited for no longer, from the next start on: what only it had still "
+    "to "
+    "process may\n"
+    "  be freed. Its group stays until it is deleted; put back into the file, it goes on where it was, or stops and "
+    "says "
+    "so where that\n"
+    "  is no longer kept. Renamed, it is a new one, unless `was` says which it was.\n"
+    "- A branch that comes to read another topic, because the first stage that waits was put in front of the branches "
+    "or "
+    "taken away,\n"
+    "  leaves unprocessed events behind in the former one: they are kept, and the log of the node says so. Let it run "
+    "until it is idle\n"
+    "  before such a change.\n";
 
 void config_write_reference(void (*write)(void *ctx, struct bytes text), void *ctx)
 {
@@ -243,12 +293,15 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
             out_text(&out, topics_in_words);
         if (scope == IN_DEFAULTS)
             write_takers(&out);
+        if (scope == IN_BRANCH)
+            out_text(&out, branches_in_words);
     }
     out_format(&out,
                "\n## Limits\n\n"
-               "A file has at most %u KiB, %u pipelines, %u topics, and %u lists and maps inside each other; a "
-               "pipeline at most\n"
-               "%u stages; a `map`, `keep` or `remove` at most %u names; a table at most %u columns; a value at most "
+               "A file has at most %u KiB, %u pipelines (with their branches %u, of one list %u, %u deep), %u topics, "
+               "and %u lists and\n"
+               "maps inside each other; a pipeline at most %u stages, a branch with those that it shares; a `map`, "
+               "`keep` or `remove` at most %u names; a table at most %u columns; a value at most "
                "%u KiB.\n"
                "\n"
                "A pipeline that delivers again what lies far below its commit point (`start: earliest`, or a database "
@@ -256,6 +309,7 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
                "remembers up to 131,072 dead letters of earlier runs that lie scattered among it, so that they are not "
                "tried again; where\n"
                "there are more it stops and says how to go on.\n",
-               CONFIG_FILE_SIZE_MAX >> 10, CONFIG_PIPELINE_COUNT_MAX, CONFIG_TOPIC_COUNT_MAX, CONFIG_DEPTH_MAX,
+               CONFIG_FILE_SIZE_MAX >> 10, CONFIG_PIPELINE_COUNT_MAX, CONFIG_CONSUMER_COUNT_MAX,
+               CONFIG_BRANCH_COUNT_MAX, CONFIG_BRANCH_DEPTH_MAX, CONFIG_TOPIC_COUNT_MAX, CONFIG_DEPTH_MAX,
                CONFIG_STAGE_COUNT_MAX, CONFIG_FIELD_COUNT_MAX, CONFIG_COLUMN_COUNT_MAX, CONFIG_TEXT_SIZE_MAX >> 10);
 }

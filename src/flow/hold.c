@@ -14,6 +14,8 @@ struct holding {
     struct log_client *client;
     const char *name;
     mono_time deadline;
+    const char *const
+        *others; /* where the first of them is that is anywhere, this one begins; NULL: at the first event */
     struct log_op ops[2 * HOLD_PARTITION_COUNT];
     uint32_t count;
     uint8_t sets[HOLD_PARTITION_COUNT][LOG_VALUE_SIZE_MAX];
@@ -25,6 +27,17 @@ static enum neap_status submit(struct holding *h)
     enum neap_status status = h->count > 0 ? log_submit_wait(h->client, &unit, h->deadline) : NEAP_OK;
     h->count = 0;
     return status;
+}
+
+/* A new branch begins where its pipeline is: at the place of the branch that is furthest behind. */
+static log_offset begin_beside(const struct holding *h, struct log_partition at, log_offset start)
+{
+    log_offset begin = { UINT64_MAX };
+    struct log_commit commit;
+    for (const char *const *other = h->others; other != NULL && *other != NULL; other++)
+        if (log_offset_get(h->log, *other, at, NULL, &commit) == NEAP_OK && commit.hold && commit.offset.n < begin.n)
+            begin = commit.offset;
+    return begin.n == UINT64_MAX || begin.n < start.n ? start : begin;
 }
 
 /* Ops for one partition, if any are needed; `room` keeps its done set. */
@@ -41,6 +54,7 @@ static void hold(struct holding *h, struct log_partition at, uint8_t *room)
         log_offset end;
         if (log_partition_range(h->log, at, &op.offset, &end) != NEAP_OK)
             return; /* the topic is gone: the task will say so */
+        op.offset = begin_beside(h, at, op.offset);
         op.payload = commit_held();
     }
     h->ops[h->count++] = op;
@@ -74,7 +88,7 @@ static enum neap_status each_partition(struct holding *h, uint32_t topic_id, uin
 }
 
 static enum neap_status tell(struct log *log, struct log_client *client, uint32_t topic_id, uint32_t partition_count,
-                             const char *name, mono_time deadline,
+                             const char *name, const char *const *others, mono_time deadline,
                              void (*add)(struct holding *h, struct log_partition at, uint8_t *room), struct error *err)
 {
     struct holding *h = malloc(sizeof *h);
@@ -83,6 +97,7 @@ static enum neap_status tell(struct log *log, struct log_client *client, uint32_
     h->log = log;
     h->client = client;
     h->name = name;
+    h->others = others;
     h->deadline = deadline;
     h->count = 0;
     enum neap_status status = each_partition(h, topic_id, partition_count, add);
@@ -93,13 +108,13 @@ static enum neap_status tell(struct log *log, struct log_client *client, uint32_
 }
 
 enum neap_status pipeline_hold(struct log *log, struct log_client *client, uint32_t topic_id, uint32_t partition_count,
-                               const char *name, mono_time deadline, struct error *err)
+                               const char *name, const char *const *others, mono_time deadline, struct error *err)
 {
-    return tell(log, client, topic_id, partition_count, name, deadline, hold, err);
+    return tell(log, client, topic_id, partition_count, name, others, deadline, hold, err);
 }
 
 enum neap_status pipeline_let_go(struct log *log, struct log_client *client, uint32_t topic_id,
                                  uint32_t partition_count, const char *name, mono_time deadline, struct error *err)
 {
-    return tell(log, client, topic_id, partition_count, name, deadline, let_go, err);
+    return tell(log, client, topic_id, partition_count, name, NULL, deadline, let_go, err);
 }

@@ -109,9 +109,10 @@ enum neap_status pipeline_raise_epoch(struct io *io, struct log *log, struct log
                                       struct log_partition source, const char *name, bool has_sink, mono_time deadline,
                                       uint64_t *ret_epoch, struct error *err);
 /* From now on retention waits for this pipeline on each partition: where it never committed, at the first event that is
- * kept. Waits until that is durable. */
+ * kept; or, where any of `others` (names, then NULL; or NULL) holds the partition, at the place of the last of them, which is
+ * where it begins. Waits until that is durable. */
 enum neap_status pipeline_hold(struct log *log, struct log_client *client, uint32_t topic_id, uint32_t partition_count,
-                               const char *name, mono_time deadline, struct error *err);
+                               const char *name, const char *const *others, mono_time deadline, struct error *err);
 /* The opposite, of a pipeline that has no sink any more: its commit points stay, and nothing waits for them. */
 enum neap_status pipeline_let_go(struct log *log, struct log_client *client, uint32_t topic_id,
                                  uint32_t partition_count, const char *name, mono_time deadline, struct error *err);

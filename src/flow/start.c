@@ -65,7 +65,7 @@ static enum neap_status decide_fresh(const struct start_facts *f, struct start_p
 {
     if (f->own_offsets && f->stranger.found)
         return decide_stranger(f, plan, err);
-    *plan = plan_from(f->start, START_LEDGER_ZERO);
+    *plan = plan_from(later_of(f->start, f->begin), START_LEDGER_ZERO);
     if (!f->rows_there)
         return NEAP_OK;
     if (f->own_offsets) { /* a table may have had rows before we came */

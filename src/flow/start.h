@@ -26,6 +26,7 @@ struct start_facts {
     bool rows_there;
     bool commit_found; /* the log's notes */
     log_offset commit_point;
+    log_offset begin;      /* where one that has committed nothing yet holds the partition from; 0: it does not */
     log_offset start, end; /* what the partition holds, durable: [start, end) */
     bool moved; /* the log's notes are where a person has put them, and no start has settled that (moved.h) */
     log_offset moved_from;

@@ -151,6 +151,8 @@ static uint32_t decide(struct task *t)
     }
     status = log_offset_get(t->p->o.log, t->p->o.name, t->source, t->kit->done_set, &commit);
     t->commit_found = facts.commit_found = status == NEAP_OK && !commit_is_held(commit.done_set);
+    if (!t->commit_found && status == NEAP_OK)
+        facts.begin = commit.offset;
     if (!t->commit_found)
         commit = (struct log_commit){ 0 };
     t->commit_point = facts.commit_point = commit.offset;

@@ -26,6 +26,11 @@ uint32_t budget_partitions(const struct config *config, const char *topic)
         if (strcmp(config->topics[i].name, topic) == 0 && config->topics[i].partitions > 0)
             return config->topics[i].partitions;
     }
+    for (uint32_t i = 0; i < config->pipeline_count; i++) { /* what goes to branches is as wide as what it came from */
+        const struct config_pipeline *p = &config->pipelines[i];
+        if (p->fan != CONFIG_FAN_NONE && p->sink.kind == CONFIG_SINK_TOPIC && strcmp(p->sink.topic, topic) == 0)
+            return budget_partitions(config, p->source.topic);
+    }
     return 1;
 }
 

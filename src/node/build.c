@@ -84,9 +84,15 @@ static enum neap_status build_pipeline(struct node_pipeline *np, struct error *e
                                                    build_deadline(n), &owner_epoch, err);
     if (status != NEAP_OK)
         return status;
-    status = (has_sink ? pipeline_hold : pipeline_let_go)(n->log, n->client, np->topic.id, np->topic.partition_count,
-                                                          np->config->name, build_deadline(n), err);
+    status = build_mark_branch(np, err);
     if (status != NEAP_OK || !has_sink)
+        return status; /* one without a sink is let go of at the end: build_let_go() */
+    const char **family;
+    if (!build_family(np, &family))
+        return build_no_memory(np, err);
+    status = pipeline_hold(n->log, n->client, np->topic.id, np->topic.partition_count, np->config->name, family,
+                           build_deadline(n), err);
+    if (status != NEAP_OK)
         return status;
     status = build_stages(np, err);
     if (status == NEAP_OK)
@@ -126,7 +132,7 @@ enum neap_status build_shard(struct node *n, struct error *err)
         if (build_pipeline(&n->pipelines[i], err) != NEAP_OK)
             return error_while(err, "pipeline %s", n->pipelines[i].config->name);
     }
-    return NEAP_OK;
+    return build_let_go(n, err);
 }
 
 /* ---- gates --------------------------------------------------------------------------------------------------------- */

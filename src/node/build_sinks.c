@@ -104,8 +104,9 @@ static enum neap_status open_file(struct node_pipeline *np, struct sink **ret_si
 static enum neap_status open_topic(struct node_pipeline *np, struct sink **ret_sink, struct error *err)
 {
     const struct config_sink *c = &np->config->sink;
-    struct log_topic target;
-    enum neap_status status = build_topic(np->node, c->topic, &target, err);
+    struct log_topic target = np->out; /* where its branches read; else a topic that is somebody's */
+    bool own = np->config->fan != CONFIG_FAN_NONE;
+    enum neap_status status = own ? NEAP_OK : build_topic(np->node, c->topic, &target, err);
     if (status != NEAP_OK)
         return status;
     struct topic_sink_options options = { .name = c->name,

@@ -30,6 +30,26 @@ static struct stage *filter_new(struct node *n, const struct config_stage *c, st
     return stage;
 }
 
+/* A condition is the same text in each branch that asks it; its failures name the branch that it belongs to. */
+static struct stage *choice_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct expr **before = arena_zero(n->arena, (c->before_count + 1) * sizeof(struct expr *)), *own = NULL;
+    uint32_t count = 0;
+    enum neap_status status = before != NULL ? NEAP_OK : NEAP_NOMEM;
+    while (count < c->before_count && status == NEAP_OK) {
+        status = build_expr(n, &c->before[count].expr, "if of branch", c->before[count].name, &before[count], err);
+        count += status == NEAP_OK;
+    }
+    if (status == NEAP_OK && c->filter.text != NULL)
+        status = build_expr(n, &c->filter, c->name, "if", &own, err);
+    struct stage *stage = status == NEAP_OK ? stage_choice_new(c->name, before, count, own) : NULL;
+    for (uint32_t i = 0; stage == NULL && i < count; i++)
+        expr_free(&before[i]);
+    if (stage == NULL)
+        expr_free(&own);
+    return stage;
+}
+
 static struct stage *stage_new(struct node *n, const struct config_stage *c, struct error *err)
 {
     error_set(err, NEAP_NOMEM, "out of memory"); /* unless something else is said below */
@@ -42,6 +62,8 @@ static struct stage *stage_new(struct node *n, const struct config_stage *c, str
         return stage_keep_new(c->name, c->fields, c->field_count);
     case CONFIG_STAGE_REMOVE:
         return stage_remove_new(c->name, c->fields, c->field_count);
+    case CONFIG_STAGE_CHOICE:
+        return choice_new(n, c, err);
     case CONFIG_STAGE_PLUGIN:
         break; /* stands between two chains */
     }

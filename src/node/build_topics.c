@@ -40,7 +40,7 @@ struct log_topic_settings node_topic_settings(const struct config *config, const
     struct log_topic_settings s = LOG_SETTINGS_USUAL;
     const struct config_topic *topic = config_topic_find(config, name);
     enum config_topic_role role = config_topic_role(config, name);
-    if (role == CONFIG_TOPIC_SOURCE)
+    if (role == CONFIG_TOPIC_SOURCE || role == CONFIG_TOPIC_OUT)
         set_retention(&s, &(struct config_retention){ .kind = CONFIG_RETAIN_DONE });
     if (role == CONFIG_TOPIC_DEAD)
         set_retention(&s, &(struct config_retention){ .kind = CONFIG_RETAIN_FOREVER });
@@ -56,12 +56,27 @@ static bool settings_equal(const struct log_topic_settings *a, const struct log_
            a->interval_ms == b->interval_ms && a->record_size_max == b->record_size_max;
 }
 
+/* What a pipeline hands its branches is as wide as what it reads, where the file says nothing else. 0: it is no such topic. */
+static uint32_t partitions_of_out(const struct node *n, const char *name)
+{
+    struct log_topic source;
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        const struct config_pipeline *p = n->pipelines[i].config;
+        if (p->fan != CONFIG_FAN_NONE && p->sink.kind == CONFIG_SINK_TOPIC && strcmp(p->sink.topic, name) == 0 &&
+            log_topic_find(n->log, p->source.topic, &source) == NEAP_OK)
+            return source.partition_count;
+    }
+    return 0;
+}
+
 enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err)
 {
     struct log_topic_settings settings = node_topic_settings(n->config, name);
     const struct config_topic *topic = config_topic_find(n->config, name);
-    return log_topic_ensure_with(n->client, name, topic != NULL ? topic->partitions : 0, &settings, build_deadline(n),
-                                 ret_topic, err);
+    uint32_t partitions = topic != NULL ? topic->partitions : 0;
+    if (partitions == 0)
+        partitions = partitions_of_out(n, name);
+    return log_topic_ensure_with(n->client, name, partitions, &settings, build_deadline(n), ret_topic, err);
 }
 
 /* ---- changing what is there ------------------------------------------------------------------------------------------ */
@@ -275,9 +290,14 @@ enum neap_status build_topics(struct node *n, struct error *err)
         return status;
     for (uint32_t i = 0; i < n->pipeline_count && status == NEAP_OK; i++) { /* before any topic of a new name is made */
         struct node_pipeline *np = &n->pipelines[i];
-        status = build_topic(n, source_topic(np, &topic), &np->topic, err);
+        if (node_parent(np) != NULL)
+            np->topic = node_parent(np)->out;
+        else
+            status = build_topic(n, source_topic(np, &topic), &np->topic, err);
         if (status == NEAP_OK)
             status = carry_over(np, err);
+        if (status == NEAP_OK)
+            status = build_out(np, err);
         if (status == NEAP_OK)
             status = build_dead_letters(np, err);
         if (status != NEAP_OK)

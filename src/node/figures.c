@@ -77,7 +77,7 @@ static void add_partition(struct node_pipeline *np, uint32_t index, struct sums 
     (void)log_partition_end(np->node->log, (struct log_partition){ np->topic.id, index }, &end);
     sums->ends += end.n;
     sums->in_log += end.n > task.total.start ? end.n - task.total.start : 0;
-    if (np->pipeline == NULL) { /* the topic is where its events were to go */
+    if (np->pipeline == NULL && np->config->fan == CONFIG_FAN_NONE) { /* the topic is where its events were to go */
         task.total.delivered = task.total.produced = end.n;
         task.point = end;
     }
@@ -102,18 +102,103 @@ static void add_gate(struct node_pipeline *np, const struct sums *sums, struct n
     figures->run.accepted = gate.run.accepted > in_log_run ? gate.run.accepted : in_log_run;
     figures->total.dead_lettered += gate.total.dead_lettered;
     figures->run.dead_lettered += gate.run.dead_lettered;
-    if (np->pipeline == NULL)
+    if (np->pipeline == NULL && np->config->fan == CONFIG_FAN_NONE)
         figures->run.delivered = figures->run.produced = sums->ends - np->end_at_open;
+}
+
+/* ---- with branches ---------------------------------------------------------------------------------------------------- */
+
+static bool is_below(const struct node_pipeline *np, const struct node_pipeline *above)
+{
+    for (const struct config_pipeline *p = np->config->parent; p != NULL; p = p->parent)
+        if (p == above->config)
+            return true;
+    return false;
+}
+
+/* What the last branch is still to settle of one partition: behind the lowest of their commit points. `ret_start`: what
+ * none of them answers for. */
+static uint64_t unsettled_in(struct node_pipeline *np, uint32_t partition, uint64_t *ret_end, uint64_t *ret_start)
+{
+    struct node *n = np->node;
+    uint64_t point = UINT64_MAX, start = UINT64_MAX;
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        struct node_pipeline *branch = &n->pipelines[i];
+        struct task_figures task;
+        if (branch->pipeline == NULL || branch->topic.id != np->out.id || !is_below(branch, np))
+            continue;
+        task_figures(branch->tasks[partition], &task);
+        point = task.point.n < point ? task.point.n : point;
+        start = task.total.start < start ? task.total.start : start;
+    }
+    log_offset end = { 0 }; /* after the tasks' figures: the end is never behind them */
+    (void)log_partition_end(n->log, (struct log_partition){ np->out.id, partition }, &end);
+    *ret_end = end.n;
+    *ret_start = start == UINT64_MAX ? 0 : start;
+    return end.n > point ? end.n - point : 0;
+}
+
+/* An event is in flight until its last branch has settled it; what became of it there, the branches' own ledgers say. */
+static void add_branches(struct node_pipeline *np, struct sums *sums, struct node_pipeline_figures *figures)
+{
+    struct node *n = np->node;
+    uint64_t unsettled = 0, ends = 0, starts = 0;
+    for (uint32_t i = 0; i < np->out.partition_count; i++) {
+        uint64_t end, start;
+        unsettled += unsettled_in(np, i, &end, &start);
+        ends += end;
+        starts += start;
+    }
+    for (uint32_t i = 0; i < n->pipeline_count; i++) { /* a branch may have handed it on to branches of its own */
+        struct node_pipeline_figures below = { 0 };
+        if (node_parent(&n->pipelines[i]) == np)
+            node_pipeline_figures(n, i, &below);
+        unsettled = below.in_flight > unsettled ? below.in_flight : unsettled;
+        if (np->pipeline == NULL) {
+            figures->total.produced += below.total.produced;
+            figures->run.produced += below.run.produced;
+        }
+    }
+    if (np->pipeline == NULL) { /* the branches read the pipeline's own topic */
+        uint64_t in_log = ends > starts ? ends - starts : 0;
+        unsettled = unsettled < in_log ? unsettled : in_log;
+        sums->in_log = in_log;
+        figures->total.start = starts;
+        figures->total.delivered = in_log - unsettled;
+        figures->run.delivered =
+            figures->total.delivered > np->settled_at_open ? figures->total.delivered - np->settled_at_open : 0;
+        figures->in_flight = figures->lag = unsettled;
+        return;
+    }
+    unsettled = unsettled < figures->total.delivered ? unsettled : figures->total.delivered;
+    figures->total.delivered -= unsettled;
+    figures->run.delivered -= unsettled < figures->run.delivered ? unsettled : figures->run.delivered;
+    figures->in_flight += unsettled;
+}
+
+void node_settled_at_open(struct node *n)
+{
+    for (uint32_t i = 0; i < n->pipeline_count; i++) {
+        struct node_pipeline_figures figures;
+        if (n->pipelines[i].config->fan == CONFIG_FAN_NONE || n->pipelines[i].pipeline != NULL)
+            continue;
+        node_pipeline_figures(n, i, &figures);
+        n->pipelines[i].settled_at_open = figures.total.delivered;
+    }
 }
 
 void node_pipeline_figures(struct node *n, uint32_t index, struct node_pipeline_figures *ret_figures)
 {
     must(index < n->pipeline_count);
     struct node_pipeline *np = &n->pipelines[index];
-    struct node_pipeline_figures figures = { .name = np->config->name };
+    struct node_pipeline_figures figures = { .name = np->config->name,
+                                             .has_branches =
+                                                 np->pipeline == NULL && np->config->fan != CONFIG_FAN_NONE };
     struct sums sums = { 0 };
     for (uint32_t i = 0; i < np->topic.partition_count; i++)
         add_partition(np, i, &sums, &figures);
+    if (np->config->fan != CONFIG_FAN_NONE)
+        add_branches(np, &sums, &figures);
     add_gate(np, &sums, &figures);
     io_mutex_take(n->mutex);
     figures.stopped = np->shown.stopped;

@@ -59,6 +59,7 @@ struct job_pipeline {
     struct ledger ledger;
     uint64_t in_flight, lag, door_dead;
     uint32_t topic_id;   /* where its facts lie */
+    bool left_file;      /* a branch that was taken out of it */
 };
 
 enum job_place { JOB_PLACE_OFFSET, JOB_PLACE_EARLIEST, JOB_PLACE_LATEST, JOB_PLACE_TIME };
@@ -165,6 +166,8 @@ void           job_records_free(struct job_records **records);
 extern const struct job_verb job_verbs[]; /* the last one has no name */
 
 enum job_state job_status(struct job *job, struct writer *w);
+/* Of a stopped directory: what pipelines have whose events went on into branches. By name afterwards. False: out of memory. */
+bool           job_add_branches(struct job *job);
 /* Who holds back retention, a line each; JOB_END: all is said. */
 enum job_state job_held_fill(struct job *job, struct writer *w);
 enum job_state job_topic_list(struct job *job, struct writer *w);

@@ -217,7 +217,7 @@ static bool load_pipelines(struct job *job)
                 add_lag(job, &job->pipelines[k], &topic);
         }
     }
-    return true;
+    return job_add_branches(job);
 }
 
 static enum job_state stopped_pipelines(struct job *job, struct writer *w)
@@ -228,7 +228,8 @@ static enum job_state stopped_pipelines(struct job *job, struct writer *w)
         if (!job_has_room(w))
             return JOB_MORE;
         const struct job_pipeline *pipeline = &job->pipelines[job->pipeline_index];
-        write_pipeline(w, pipeline->name, "stopped", &pipeline->ledger, pipeline->in_flight, pipeline->lag, NULL);
+        if (!pipeline->left_file)
+            write_pipeline(w, pipeline->name, "stopped", &pipeline->ledger, pipeline->in_flight, pipeline->lag, NULL);
     }
     return job_end(job);
 }

@@ -103,6 +103,8 @@ enum neap_status node_open(struct io *io, const struct node_options *options, st
     if (status == NEAP_OK)
         status = build_shard(n, err);
     if (status == NEAP_OK)
+        node_settled_at_open(n);
+    if (status == NEAP_OK)
         status = log_watch(n->log, &n->shard.agent);
     if (status == NEAP_OK)
         status = build_gates(n, err);

@@ -42,6 +42,7 @@ struct node_pipeline_figures {
     const char *name;
     struct ledger total, run;        /* accepted … produced */
     uint64_t in_flight;
+    bool has_branches;               /* that read what it reads, and count each of its events themselves */
     uint64_t lag;                    /* durable events not yet committed */
     bool stopped;                    /* by a conflict or an error; `error` says why */
     struct error error;              /* of one that is not stopped: where the first of its partitions is damaged */

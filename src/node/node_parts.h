@@ -29,6 +29,8 @@ struct node_pipeline {
     struct node *node;
     const struct config_pipeline *config;
     struct log_topic topic, dead;
+    struct log_topic out; /* what its branches read, where that is a topic of its own */
+    uint64_t settled_at_open; /* with branches: events that the last of them had settled when this run began */
     struct chain *chain, *chain_after; /* after: behind the handler */
     struct handler handler;            /* .function NULL: none */
     struct expr **exprs; /* of the sink */
@@ -106,10 +108,18 @@ void build_free(struct node *n); /* in reverse; half-built is fine; the shard do
 /* what build.c, build_topics.c and build_sinks.c ask of each other */
 mono_time build_deadline(struct node *n);
 enum neap_status build_no_memory(const struct node_pipeline *np, struct error *err);
+struct node_pipeline *node_parent(const struct node_pipeline *np); /* whose branch it is; NULL: nobody's */
 enum neap_status build_topic(struct node *n, const char *name, struct log_topic *ret_topic, struct error *err);
 enum neap_status build_expr(struct node *n, const struct config_expr *expr, const char *what, const char *name,
                             struct expr **ret_expr, struct error *err);
 enum neap_status build_check_handlers(const struct node *n, struct error *err); /* those that the file names are there */
+/* ---- build_branches.c */
+/* The topic that the branches of this pipeline read: the one that it reads itself, or `out`, which is made. */
+enum neap_status build_out(struct node_pipeline *np, struct error *err);
+bool build_family(struct node_pipeline *np, const char ***ret_names); /* pipeline_hold()'s others; false: out of memory */
+enum neap_status build_mark_branch(struct node_pipeline *np, struct error *err);
+enum neap_status build_let_go(struct node *n, struct error *err); /* of what holds events for nobody; last of all */
+
 enum neap_status build_stages(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink(struct node_pipeline *np, struct error *err);
@@ -123,6 +133,7 @@ void shard_go(struct node *n);
 /* ---- figures.c */
 void node_pipeline_stopped(struct node_pipeline *np, const struct error *error); /* the first reason stays */
 void node_pipeline_halted(struct node_pipeline *np, const struct error *error);  /* a partition of it; it runs */
+void node_settled_at_open(struct node *n); /* once everything is built, and nothing runs */
 bool node_first_stopped(struct node *n, struct error *ret_error); /* or damaged */
 
 #endif

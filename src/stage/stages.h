@@ -23,5 +23,8 @@ struct stage *stage_filter_new(const char *name, struct expr *expr);
 struct stage *stage_map_new(const char *name, const struct stage_map_field *fields, uint32_t count);
 struct stage *stage_keep_new(const char *name, const char *const *fields, uint32_t count);
 struct stage *stage_remove_new(const char *name, const char *const *fields, uint32_t count);
+/* Of a branch: passes what none of those before it takes (a route), and its own condition does. Takes the expressions; own
+ * NULL: the rest of a route. */
+struct stage *stage_choice_new(const char *name, struct expr *const *before, uint32_t before_count, struct expr *own);
 
 #endif

@@ -430,6 +430,8 @@ static const char *const frames[SCOPE_COUNT] = {
         "topics:\n  t:\n    durability:\n      interval: 1s\n      %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_PIPELINE] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    sink: {sqlite: {path: a, table: b, columns: [c]}}\n    %s\n",
+    [IN_BRANCH] = "x-branch: &branch\n  name: a\n  sink: {sqlite: {path: a, table: b, columns: [c]}}\n  %s\n"
+                  "pipelines: {p: {source: {stdin: {}}, fanout: [*branch]}}\n",
     [IN_SOURCE] = "pipelines:\n  p:\n    source:\n      stdin: {}\n      %s\n",
     [IN_SOURCE_FILE] = "pipelines:\n  p:\n    source:\n      file:\n        path: a\n        %s\n",
     [IN_STAGE] =
@@ -462,6 +464,10 @@ static void put_example(const struct key *key, struct text *yaml)
         next = strchr(line, '\n') + 1;
         bool is_kind =
             begins_with_key(line, "stdin") || begins_with_key(line, "stdout") || begins_with_key(line, "filter");
+        bool other_end =
+            begins_with_key(line, "sink") && (strcmp(key->name, "fanout") == 0 || strcmp(key->name, "route") == 0);
+        if (other_end)
+            continue;
         if (line[strspn(line, " ")] == '%') {
             const char *hole = strstr(line, "%s");
             text_add(yaml, line, (size_t)(hole - line));
@@ -794,9 +800,131 @@ static void words_that_are_near(void **state)
     }
 }
 
+/* ---- branches ----------------------------------------------------------------------------------------------------------- */
+
+static const struct config_pipeline *pipeline_called(const struct config *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->pipeline_count; i++)
+        if (strcmp(c->pipelines[i].name, name) == 0)
+            return &c->pipelines[i];
+    fail_msg("no pipeline %s", name);
+    return NULL;
+}
+
+/* "map filter fanout": the stages that it runs. */
+static void check_stages(const struct config_pipeline *p, uint32_t shared_count, const char *names)
+{
+    struct text t = { 0 };
+    text_add(&t, "", 0);
+    for (uint32_t i = 0; i < p->stage_count; i++)
+        text_format(&t, "%s%s", i > 0 ? " " : "", p->stages[i].name);
+    assert_string_equal(t.at, names);
+    assert_int_equal(p->shared_stage_count, shared_count);
+    free(t.at);
+}
+
+static const char branching[] = "pipelines:\n"
+                                "  p:\n"
+                                "    source: {stdin: {}, to: in}\n"
+                                "    owner: us\n"
+                                "    order: none\n"
+                                "    was: q\n"
+                                "    retry: {attempts: 3, backoff: 1s..2s}\n"
+                                "    stages: [filter: event.a == 1]\n"
+                                "    route:\n"
+                                "      - {name: x, if: event.x == 1, sink: {file: x}, owner: them, order: partition}\n"
+                                "      - name: y\n"
+                                "        if: event.y == 1\n"
+                                "        retry: {attempts: 5}\n"
+                                "        stages: [plugin: {symbol: s}, filter: event.b == 1]\n"
+                                "        fanout: [{name: z, sink: {topic: far}, was: o.z, dead_letter: lost}]\n"
+                                "      - {name: rest, stages: [keep: [a]], sink: {topic: far}}\n";
+
+static void branches_become_consumers(void **state)
+{
+    struct config *c = must_load(branching);
+    static const char *const names[] = { "p", "p.x", "p.y", "p.y.z", "p.rest" };
+    assert_int_equal(c->pipeline_count, COUNT_OF(names));
+    for (uint32_t i = 0; i < c->pipeline_count; i++)
+        assert_string_equal(c->pipelines[i].name, names[i]);
+    assert_int_equal(config_branch_count(c), 4);
+    assert_int_equal(config_stage_count(c), 4); /* as written */
+    const struct config_pipeline *p = &c->pipelines[0], *x = &c->pipelines[1], *y = &c->pipelines[2];
+    const struct config_pipeline *z = &c->pipelines[3], *rest = &c->pipelines[4];
+    assert_true(p->fan == CONFIG_ROUTE && p->sink.kind == CONFIG_SINK_NONE && p->parent == NULL);
+    assert_true(x->parent == p && y->parent == p && z->parent == y && rest->parent == p);
+    assert_true(x->source.kind == CONFIG_SOURCE_TOPIC && y->fan == CONFIG_FANOUT);
+    assert_string_equal(x->source.topic, "in");
+    assert_string_equal(y->sink.topic, "p.y.out"); /* a stage that waits runs once */
+    assert_string_equal(z->source.topic, "p.y.out");
+    check_stages(p, 0, "filter");
+    check_stages(x, 2, "filter route");
+    check_stages(y, 2, "filter route plugin filter-2");
+    check_stages(z, 0, "");
+    check_stages(rest, 2, "filter route keep");
+    const struct config_stage *choice = &rest->stages[1];
+    assert_true(choice->kind == CONFIG_STAGE_CHOICE && choice->before_count == 2 && choice->filter.text == NULL);
+    assert_string_equal(choice->before[1].name, "y");
+    assert_string_equal(choice->before[1].expr.text, "event.y == 1");
+    assert_int_equal(choice->before[1].expr.place.line, 12); /* where it was written */
+    config_free(&c);
+}
+
+static void branches_inherit(void **state)
+{
+    struct config *c = must_load(branching);
+    const struct config_pipeline *x = pipeline_called(c, "p.x"), *z = pipeline_called(c, "p.y.z");
+    const struct config_pipeline *rest = pipeline_called(c, "p.rest");
+    assert_string_equal(x->owner, "them");
+    assert_string_equal(rest->owner, "us");
+    assert_int_equal(x->order, CONFIG_ORDER_PARTITION);
+    assert_int_equal(rest->order, CONFIG_ORDER_NONE);
+    assert_true(x->manners.retry.attempts == 3 && z->manners.retry.attempts == 5); /* field by field */
+    assert_true(z->manners.retry.backoff.least_ms == 1000 && z->manners.timeout_ms == 30000);
+    assert_string_equal(x->was, "q.x");
+    assert_string_equal(z->was, "o.z");
+    assert_string_equal(x->dead_letter, "p.dead");
+    assert_string_equal(z->dead_letter, "lost");
+    assert_int_equal(config_topic_role(c, "in"), CONFIG_TOPIC_SOURCE);
+    assert_int_equal(config_topic_role(c, "p.y.out"), CONFIG_TOPIC_OUT);
+    assert_int_equal(config_topic_role(c, "far"), CONFIG_TOPIC_OTHER);
+    assert_true(config_is_keyless(z));
+    config_free(&c);
+}
+
+/* As many as there may be, and one more. */
+static void branches_have_limits(void **state)
+{
+    for (uint32_t more = 0; more < 2; more++) {
+        struct text t = { 0 };
+        text_format(&t, "pipelines:\n");
+        for (uint32_t i = 0; i < CONFIG_CONSUMER_COUNT_MAX / 32 + (more == 0 ? 0 : 1); i++) {
+            text_format(&t, "  p%u:\n    source: {topic: t}\n    fanout:\n", i);
+            for (uint32_t k = 0; k < 31; k++)
+                text_format(&t, "      - {name: b%u, sink: {topic: o}}\n", k);
+        }
+        struct text said = report("many.yaml", bytes_of(&t));
+        assert_int_equal(strstr(said.at, "a file has at most 192 pipelines and branches") != NULL, more != 0);
+        free(t.at);
+        free(said.at);
+    }
+    struct text t = { 0 };
+    text_format(&t, "pipelines:\n  p:\n    source: {topic: t}\n    stages:\n");
+    for (uint32_t i = 0; i < 64; i++)
+        text_format(&t, "      - keep: [a]\n");
+    text_format(&t, "    fanout: [{name: a, if: event.a == 1, sink: {topic: o}}]\n");
+    struct text said = report("long.yaml", bytes_of(&t));
+    assert_non_null(strstr(said.at, "branch 'p.a' has 65 stages with those that it shares; at most 64"));
+    free(t.at);
+    free(said.at);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(branches_become_consumers),
+        cmocka_unit_test(branches_inherit),
+        cmocka_unit_test(branches_have_limits),
         cmocka_unit_test(golden_files),
         cmocka_unit_test(loads_as_written),
         cmocka_unit_test(stages_and_sinks_as_written),

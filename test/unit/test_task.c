@@ -470,7 +470,7 @@ static void retention_waits_from_before_the_first_event(void **state)
     bench_append(&b, 0, 0, 300, 29);
     struct log_partition at[2] = { { b.topic.id, 0 }, { b.topic.id, 1 } };
     trim(&b, 100);
-    assert_int_equal(pipeline_hold(b.log, b.client, b.topic.id, 2, b.name, soon(&b), &err), NEAP_OK);
+    assert_int_equal(pipeline_hold(b.log, b.client, b.topic.id, 2, b.name, NULL, soon(&b), &err), NEAP_OK);
     for (uint64_t i = 0; i < 2; i++) {
         assert_int_equal(log_offset_get(b.log, b.name, at[i], room, &commit), NEAP_OK);
         assert_true(commit.hold && commit_is_held(commit.done_set));
@@ -480,6 +480,14 @@ static void retention_waits_from_before_the_first_event(void **state)
     assert_int_equal(log_offset_get(b.log, b.name, at[0], room, &commit), NEAP_OK);
     assert_true(commit.hold && !commit_is_held(commit.done_set));
     assert_int_equal(commit.offset.n, 300);
+    const char *const others[] = { "nobody", b.name, NULL };
+    assert_int_equal(pipeline_hold(b.log, b.client, b.topic.id, 2, "sister", others, soon(&b), &err), NEAP_OK);
+    for (uint64_t i = 0; i < 2; i++) { /* a branch that comes later begins where the others are */
+        assert_int_equal(log_offset_get(b.log, "sister", at[i], room, &commit), NEAP_OK);
+        assert_true(commit.hold && commit_is_held(commit.done_set));
+        assert_int_equal(commit.offset.n, i == 0 ? 300 : 0);
+    }
+    assert_int_equal(pipeline_let_go(b.log, b.client, b.topic.id, 2, "sister", soon(&b), &err), NEAP_OK);
     assert_int_equal(pipeline_let_go(b.log, b.client, b.topic.id, 2, b.name, soon(&b), &err), NEAP_OK);
     assert_int_equal(log_offset_get(b.log, b.name, at[0], room, &commit), NEAP_OK);
     assert_true(!commit.hold && commit.offset.n == 300); /* its place stays, should it get a sink again */
