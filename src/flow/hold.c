@@ -29,14 +29,23 @@ static enum neap_status submit(struct holding *h)
     return status;
 }
 
-/* A new branch begins where its pipeline is: at the place of the branch that is furthest behind. */
-static log_offset begin_beside(const struct holding *h, struct log_partition at, log_offset start)
+/* A new branch begins where its pipeline is: at the place of the branch that is furthest behind. One that has committed
+ * nothing yet is new itself, and counts only where all of them are. */
+static log_offset begin_beside(const struct holding *h, struct log_partition at, log_offset start, uint8_t *room)
 {
     log_offset begin = { UINT64_MAX };
+    bool all_new = true;
     struct log_commit commit;
-    for (const char *const *other = h->others; other != NULL && *other != NULL; other++)
-        if (log_offset_get(h->log, *other, at, NULL, &commit) == NEAP_OK && commit.hold && commit.offset.n < begin.n)
+    for (const char *const *other = h->others; other != NULL && *other != NULL; other++) {
+        if (log_offset_get(h->log, *other, at, room, &commit) != NEAP_OK || !commit.hold)
+            continue;
+        bool is_new = commit_is_held(commit.done_set);
+        if (is_new && !all_new)
+            continue;
+        if ((all_new && !is_new) || commit.offset.n < begin.n)
             begin = commit.offset;
+        all_new = all_new && is_new;
+    }
     return begin.n == UINT64_MAX || begin.n < start.n ? start : begin;
 }
 
@@ -54,7 +63,7 @@ static void hold(struct holding *h, struct log_partition at, uint8_t *room)
         log_offset end;
         if (log_partition_range(h->log, at, &op.offset, &end) != NEAP_OK)
             return; /* the topic is gone: the task will say so */
-        op.offset = begin_beside(h, at, op.offset);
+        op.offset = begin_beside(h, at, op.offset, room);
         op.payload = commit_held();
     }
     h->ops[h->count++] = op;
