@@ -248,6 +248,11 @@ static void tell_all(struct cache *c, struct entry *e, enum cache_answer answer,
     }
 }
 
+static bool is_kept(const struct entry *e, mono_time now)
+{
+    return e->value.at != NULL && now.ns < e->kept_until.ns;
+}
+
 static struct entry *asked_entry(struct cache *c, uint32_t i)
 {
     CHECK_MAGIC(c, CACHE_MAGIC);
@@ -307,7 +312,7 @@ struct cache_found cache_fail(struct cache *c, uint32_t i, mono_time now)
 {
     struct entry *e = asked_entry(c, i);
     struct cache_found found = { .answer = CACHE_ASK, .entry = CACHE_NOBODY };
-    if (e->value.at != NULL && now.ns < e->kept_until.ns) {
+    if (is_kept(e, now)) {
         bool old = now.ns >= e->young_until.ns;
         found = (struct cache_found){ CACHE_STALE, e->value, CACHE_NOBODY };
         c->figures.stales += old;
@@ -317,6 +322,13 @@ struct cache_found cache_fail(struct cache *c, uint32_t i, mono_time now)
     }
     end_asking(c, i);
     return found;
+}
+
+bool cache_has_old(const struct cache *c, uint32_t i, mono_time now)
+{
+    CHECK_MAGIC(c, CACHE_MAGIC);
+    must(i < c->o.entry_count_max && c->entries[i].asked);
+    return is_kept(&c->entries[i], now);
 }
 
 void cache_leave(struct cache *c, struct cache_waiter *waiter)

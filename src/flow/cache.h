@@ -58,6 +58,8 @@ void          cache_put(struct cache *cache, uint32_t entry, struct bytes value,
 /* None has come. STALE: an old one may be had; all that wait have it. ASK: there is none, and the first of those that wait asks
  * now, if any does. */
 struct cache_found cache_fail(struct cache *cache, uint32_t entry, mono_time now);
+/* Whether cache_fail() would answer STALE. */
+bool          cache_has_old(const struct cache *cache, uint32_t entry, mono_time now);
 void          cache_leave(struct cache *cache, struct cache_waiter *waiter); /* it waits no longer; fine when it does not */
 
 struct cache_figures {

@@ -59,6 +59,7 @@ struct io_http_times { /* since the door's thread took the call up; 0: did not c
 struct io_http_answer {
     uint32_t status;          /* 0: none came, or it does not count: `error` */
     enum io_http_error error; /* NONE: `status` and the whole answer are there */
+    bool is_private;          /* CONNECT: the address is somebody's inside, and the call may not go there: no byte was sent */
     bool reused;              /* on a connection that was there already */
     struct bytes body;        /* in the call's room: what of it had a place there */
     uint64_t body_size;       /* all of it that came, kept or not */

@@ -689,6 +689,7 @@ static void private_addresses_are_not_called_unless_allowed(void **state)
     w->call.http.private_allowed = false;
     run(w, &w->call);
     assert_non_null(strstr(w->call.http.answer.text, "169.254.169.254 is private"));
+    assert_true(w->call.http.answer.is_private);
     /* The server has seen neither a connection nor a request, but for these questions; the connection that was there has
      * been closed by the first who would have used it and may not. */
     assert_int_equal(server_count(w, "connections"), before + 1);

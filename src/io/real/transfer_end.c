@@ -84,6 +84,7 @@ void transfer_ended(struct transfer *t, CURLcode code, mono_time now)
         return;
     }
     /* All addresses were tried; if one of them was not to be, that is the reason, whatever the last of them said. */
+    t->call->answer.is_private = t->refused[0] != '\0';
     fail(t, t->refused[0] != '\0' ? IO_HTTP_CONNECT : error_of(t, code));
     explain(t, code);
 }

@@ -149,6 +149,7 @@ static void ask_server(struct sim *sim, struct sim_http *http, struct sim_http_r
     }
     if (server->served.is_private && !call->private_allowed) {
         fail(http, IO_HTTP_CONNECT, "the address is private, and this call may go to public ones only");
+        http->answer.is_private = true;
         http->refused = true;
         return;
     }
