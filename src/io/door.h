@@ -10,6 +10,7 @@
 #ifndef IO_DOOR_H
 #define IO_DOOR_H
 
+#include "io/child.h"
 #include "io/http.h"
 #include "io/io.h"
 #include <stdatomic.h>
@@ -39,6 +40,13 @@ struct io_stream {
     struct io *io;
     const struct io_stream_events *events; /* NULL until io_stream_start() */
     void *ctx;
+};
+
+struct io_child {
+    struct io *io;
+    const struct io_child_events *events;
+    void *ctx;
+    int64_t pid;
 };
 
 #define IO_WRITE_PARTS_MAX 8u
@@ -123,6 +131,13 @@ struct io_verbs {
     enum neap_status (*http_prepare)(struct io *io, const struct io_http_options *options, struct error *err);
     enum neap_status (*http_begin)(struct io_http_call *call, struct error *err);
     void (*http_cancel)(struct io_http_call *call);
+
+    enum neap_status (*child_start)(struct io_agent *agent, const struct io_child_options *options,
+                                    struct io_child **ret_child, struct error *err);
+    enum neap_status (*child_send)(struct io_child *child, struct bytes bytes);
+    void (*child_close_input)(struct io_child *child);
+    void (*child_kill)(struct io_child *child);
+    void (*child_finish)(struct io_child *child, mono_time deadline);
 };
 
 #endif

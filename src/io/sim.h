@@ -16,6 +16,7 @@
 #ifndef IO_SIM_H
 #define IO_SIM_H
 
+#include "io/child.h"
 #include "io/http.h"
 #include "io/io.h"
 
@@ -112,6 +113,25 @@ struct sim_http_server {
 /* From now on somebody listens there: "example.com:443". Borrows the text until closed; again: another server. Calls to where
  * nobody listens are refused. */
 void sim_http_serve(struct io *io, const char *authority, const struct sim_http_server *server);
+
+/* ---- programs ------------------------------------------------------------------------------------------------------ */
+
+/* What a child does, as a simulation tells it. All of it is nobody's turn: it may look at the clock, and at what is its own. */
+struct sim_child;
+struct sim_program {
+    void *ctx;
+    void (*started)(void *ctx, struct sim_child *child, uint64_t number); /* number: from 1, its so-manieth start */
+    void (*input)(void *ctx, struct sim_child *child, struct bytes bytes); /* in pieces of any size */
+    void (*input_ended)(void *ctx, struct sim_child *child);               /* NULL: it exits with status 0 */
+};
+/* From now on there is a program of that name. Borrows the text until closed; again: another program. */
+void sim_program_set(struct io *io, const char *name, const struct sim_program *program);
+/* Of a program. What it does happens in the order in which it is said, each so long after the one before, or after now. */
+void sim_child_write(struct sim_child *child, enum io_child_stream stream, struct bytes bytes, int64_t after_ns);
+void sim_child_close_output(struct sim_child *child, int64_t after_ns);
+void sim_child_exit(struct sim_child *child, int status, int64_t after_ns);
+void sim_child_deafen(struct sim_child *child); /* it reads no more */
+void **sim_child_own(struct sim_child *child);  /* the program's, for this child; NULL at first */
 
 /* ---- faults -------------------------------------------------------------------------------------------------------- */
 

@@ -107,6 +107,11 @@ static const struct io_verbs verbs = {
     .http_prepare = real_http_prepare,
     .http_begin = real_http_begin,
     .http_cancel = real_http_cancel,
+    .child_start = real_child_start,
+    .child_send = real_child_send,
+    .child_close_input = real_child_close_input,
+    .child_kill = real_child_kill,
+    .child_finish = real_child_finish,
 };
 
 /* A process may be started with a standard stream closed. The next file opened would take its number, and what is meant for

@@ -219,4 +219,13 @@ enum neap_status real_stream_send(struct io_stream *stream, struct bytes bytes);
 void real_stream_pause(struct io_stream *stream, bool paused);
 void real_stream_close(struct io_stream *stream);
 
+/* ---- child.c ---- */
+
+enum neap_status real_child_start(struct io_agent *agent, const struct io_child_options *options,
+                                  struct io_child **ret_child, struct error *err);
+enum neap_status real_child_send(struct io_child *child, struct bytes bytes);
+void real_child_close_input(struct io_child *child);
+void real_child_kill(struct io_child *child);
+void real_child_finish(struct io_child *child, mono_time deadline);
+
 #endif

@@ -177,6 +177,11 @@ static const struct io_verbs verbs = {
     .http_prepare = sim_http_prepare,
     .http_begin = sim_http_begin,
     .http_cancel = sim_http_cancel,
+    .child_start = sim_child_start,
+    .child_send = sim_child_send,
+    .child_close_input = sim_child_close_input,
+    .child_kill = sim_child_kill,
+    .child_finish = sim_child_finish,
 };
 
 struct io *sim_open(const struct sim_options *options)
@@ -210,7 +215,8 @@ void sim_close(struct io **io)
     must(sim->agents == NULL && sim->files == NULL && sim->maps == NULL);
     must(sim->streams == NULL && sim->listeners == NULL && sim->held_count == 0);
     must(sim->locks == NULL);
-    must(sim->http_count == 0);
+    must(sim->http_count == 0 && sim->children == NULL);
+    sim_children_free(sim);
     sim_http_free(sim);
     sim_standard_fini(sim);
     sim->disk->door_count--;

@@ -37,6 +37,35 @@ struct sim_http { /* a call over HTTP */
     struct io_http_answer answer;
 };
 
+struct sim_said { /* by a program: some bytes, or that it ends */
+    struct sim_said *next;
+    enum { SIM_SAID_OUTPUT, SIM_SAID_ERROR, SIM_SAID_CLOSE, SIM_SAID_EXIT } what;
+    mono_time due;
+    int status;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct sim_child {
+    struct io_child child;
+    struct sim_child *next;
+    struct sim_agent *agent;
+    const struct sim_program *program;
+    void *own;     /* the program's */
+    mono_time due; /* nothing happens before */
+    struct bytes sending;
+    bool send_active, input_closed, told_closed, deaf, dead;
+    struct sim_said *said, **said_end;
+    struct io_child_end end;
+};
+
+struct sim_program_entry {
+    struct sim_program_entry *next;
+    const char *name;
+    struct sim_program program;
+    uint64_t start_count;
+};
+
 struct sim_agent {
     struct sim_agent *next;
     struct sim *sim;
@@ -139,6 +168,9 @@ struct sim {
     struct sim_listener *listeners;
     struct sim_stream *streams;
     struct sim_server *servers;
+    struct sim_child *children;
+    struct sim_program_entry *programs;
+    int64_t last_pid;
     uint32_t http_count, http_count_max; /* calls in flight; 0: there was none yet */
     struct sim_file standard[3];
     struct sim_buffer buffers[3];
@@ -248,6 +280,19 @@ void sim_http_free(struct sim *sim);
 enum neap_status sim_http_prepare(struct io *io, const struct io_http_options *options, struct error *err);
 enum neap_status sim_http_begin(struct io_http_call *call, struct error *err);
 void sim_http_cancel(struct io_http_call *call);
+
+/* ---- child.c ---- */
+
+/* Whether something happens to this child, and whether that needs its agent's turn; and doing it. */
+bool sim_child_ready(const struct sim_child *child, bool *ret_needs_turn, mono_time *ret_due);
+void sim_child_turn(struct sim_child *child);
+void sim_children_free(struct sim *sim);
+enum neap_status sim_child_start(struct io_agent *agent, const struct io_child_options *options,
+                                  struct io_child **ret_child, struct error *err);
+enum neap_status sim_child_send(struct io_child *child, struct bytes bytes);
+void sim_child_close_input(struct io_child *child);
+void sim_child_kill(struct io_child *child);
+void sim_child_finish(struct io_child *child, mono_time deadline);
 
 /* ---- standard.c ---- */
 

@@ -17,7 +17,8 @@ enum choice_kind {
     CHOICE_SIGNAL,
     CHOICE_STREAM,
     CHOICE_ARRIVAL,
-    CHOICE_CALLED
+    CHOICE_CALLED,
+    CHOICE_CHILD
 };
 
 struct choice {
@@ -63,6 +64,16 @@ static void offer_calls(struct choices *choices, mono_time now, struct sim_agent
     }
 }
 
+static void offer_children(struct sim *sim, struct choices *choices)
+{
+    for (struct sim_child *child = sim->children; child != NULL; child = child->next) {
+        bool needs_turn;
+        mono_time due;
+        if (sim_child_ready(child, &needs_turn, &due) && (!needs_turn || may_run(child->agent)))
+            offer_due(choices, sim_now(sim), due, CHOICE_CHILD, child->agent, child);
+    }
+}
+
 static void collect(struct sim *sim, struct choices *choices)
 {
     mono_time now = sim_now(sim);
@@ -85,6 +96,7 @@ static void collect(struct sim *sim, struct choices *choices)
         if (may_run(stream->agent) && sim_stream_ready(stream))
             offer_due(choices, now, stream->due, CHOICE_STREAM, stream->agent, stream);
     }
+    offer_children(sim, choices);
 }
 
 /* A turn nobody asked for is always legal. */
@@ -202,6 +214,9 @@ static void happen(const struct choice *choice)
     case CHOICE_CALLED:
         sim_http_end(choice->of);
         break;
+    case CHOICE_CHILD:
+        sim_child_turn(choice->of);
+        break;
     }
 }
 
@@ -297,6 +312,8 @@ void sim_agent_stop(struct io_agent *agent)
         must(stream->agent != mine);
     for (const struct sim_listener *listener = sim->listeners; listener != NULL; listener = listener->next)
         must(listener->agent != mine);
+    for (const struct sim_child *child = sim->children; child != NULL; child = child->next)
+        must(child->agent != mine);
     struct sim_agent **link = &sim->agents;
     while (*link != mine)
         link = &(*link)->next;
