@@ -21,7 +21,8 @@ struct io_child;
 
 struct io_child_end {
     bool signalled;
-    int number; /* of the signal, or its exit status */
+    int number;      /* of the signal, or its exit status */
+    uint64_t unread; /* bytes of what was sent that it never looked at; 0, too, where its input was closed before */
 };
 
 enum io_child_stream { IO_CHILD_OUTPUT, IO_CHILD_ERROR };

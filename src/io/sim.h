@@ -123,6 +123,7 @@ struct sim_program {
     void (*started)(void *ctx, struct sim_child *child, uint64_t number); /* number: from 1, its so-manieth start */
     void (*input)(void *ctx, struct sim_child *child, struct bytes bytes); /* in pieces of any size */
     void (*input_ended)(void *ctx, struct sim_child *child);               /* NULL: it exits with status 0 */
+    void (*gone)(void *ctx, struct sim_child *child);                      /* the last of it; NULL: nobody asks */
 };
 /* From now on there is a program of that name. Borrows the text until closed; again: another program. */
 void sim_program_set(struct io *io, const char *name, const struct sim_program *program);

@@ -6,6 +6,7 @@
 #include "stage/plugin.h"
 #include "base/must.h"
 #include "base/rooms.h"
+#include "stage/replace.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -345,24 +346,9 @@ static bool answer(struct waiting *stage, struct waiting_work *work, struct even
     const struct plugin_call *c = work->own;
     if (c->emitted.at == NULL)
         return true;
-    uint32_t column = 0;
-    const char *what = "no memory to read it";
-    enum neap_status status = json_parse(p->o.parser, c->emitted, &event->root);
-    if (status == NEAP_OK) {
-        event->json = c->emitted;
-        event->fields = NULL;
-        event->field_count = event->field_room = 0;
-        event->keep_only = false;
-        return true;
-    }
-    if (status == NEAP_BADINPUT && json_explain(c->emitted, &column, &what) == NEAP_OK)
-        what = "it is not JSON";
-    const char *said = arena_text(arena, "what handler %.100s emitted: %s at byte %u", p->o.symbol, what, column);
-    *failure = (struct failure){ .reason = status == NEAP_BADINPUT ? "not_json" : "too_large",
-                                 .message = bytes_of_text(said != NULL ? said : what),
-                                 .column = column,
-                                 .status = status };
-    return false;
+    char who[128];
+    snprintf(who, sizeof who, "what handler %.80s emitted", p->o.symbol);
+    return event_replace(event, c->emitted, p->o.parser, arena, who, failure);
 }
 
 static void cancel(struct waiting *stage, struct waiting_work *work)

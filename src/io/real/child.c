@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -25,7 +26,7 @@ struct real_child {
     struct io_child base;
     uint32_t magic;
     struct real_agent *agent;
-    int pid_fd, output_fd, error_fd;
+    int pid_fd, input_fd, output_fd, error_fd;
     uv_pipe_t input, output, error;
     uv_poll_t life;
     uv_write_t write;
@@ -199,6 +200,14 @@ static void kill_group(struct real_child *c)
         kill(-(pid_t)c->base.pid, SIGKILL);
 }
 
+static uint64_t unread_of(struct real_child *c)
+{
+    int in_pipe = 0;
+    if (!c->input_open || ioctl(c->input_fd, FIONREAD, &in_pipe) != 0)
+        return 0;
+    return (uint64_t)in_pipe + uv_stream_get_write_queue_size((uv_stream_t *)&c->input);
+}
+
 /* It is dead; its number is still its own. False: it is not. */
 static bool wait_for(struct real_child *c)
 {
@@ -208,7 +217,9 @@ static bool wait_for(struct real_child *c)
     kill_group(c); /* whoever it has started */
     (void)waitid(P_PIDFD, (id_t)c->pid_fd, &info, WEXITED | WNOHANG);
     c->waited_for = true;
-    c->end = (struct io_child_end){ .signalled = info.si_code != CLD_EXITED, .number = info.si_status };
+    c->end = (struct io_child_end){ .signalled = info.si_code != CLD_EXITED,
+                                    .number = info.si_status,
+                                    .unread = unread_of(c) };
     return true;
 }
 
@@ -349,7 +360,8 @@ static void open_handles(struct real_child *c, uv_loop_t *uv, struct launch *l)
 {
     c->output_fd = take(&l->pipes[PIPE_OUTPUT][0]);
     c->error_fd = take(&l->pipes[PIPE_ERROR][0]);
-    open_pipe(c, uv, &c->input, take(&l->pipes[PIPE_INPUT][1]));
+    c->input_fd = take(&l->pipes[PIPE_INPUT][1]);
+    open_pipe(c, uv, &c->input, c->input_fd);
     open_pipe(c, uv, &c->output, c->output_fd);
     open_pipe(c, uv, &c->error, c->error_fd);
     c->input_open = true;

@@ -130,7 +130,7 @@ static void drop_all_said(struct sim_child *c)
 static void die(struct sim_child *c, bool signalled, int number)
 {
     c->dead = true;
-    c->end = (struct io_child_end){ signalled, number };
+    c->end = (struct io_child_end){ .signalled = signalled, .number = number };
 }
 
 static void forget(struct sim_child *c)
@@ -140,6 +140,8 @@ static void forget(struct sim_child *c)
         link = &(*link)->next;
     *link = c->next;
     drop_all_said(c);
+    if (c->program->gone != NULL)
+        c->program->gone(c->program->ctx, c);
     free(c);
 }
 
@@ -177,8 +179,10 @@ static void on_turn(struct sim_child *c, enum child_event event)
     struct sim_agent *agent = c->agent, *before = sim_turn_begin(agent);
     if (event == SENT) {
         c->send_active = false;
+        c->unread += c->sending.size;
         c->child.events->sent(&c->child, c->dead && c->sending.size > 0 ? NEAP_CLOSED : NEAP_OK);
     } else {
+        c->end.unread = c->unread;
         c->child.events->ended(&c->child, &c->end);
         forget(c);
     }

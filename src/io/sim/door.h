@@ -56,6 +56,7 @@ struct sim_child {
     struct bytes sending;
     bool send_active, input_closed, told_closed, deaf, dead;
     struct sim_said *said, **said_end;
+    uint64_t unread;
     struct io_child_end end;
 };
 
