@@ -6,6 +6,7 @@
 #define ROOM_SIZE_MIN 4096u
 #define HELLO_SIZE    1024u
 #define END_GRACE_NS  NS_PER_S
+#define ASK_AGAIN_NS  (20 * NS_PER_MS) /* a destination that says "after one that is on its way", with none of ours */
 
 static struct exec *exec_of(struct waiting *waiting)
 {
@@ -153,15 +154,21 @@ static enum waiting_begun refuse_large(struct failure *failure)
     return WAITING_REFUSED;
 }
 
+/* One no holds for all for a while, but that to a retry, of which first tries know nothing. */
 static bool may_begin(struct exec *e, struct exec_place *p, const struct event *event, mono_time now,
                       mono_time *ret_not_before)
 {
+    struct destination_want want = { .retry = event->attempt > 1 };
     if (e->o.destination == NULL)
         return true;
-    struct destination_want want = { .retry = event->attempt > 1 };
     struct destination_verdict verdict = destination_begin(e->o.destination, &want, now, &p->call);
-    *ret_not_before = verdict.not_before;
-    return verdict.answer == DESTINATION_YES;
+    if (verdict.answer == DESTINATION_YES)
+        return true;
+    bool waits = verdict.answer == DESTINATION_WAIT;
+    *ret_not_before = waits ? mono_after(now, ASK_AGAIN_NS) : verdict.not_before;
+    if (verdict.reason != DESTINATION_REASON_BUDGET)
+        e->not_before = *ret_not_before;
+    return false;
 }
 
 static enum waiting_begun begin(struct waiting *stage, struct waiting_work *work, struct event *event,
@@ -170,7 +177,8 @@ static enum waiting_begun begin(struct waiting *stage, struct waiting_work *work
     struct exec *e = exec_of(stage);
     struct bytes json;
     mono_time now = io_now(e->o.io);
-    struct exec_place *p = find_place(e, now, ret_not_before);
+    *ret_not_before = e->not_before;
+    struct exec_place *p = now.ns < e->not_before.ns ? NULL : find_place(e, now, ret_not_before);
     if (p == NULL)
         return WAITING_LATER;
     if (event_json(event, arena, &json) != NEAP_OK || json.size > e->o.event_size_max || !write_line(p, event, json)) {

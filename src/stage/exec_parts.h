@@ -57,6 +57,7 @@ struct exec {
     struct exec_place *places, *idle; /* idle: the one on top has worked last */
     struct exec_place *decided;
     uint64_t id_last;
+    mono_time not_before; /* its destination has said no to all until then */
     struct exec_figures figures;
 };
 

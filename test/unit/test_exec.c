@@ -25,6 +25,8 @@ struct world {
     struct io_timer timer;
     struct logging *logging;
     struct outcome_rules rules;
+    struct destinations *table;
+    struct destination *destination;
     struct waiting *stage;
     struct chain *chain;
     struct way *way;
@@ -39,8 +41,8 @@ struct world {
     char lines[1 << 16];
     /* the simulated programs' */
     uint64_t seed;
-    struct sim_child *holder[EVENT_COUNT];
-    uint32_t calls[EVENT_COUNT], twice, crashes;
+    uint32_t calls[EVENT_COUNT], calls_while_sick;
+    mono_time sick_until;
 };
 
 static struct world w;
@@ -143,6 +145,7 @@ struct how {
     uint32_t to, width, attempts;
     int64_t timeout_ns, cancel_after_ns;
     size_t padding;
+    bool has_breaker;
 };
 
 static void start(const struct how *how)
@@ -162,11 +165,21 @@ static void start(const struct how *how)
         logging_new(&(struct logging_options){ .wall = no_time, .write = keep_line, .burst_count_max = 100000 });
     fixture_start(&w.f, &defaults, "{}");
     assert_int_equal(outcome_rules_make(&unwritten, &unwritten, &w.rules, NULL), NEAP_OK);
+    struct destination_options manners = {
+        .breaker = BREAKER_OPTIONS_DEFAULT,
+        .budget = { RETRY_BUDGET_PERCENT, RETRY_BUDGET_FLOOR_PER_S, RETRY_BUDGET_LIVE_NS },
+        .concurrency_min = how->width,
+        .concurrency_max = how->width,
+    };
+    w.table = destinations_new(1);
+    if (how->has_breaker)
+        assert_int_equal(destinations_acquire(w.table, BYTES("exec"), &manners, io_now(w.io), &w.destination), NEAP_OK);
     struct exec_options exec = { .io = w.io,
                                  .logging = w.logging,
                                  .owner = &w.owner,
                                  .parser = w.f.parser,
                                  .rules = &w.rules,
+                                 .destination = w.destination,
                                  .arguments = how->arguments,
                                  .pipeline = "scored",
                                  .stage = "score",
@@ -207,6 +220,9 @@ static void stop(void)
 {
     way_free(&w.way);
     w.stage->verbs->free(w.stage);
+    if (w.destination != NULL)
+        destination_release(&w.destination);
+    destinations_free(&w.table);
     io_timer_cancel(&w.timer);
     io_agent_stop(&w.owner);
     chain_free(&w.chain);
@@ -497,7 +513,12 @@ static void act(struct sim_child *child, uint64_t id, uint32_t n)
     int size = snprintf(text, sizeof text, "{\"id\":%lu,\"event\":{\"n\":%u}}\n", id, n);
     struct bytes answer = { (uint8_t *)text, (size_t)size };
     w.calls[n]++;
-    switch (chance_below(&w.seed, 10)) {
+    if (io_now(w.io).ns < w.sick_until.ns) {
+        w.calls_while_sick++;
+        sim_child_exit(child, 1, after);
+        return;
+    }
+    switch (w.sick_until.ns > 0 ? 9 : chance_below(&w.seed, 10)) {
     case 0: /* it hangs */
         return;
     case 1:
@@ -583,20 +604,41 @@ static void test_simulated(void **state)
     assert_true(kills > 100);
 }
 
+/* A program that is ill for a minute: its breaker leaves it alone, and nothing gives up. */
+static void test_ill_for_a_while(void **state)
+{
+    static const struct sim_program program = { .started = started, .input = input, .gone = gone };
+    static const char *const arguments[] = { "program", NULL };
+    for (uint64_t seed = 1; seed < 6; seed++) {
+        struct how how = { .io = sim_open(&(struct sim_options){ .seed = seed }),
+                           .arguments = arguments,
+                           .to = 150,
+                           .width = 4,
+                           .attempts = 100,
+                           .timeout_ns = NS_PER_S,
+                           .has_breaker = true };
+        sim_program_set(how.io, "program", &program);
+        start(&how);
+        w.sick_until = mono_after(io_now(w.io), 60 * NS_PER_S);
+        run();
+        assert_int_equal(w.passed, how.to - 1);
+        assert_true(w.calls_while_sick >= 20 && w.calls_while_sick < 60);
+        struct destination_figures f = destination_figures(w.destination, io_now(w.io));
+        assert_int_equal(f.inflight_count, 0);
+        stop();
+        sim_close(&how.io);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simulated),
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_plain_lines),
-        cmocka_unit_test(test_poison),
-        cmocka_unit_test(test_leaks),
-        cmocka_unit_test(test_says_too_much),
-        cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_late),
-        cmocka_unit_test(test_closes_and_does_not_read),
-        cmocka_unit_test(test_cannot_start),
-        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_simulated),     cmocka_unit_test(test_ill_for_a_while),
+        cmocka_unit_test(test_answers),       cmocka_unit_test(test_plain_lines),
+        cmocka_unit_test(test_poison),        cmocka_unit_test(test_leaks),
+        cmocka_unit_test(test_says_too_much), cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_late),          cmocka_unit_test(test_closes_and_does_not_read),
+        cmocka_unit_test(test_cannot_start),  cmocka_unit_test(test_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
