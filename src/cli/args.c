@@ -20,7 +20,6 @@ const struct cli_flag_help cli_flag_helps[FLAG_COUNT] = {
     [FLAG_KEY] = { "key", "TEXT", "the key of the events; of what is sent it chooses the partition" },
     [FLAG_FROM] = { "from", "OFFSET", "begin at this offset; tail also: earliest, latest",
                     .choices = "earliest latest" },
-    [FLAG_OFFSET] = { "offset", "OFFSET", "begin at this offset (default 0)" },
     [FLAG_LIMIT] = { "limit", "N",
                      "at most this many; of tail without a place to begin: the last so many (10) of a partition",
                      .letter = 'n' },
@@ -46,10 +45,24 @@ const struct cli_flag_help cli_flag_helps[FLAG_COUNT] = {
     [FLAG_CLEANUP] = { "cleanup", "HOW", "delete what is too old, or compact: keep the newest of each key",
                        .choices = "delete compact" },
     [FLAG_REPAIR] = { "repair", NULL, "show what would be declared lost; with --yes, declare it" },
+    [FLAG_REASON] = { "reason", "REASON", "only letters of this reason, such as expression, refused, not_json" },
+    [FLAG_STAGE] = { "stage", "NAME", "only letters of this stage or sink; source: of the door" },
+    [FLAG_UNTIL] = { "until", "TIME", "what came in before then: 10m ago, or 2026-11-20T10:00Z" },
+    [FLAG_WHERE] = { "where", "EXPR",
+                     "only letters of which this is true: event.total > 100, headers[\"neap.reason\"]" },
+    [FLAG_OLDEST] = { "oldest", NULL, "begin with the oldest letters, partition by partition" },
+    [FLAG_ALL] = { "all", NULL, "those that were dropped or redriven, too" },
+    [FLAG_RATE] = { "rate", "N/s", "no faster than this: 100/s, 30/m" },
+    [FLAG_REDRIVES] = { "redrives", "N", "letters that were redriven so often (default 3) stay, but with --force" },
+    [FLAG_FORCE] = { "force", NULL, "however often they were redriven" },
+    [FLAG_FOR] = { "for", "PIPELINE", "for this pipeline; where the one that the letters name was renamed" },
     [FLAG_HELP] = { "help", NULL, "this help", .letter = 'h' },
 };
 
 #define FIND_AND(more) (FLAGS_FIND | (more))
+#define FLAGS_LETTERS                                                                                                  \
+    (FLAG_BIT(FLAG_REASON) | FLAG_BIT(FLAG_STAGE) | FLAG_BIT(FLAG_KEY) | FLAG_BIT(FLAG_SINCE) | FLAG_BIT(FLAG_UNTIL) | \
+     FLAG_BIT(FLAG_WHERE) | FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_JSON))
 
 const struct cli_verb cli_verbs[] = {
     { "run", "[FILE]", "run the pipelines of FILE (default ./neap.yaml)",
@@ -104,11 +117,22 @@ const struct cli_verb cli_verbs[] = {
       2, 3, cli_group_reset },
     { "group delete", "GROUP [FILE]", "forget a group and how far it has come", "neap group delete old-orders --yes",
       FIND_AND(FLAG_BIT(FLAG_DRY_RUN) | FLAG_BIT(FLAG_YES) | FLAG_BIT(FLAG_JSON)), 1, 2, cli_group_delete },
-    { "dlq list", "[FILE]", "topics of dead letters", "neap dlq list", FIND_AND(FLAG_BIT(FLAG_JSON)), 0, 1,
-      cli_dlq_list },
-    { "dlq show", "TOPIC [FILE]", "dead letters: reason, place and value", "neap dlq show commits.dead --limit 10",
-      FIND_AND(FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_OFFSET) | FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_JSON)), 1, 2,
-      cli_dlq_show },
+    { "dlq list", "[TOPIC|PIPELINE] [FILE]",
+      "topics of dead letters, what there is of each kind; or the letters of one",
+      "neap dlq list commits --reason expression --since 1h",
+      FIND_AND(FLAGS_LETTERS | FLAG_BIT(FLAG_OLDEST) | FLAG_BIT(FLAG_ALL)), 0, 2, cli_dlq_list },
+    { "dlq show", "TOPIC|PIPELINE [PARTITION:OFFSET...] [FILE]", "whole dead letters: these, or the newest",
+      "neap dlq show commits.dead -n 1", FIND_AND(FLAGS_LETTERS | FLAG_BIT(FLAG_OLDEST) | FLAG_BIT(FLAG_ALL)), 1,
+      CLI_WORD_COUNT_MAX, cli_dlq_show },
+    { "dlq redrive", "TOPIC|PIPELINE [PARTITION:OFFSET...] [FILE]",
+      "let events go their way again, behind all that is there",
+      "neap dlq redrive commits.dead --reason refused --rate 100/s",
+      FIND_AND(FLAGS_LETTERS | FLAG_BIT(FLAG_DRY_RUN) | FLAG_BIT(FLAG_RATE) | FLAG_BIT(FLAG_REDRIVES) |
+               FLAG_BIT(FLAG_FORCE) | FLAG_BIT(FLAG_FOR)),
+      1, CLI_WORD_COUNT_MAX, cli_dlq_redrive },
+    { "dlq drop", "TOPIC|PIPELINE [PARTITION:OFFSET...] [FILE]", "give up dead letters: they are listed no more",
+      "neap dlq drop commits.dead --reason not_json --yes",
+      FIND_AND(FLAGS_LETTERS | FLAG_BIT(FLAG_DRY_RUN) | FLAG_BIT(FLAG_YES)), 1, CLI_WORD_COUNT_MAX, cli_dlq_drop },
     { "doctor", "DIR [LOSS...]", "verify every entry, index, archive and snapshot of a data directory, running or not",
       "neap doctor ./data", FLAG_BIT(FLAG_JSON) | FLAG_BIT(FLAG_REPAIR) | FLAG_BIT(FLAG_YES), 1,
       1 + DOCTOR_LOSS_COUNT_MAX, cli_doctor },

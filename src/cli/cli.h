@@ -40,9 +40,11 @@ enum cli_exit {
 /* Every flag of every verb. */
 enum cli_flag {
     FLAG_DATA, FLAG_NODE, FLAG_JSON, FLAG_YES, FLAG_TIMEOUT, FLAG_UNTIL_IDLE, FLAG_SUMMARY, FLAG_SUMMARY_FILE,
-    FLAG_FAIL_ON_DEAD_LETTERS, FLAG_STRICT, FLAG_PARTITIONS, FLAG_PARTITION, FLAG_KEY, FLAG_FROM, FLAG_OFFSET, FLAG_LIMIT,
+    FLAG_FAIL_ON_DEAD_LETTERS, FLAG_STRICT, FLAG_PARTITIONS, FLAG_PARTITION, FLAG_KEY, FLAG_FROM, FLAG_LIMIT,
     FLAG_SECONDS, FLAG_LOG, FLAG_SINCE, FLAG_FOLLOW, FLAG_TO, FLAG_DRY_RUN, FLAG_HEADER, FLAG_CREATE, FLAG_FILE,
-    FLAG_RETENTION, FLAG_RETENTION_SIZE, FLAG_DURABILITY, FLAG_CLEANUP, FLAG_REPAIR, FLAG_HELP, FLAG_COUNT
+    FLAG_RETENTION, FLAG_RETENTION_SIZE, FLAG_DURABILITY, FLAG_CLEANUP, FLAG_REPAIR,
+    FLAG_REASON, FLAG_STAGE, FLAG_UNTIL, FLAG_WHERE, FLAG_OLDEST, FLAG_ALL, FLAG_RATE, FLAG_REDRIVES, FLAG_FORCE, FLAG_FOR,
+    FLAG_HELP, FLAG_COUNT
 };
 #define FLAG_BIT(flag) (1ull << (flag))
 #define FLAGS_FIND     (FLAG_BIT(FLAG_DATA) | FLAG_BIT(FLAG_NODE) | FLAG_BIT(FLAG_TIMEOUT))
@@ -136,6 +138,8 @@ int cli_group_list(struct cli *cli);
 int cli_group_describe(struct cli *cli);
 int cli_dlq_list(struct cli *cli);
 int cli_dlq_show(struct cli *cli);
+int cli_dlq_drop(struct cli *cli);
+int cli_dlq_redrive(struct cli *cli);
 int cli_topic_alter(struct cli *cli);
 int cli_group_reset(struct cli *cli);
 int cli_group_delete(struct cli *cli);

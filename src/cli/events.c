@@ -1,75 +1,12 @@
-/* events.c - events out of a topic, dead letters explained. */
+/* events.c - events out of a topic. */
 #include "cli/session.h"
 
 /* ---- reading ---- */
 
 struct reading {
-    bool json, dead;
+    bool json;
     uint64_t count; /* lines so far */
 };
-
-static struct bytes value_text(struct session *s, struct bytes line, struct json_value root)
-{
-    /* Our own line: what follows the last "value": of the outermost object, as the event was written. */
-    size_t cursor = 0;
-    struct json_member member;
-    (void)s;
-    while (json_member_next(line, &cursor, &member)) {
-        if (!member.escaped && bytes_equal(member.name, BYTES("value")))
-            return member.value;
-    }
-    return line_text(root, "text");
-}
-
-static void print_dead_letter(struct session *s, struct json_value line, struct bytes value)
-{
-    struct cli *cli = s->cli;
-    struct bytes topic = line_text(line, "topic"), reason = line_text(line, "reason"), file = line_text(line, "file");
-    struct bytes stage = line_text(line, "stage"), error = line_text(line, "error"), key = line_text(line, "key");
-    struct json_value event;
-    out_print(cli, "%.*s/%llu:%llu  %.*s", (int)topic.size, (const char *)topic.at,
-              (unsigned long long)line_number(line, "partition"), (unsigned long long)line_number(line, "offset"),
-              (int)reason.size, (const char *)reason.at);
-    if (stage.size > 0)
-        out_print(cli, " in %.*s", (int)stage.size, (const char *)stage.at);
-    out_print(cli, "\n");
-    if (file.size > 0) {
-        out_print(cli, "  at     ");
-        out_stranger(cli, file);
-        out_print(cli, ":%llu:%llu\n", (unsigned long long)line_number(line, "line"),
-                  (unsigned long long)line_number(line, "column"));
-    }
-    if (error.size > 0) {
-        out_print(cli, "  why    ");
-        out_stranger(cli, error);
-        out_print(cli, "\n");
-    }
-    if (json_get(line, BYTES("event"), &event) && json_kind(event) == JSON_OBJECT) {
-        struct bytes from = line_text(event, "topic");
-        out_print(cli, "  event  %.*s/%llu:%llu\n", (int)from.size, (const char *)from.at,
-                  (unsigned long long)line_number(event, "partition"),
-                  (unsigned long long)line_number(event, "offset"));
-    }
-    if (key.size > 0) {
-        out_print(cli, "  key    ");
-        out_stranger(cli, key);
-        out_print(cli, "\n");
-    }
-    out_print(cli, "  value  ");
-    out_stranger(cli, value);
-    out_print(cli, "\n");
-}
-
-static void say_unreadable(struct session *s, struct json_value root, struct bytes why)
-{
-    unsigned long long partition = line_number(root, "partition");
-    unsigned long long from = line_number(root, "offset"), until = line_number(root, "until");
-    if (until > from)
-        say(s->cli, "partition %llu, offsets %llu to %llu: %.*s", partition, from, until - 1, (int)why.size,
-            (const char *)why.at);
-    else
-        say(s->cli, "partition %llu: %.*s", partition, (int)why.size, (const char *)why.at);
-}
 
 static void each_record(struct session *s, void *ctx, struct bytes line)
 {
@@ -81,17 +18,9 @@ static void each_record(struct session *s, void *ctx, struct bytes line)
         out_write(s->cli, BYTES("\n"));
         return;
     }
-    struct bytes unreadable = line_text(root, "unreadable");
-    if (unreadable.size > 0) {
-        say_unreadable(s, root, unreadable);
+    if (line_is_unreadable(s, root))
         return;
-    }
-    struct bytes value = value_text(s, line, root);
-    if (reading->dead) {
-        print_dead_letter(s, root, value);
-        return;
-    }
-    out_stranger(s->cli, value);
+    out_stranger(s->cli, line_value(line, root));
     out_write(s->cli, BYTES("\n"));
 }
 
@@ -130,12 +59,12 @@ static int count_partitions(struct session *s, uint64_t *ret_count)
     return session_ask(s, request_end(&request), (struct bytes){ NULL, 0 }, count_line, ret_count);
 }
 
-static int read_all(struct cli *cli, bool dead, enum cli_flag from_flag)
+int cli_topic_read(struct cli *cli)
 {
     struct session s;
-    struct reading reading = { .json = cli->flags[FLAG_JSON] != NULL, .dead = dead };
+    struct reading reading = { .json = cli->flags[FLAG_JSON] != NULL };
     uint64_t partition = 0, from = 0, limit = INT64_MAX, partition_count = 0;
-    if (!cli_number(cli, FLAG_PARTITION, UINT32_MAX, &partition) || !cli_number(cli, from_flag, INT64_MAX, &from) ||
+    if (!cli_number(cli, FLAG_PARTITION, UINT32_MAX, &partition) || !cli_number(cli, FLAG_FROM, INT64_MAX, &from) ||
         !cli_number(cli, FLAG_LIMIT, INT64_MAX, &limit))
         return CLI_USAGE;
     int code = session_open(&s, cli, cli->word_count > 1 ? cli->words[1] : NULL, false);
@@ -150,14 +79,4 @@ static int read_all(struct cli *cli, bool dead, enum cli_flag from_flag)
     }
     session_close(&s);
     return code;
-}
-
-int cli_topic_read(struct cli *cli)
-{
-    return read_all(cli, false, FLAG_FROM);
-}
-
-int cli_dlq_show(struct cli *cli)
-{
-    return read_all(cli, true, FLAG_OFFSET);
 }

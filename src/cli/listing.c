@@ -1,4 +1,4 @@
-/* listing.c - status, topics, groups and the list of dead letter topics: a question, and its answer as a table. */
+/* listing.c - status, topics and groups: a question, and its answer as a table. */
 #include "base/must.h"
 #include "cli/table.h"
 #include <stdio.h>
@@ -258,7 +258,7 @@ int cli_topic_delete(struct cli *cli)
     return list(cli, &request, 1, true, topic_columns, COUNT_OF(topic_columns), said_row);
 }
 
-/* ---- groups and dead letter topics ---- */
+/* ---- groups ---- */
 
 static const struct table_column group_columns[] = {
     { "group", "group", false, false },
@@ -270,10 +270,6 @@ static const struct table_column group_partition_columns[] = {
     { "offset", "offset", true, false }, { "end", "end", true, false },
     { "lag", "lag", true, false },
 };
-static const struct table_column dlq_columns[] = {
-    { "topic", "topic", false, false },
-    { "events", "dead letters", true, false },
-};
 
 int cli_group_list(struct cli *cli)
 {
@@ -283,9 +279,4 @@ int cli_group_list(struct cli *cli)
 int cli_group_describe(struct cli *cli)
 {
     return ask_name(cli, "group", group_partition_columns, COUNT_OF(group_partition_columns));
-}
-
-int cli_dlq_list(struct cli *cli)
-{
-    return ask_name(cli, NULL, dlq_columns, COUNT_OF(dlq_columns));
 }

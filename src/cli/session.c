@@ -164,7 +164,11 @@ static void take_end(struct session *s, struct bytes line)
     struct bytes text = line_text(end, "error");
     if (status != NEAP_OK)
         error_set(&s->end, status, "%.*s", (int)text.size, (const char *)text.at);
+    s->first = line_number(end, "first");
     s->next = line_number(end, "next");
+    s->failed_count = line_number(end, "failed");
+    text = line_text(end, "failure");
+    snprintf(s->failure, sizeof s->failure, "%.*s", (int)text.size, (const char *)text.at);
     s->more = json_get(end, BYTES("more"), &more) && json_kind(more) == JSON_BOOL && json_bool(more);
 }
 
@@ -411,4 +415,30 @@ struct bytes line_text(struct json_value line, const char *name)
     if (!json_get(line, bytes_of_text(name), &v) || json_kind(v) != JSON_TEXT)
         return (struct bytes){ (const uint8_t *)"", 0 };
     return json_text(v);
+}
+
+struct bytes line_value(struct bytes line, struct json_value root)
+{
+    size_t cursor = 0;
+    struct json_member member;
+    while (json_member_next(line, &cursor, &member)) {
+        if (!member.escaped && bytes_equal(member.name, BYTES("value")))
+            return member.value;
+    }
+    return line_text(root, "text");
+}
+
+bool line_is_unreadable(struct session *s, struct json_value line)
+{
+    struct bytes why = line_text(line, "unreadable");
+    unsigned long long partition = line_number(line, "partition");
+    unsigned long long from = line_number(line, "offset"), until = line_number(line, "until");
+    if (why.size == 0)
+        return false;
+    if (until > from)
+        say(s->cli, "partition %llu, offsets %llu to %llu: %.*s", partition, from, until - 1, (int)why.size,
+            (const char *)why.at);
+    else
+        say(s->cli, "partition %llu: %.*s", partition, (int)why.size, (const char *)why.at);
+    return true;
 }

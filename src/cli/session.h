@@ -30,7 +30,9 @@ struct session {
     size_t line_size, line_room;
     struct error end;                     /* of the last question */
     bool ended, more;
-    uint64_t next;
+    uint64_t first, next;
+    uint64_t failed_count;                /* letters on which --where failed */
+    char failure[256];                    /* what it said of the first one */
     void (*each)(struct session *s, void *ctx, struct bytes line);
     void *ctx;
 };
@@ -67,5 +69,9 @@ uint64_t     line_number(struct json_value line, const char *name);
 const char  *settings_text(const struct log_topic_settings *settings, char room[LINE_SETTINGS_SIZE]);
 const char  *line_settings(struct json_value line, char room[LINE_SETTINGS_SIZE]);
 struct bytes line_text(struct json_value line, const char *name);
+/* The value of an event as it was written: the raw letters of JSON, or text. */
+struct bytes line_value(struct bytes line, struct json_value root);
+/* In the place of events that cannot be read: said. */
+bool         line_is_unreadable(struct session *s, struct json_value line);
 
 #endif

@@ -49,17 +49,6 @@ static void print_headers(struct session *s, struct json_value line)
     out_print(s->cli, "}  ");
 }
 
-/* The value as it was written: the raw letters of JSON, or text. */
-static struct bytes value_of(struct bytes line, struct json_value root)
-{
-    size_t cursor = 0;
-    struct json_member member;
-    while (json_member_next(line, &cursor, &member))
-        if (!member.escaped && bytes_equal(member.name, BYTES("value")))
-            return member.value;
-    return line_text(root, "text");
-}
-
 static void each_event(struct session *s, void *ctx, struct bytes line)
 {
     struct tailing *t = ctx;
@@ -79,7 +68,7 @@ static void each_event(struct session *s, void *ctx, struct bytes line)
         out_print(s->cli, "-");
     out_print(s->cli, "  ");
     print_headers(s, root);
-    out_stranger(s->cli, value_of(line, root));
+    out_stranger(s->cli, line_value(line, root));
     out_write(s->cli, BYTES("\n"));
 }
 

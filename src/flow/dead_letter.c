@@ -5,21 +5,24 @@
 #include <stdlib.h>
 
 /* Our own names, in the order they are written. */
-#define LETTER_NAMES(X)            \
-    X(REASON, "neap.reason")       \
-    X(STAGE, "neap.stage")         \
-    X(ERROR, "neap.error")         \
-    X(ATTEMPTS, "neap.attempts")   \
-    X(FIRST, "neap.first.time")    \
-    X(LAST, "neap.last.time")      \
-    X(PIPELINE, "neap.pipeline")   \
-    X(TOPIC, "neap.topic")         \
-    X(PARTITION, "neap.partition") \
-    X(OFFSET, "neap.offset")       \
-    X(FILE, "neap.file")           \
-    X(LINE, "neap.line")           \
-    X(COLUMN, "neap.column")       \
-    X(CUT, "neap.cut")
+#define LETTER_NAMES(X)                \
+    X(REASON, "neap.reason")           \
+    X(STAGE, "neap.stage")             \
+    X(ERROR, "neap.error")             \
+    X(FIRST_ERROR, "neap.first.error") \
+    X(ATTEMPTS, "neap.attempts")       \
+    X(FIRST, "neap.first.time")        \
+    X(LAST, "neap.last.time")          \
+    X(PIPELINE, "neap.pipeline")       \
+    X(TOPIC, "neap.topic")             \
+    X(PARTITION, "neap.partition")     \
+    X(OFFSET, "neap.offset")           \
+    X(FILE, "neap.file")               \
+    X(LINE, "neap.line")               \
+    X(COLUMN, "neap.column")           \
+    X(CUT, "neap.cut")                 \
+    X(CUT_KEY, "neap.cut.key")         \
+    X(CUT_HEADERS, "neap.cut.headers")
 
 enum letter_name {
 #define X(name, text) LETTER_##name,
@@ -38,6 +41,9 @@ static_assert(DEAD_LETTER_VALUE_SIZE_MAX + DEAD_LETTER_KEY_SIZE_MAX + DEAD_LETTE
                       DEAD_LETTER_OWN_SIZE_MAX <
                   RECORD_SIZE_MAX - 4096,
               "any letter fits in a unit of the smallest journal file");
+
+/* By which of its own headers an event is followed through other programs, the best one first. */
+static const char *const correlations[] = { DEAD_LETTER_CORRELATIONS };
 
 static enum letter_name letter_name_of(struct bytes name)
 {
@@ -61,7 +67,7 @@ static struct bytes time_text(struct arena *arena, wall_time t)
 struct letter_headers {
     struct arena *arena;
     struct record_header *list;
-    uint32_t count;
+    uint32_t count, left_out_count;
     bool failed; /* the arena is spent */
 };
 
@@ -96,8 +102,9 @@ static void keep_headers(struct letter_headers *h, const struct dead_letter *let
             continue;
         size += header.name.size + header.value.size + 8;
         if (size > DEAD_LETTER_HEADERS_SIZE_MAX || h->count == BATCH_HEADER_COUNT_MAX - LETTER_NAME_COUNT)
-            return;
-        h->list[h->count++] = header;
+            h->left_out_count++;
+        else
+            h->list[h->count++] = header;
     }
 }
 
@@ -108,6 +115,8 @@ static void add_own_headers(struct letter_headers *h, const struct dead_letter *
     add_text(h, LETTER_STAGE, failure->stage);
     struct bytes message = failure->message.at != NULL ? failure->message : BYTES("");
     add_bytes(h, LETTER_ERROR, cut(message, DEAD_LETTER_TEXT_SIZE_MAX));
+    if (letter->first_error.at != NULL && !bytes_equal(letter->first_error, message))
+        add_bytes(h, LETTER_FIRST_ERROR, cut(letter->first_error, DEAD_LETTER_TEXT_SIZE_MAX));
     add_number(h, LETTER_ATTEMPTS, letter->attempts);
     add_bytes(h, LETTER_FIRST, time_text(h->arena, letter->first));
     add_bytes(h, LETTER_LAST, time_text(h->arena, letter->last));
@@ -125,6 +134,10 @@ static void add_own_headers(struct letter_headers *h, const struct dead_letter *
         add_number(h, LETTER_COLUMN, failure->column);
     if (letter->value.size > DEAD_LETTER_VALUE_SIZE_MAX)
         add_number(h, LETTER_CUT, letter->value.size);
+    if (letter->key.size > DEAD_LETTER_KEY_SIZE_MAX)
+        add_number(h, LETTER_CUT_KEY, letter->key.size);
+    if (h->left_out_count > 0)
+        add_number(h, LETTER_CUT_HEADERS, h->left_out_count);
 }
 
 enum neap_status dead_letter_add(struct batch_builder *batch, const struct dead_letter *letter, struct arena *arena)
@@ -179,6 +192,9 @@ static void view_set(struct dead_letter_view *view, enum letter_name name, struc
     case LETTER_ERROR:
         view->error = value;
         break;
+    case LETTER_FIRST_ERROR:
+        view->first_error = value;
+        break;
     case LETTER_ATTEMPTS:
         view->attempts = (uint32_t)number_of(value);
         break;
@@ -213,20 +229,46 @@ static void view_set(struct dead_letter_view *view, enum letter_name name, struc
     case LETTER_CUT:
         view->full_size = number_of(value);
         break;
+    case LETTER_CUT_KEY:
+        view->full_key_size = number_of(value);
+        break;
+    case LETTER_CUT_HEADERS:
+        view->left_out_count = (uint32_t)number_of(value);
+        break;
     case LETTER_NAME_COUNT:
         break; /* the event's own */
     }
+}
+
+/* The event's own headers that a letter tells about. `rank`: which of the names of a correlation was found last. */
+static void view_own(struct dead_letter_view *view, const struct record_header *header, size_t *rank)
+{
+    if (bytes_equal(header->name, BYTES("neap.id")))
+        view->id = header->value;
+    for (size_t i = 0; i < *rank; i++) {
+        if (header->value.at != NULL && bytes_equal(header->name, bytes_of_text(correlations[i]))) {
+            view->correlation = header->value;
+            *rank = i;
+        }
+    }
+}
+
+bool dead_letter_owns(struct bytes name)
+{
+    return letter_name_of(name) != LETTER_NAME_COUNT;
 }
 
 enum neap_status dead_letter_read(const struct record *record, struct dead_letter_view *ret_view)
 {
     struct dead_letter_view view = { 0 };
     struct reader left = reader_of(record->headers);
+    size_t rank = COUNT_OF(correlations);
     for (uint32_t i = 0; i < record->header_count; i++) {
         struct record_header header;
         if (record_header_next(&left, &header) != NEAP_OK)
             return NEAP_BADINPUT;
         view_set(&view, letter_name_of(header.name), header.value);
+        view_own(&view, &header, &rank);
     }
     *ret_view = view;
     return NEAP_OK;

@@ -9,7 +9,7 @@ size_t ledger_key(char *room, const char *pipeline, char part)
 {
     size_t size = strlen(pipeline);
     must(size > 0 && size + 2 <= LEDGER_KEY_SIZE_MAX);
-    must(part == 'd' || part == 't');
+    must(part == 'd' || part == 't' || part == 'r');
     memcpy(room, pipeline, size);
     room[size] = '\0';
     room[size + 1] = part;

@@ -3,11 +3,13 @@
  * accepted = filtered + delivered + dead_lettered + in_flight, each term counted on its own.
  *
  * owner    each part by one agent: the door's part by the gate (accepted, and dead letters of lines that never became
- *          events), a task's part by its task; the totals are sums of durable facts
+ *          events), a task's part by its task, the part of what was redriven (accepted once more) by whoever redrives, one at a
+ *          time; the totals are sums of durable facts
  * memory   fixed structs
  * promise  a part is written in the same unit as what it counts: it is exactly as true as the log
  *
- * FORMAT of a fact in LOG_VIEW_LEDGER; partition = (source topic, partition), key = pipeline name, '\0', 'd' (door) or 't' (task):
+ * FORMAT of a fact in LOG_VIEW_LEDGER; partition = (source topic, partition), key = pipeline name, '\0', 'd' (door),
+ *     't' (task) or 'r' (redriven):
  *     0  1  format version 1      then uvarints: accepted filtered duplicates delivered dead_lettered produced, start offset
  * A door's part lies at partition 0 of the topic it writes to. `start` counts the offsets below the commit point
  * that the pipeline never answers for: those from before it began, and those that were gone when it came by. */

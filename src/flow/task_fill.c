@@ -1,5 +1,6 @@
 /* task_fill.c - reads the partition, runs the stages and fills the next batch, with the letters of those who give up. */
 #include "flow/fate.h"
+#include "flow/redrive.h"
 #include "flow/task_parts.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -379,6 +380,10 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
     if (commit_has(&t->done, (log_offset){ record->offset })) { /* it has its letter */
         b->counts.dead_lettered++;
         b->dead_count++;
+        return TAKEN;
+    }
+    if (redrive_is_foreign(t->p->o.log, t->source, record, t->p->o.topic, t->p->o.name)) {
+        b->counts.filtered++;
         return TAKEN;
     }
     if (record->offset < t->unreadable.until.n) {

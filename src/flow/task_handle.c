@@ -5,6 +5,7 @@
  *
  *     records ─▶ stages before ─▶ desk ─▶ the handler's thread ─▶ stages after ─▶ sink
  *                     └ filtered, failed: these ride along, so that everything is settled in offset order ┘ */
+#include "flow/redrive.h"
 #include "flow/task_parts.h"
 
 static struct handler_desk *desk_of(const struct task *t)
@@ -124,7 +125,8 @@ static enum neap_status lay_record(struct task *t, const struct record *record, 
 {
     *item = (struct handler_item){ .record = *record, .json = record->value, .id = task_id_of(record) };
     const struct sink_refused *refused = task_find_refused(t, record->offset);
-    if (commit_has(&t->done, (log_offset){ record->offset })) {
+    if (commit_has(&t->done, (log_offset){ record->offset }) ||
+        redrive_is_foreign(t->p->o.log, t->source, record, t->p->o.topic, t->p->o.name)) {
         item->outcome = STAGE_DROP;
         return handler_desk_lay(desk_of(t), item);
     }

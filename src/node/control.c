@@ -34,6 +34,7 @@ struct control {
     struct log_client *client;
     struct io_timer look; /* again, for those who wait for something new */
     bool looking;
+    bool settling; /* a job settles dead letters */
     struct connection connections[CONTROL_CONNECTION_COUNT_MAX];
     uint32_t refused_count;               /* told to come back later, not yet gone */
     bool listened, finished;              /* the agent's own */
@@ -99,7 +100,11 @@ static void connection_line(struct connection *c, size_t line_size)
 {
     struct control *control = c->control;
     struct control_context context = {
-        .io = control->options.io, .log = control->options.log, .node = control->options.node, .client = control->client
+        .io = control->options.io,
+        .log = control->options.log,
+        .node = control->options.node,
+        .client = control->client,
+        .settling = &control->settling,
     };
     c->line_read = true;
     c->job = job_new(&context, (struct bytes){ c->request, line_size });

@@ -37,8 +37,16 @@
  *     group reset      group, topic, [partition], [dry_run],    partitions, with old and new commit points
  *                      from or time or "to":"earliest"|"latest"
  *     group delete     group, [dry_run]                         the group
- *     dlq list                                                  dead letter topics
- *     dlq show         topic, partition, from, limit            dead letters; "next" and "more" */
+ *     dlq list         [name]                                   dead letter topics: all, the one of that name, or those of the
+ *                                                               pipeline of that name
+ *     dlq show         topic, partition, from, [until], limit,  dead letters; the end line has "next", "more", and "first", before
+ *                      WHICH, [all], [brief]                    which there is none
+ *     dlq count        topic, partition, from, [until], WHICH   how many of each reason and stage; "next" and "more"
+ *     dlq drop         topic, partition, from, [until], limit,  how many; "next" and "more"
+ *                      WHICH, [dry_run]
+ *     dlq redrive      as drop, [force], [redrives], [for]      how many, and how many stay for what reason
+ *                      WHICH: [reason], [stage], [pipeline], [key], [since], [before] (Unix ms), [where] (EXPR); its end line
+ *                      has "failed" and "failure" where that failed on letters */
 #ifndef NODE_CONTROL_H
 #define NODE_CONTROL_H
 
@@ -68,6 +76,7 @@ struct control_context {
     struct log *log;
     struct node *node;           /* NULL: nothing runs here; figures are read from the log */
     struct log_client *client;   /* NULL: only to look. Set by those who run jobs; others leave it NULL */
+    bool *settling;              /* some job of the same agent settles dead letters; NULL: there is no other job */
 };
 
 /* One place that is damaged, as a JSON object of at most CONTROL_DAMAGE_SIZE bytes. */

@@ -3,6 +3,7 @@
  * What is in the log counts as accepted and, beyond the commit point, as in flight; both are taken from the same look at
  * the log's end, the rest from counters that came with what they count. So the sum holds at every moment, and would not
  * if a task had passed over an event. */
+#include "flow/redrive.h"
 #include "node/node_parts.h"
 
 void node_pipeline_stopped(struct node_pipeline *np, const struct error *error)
@@ -63,8 +64,9 @@ const char *node_user_of_topic(const struct node *n, const struct log_topic *top
 }
 
 struct sums {
-    uint64_t in_log; /* events since the pipeline began */
-    uint64_t ends;   /* events since the topic began */
+    uint64_t redriven; /* events that were taken in once more */
+    uint64_t in_log;   /* events since the pipeline began */
+    uint64_t ends;     /* events since the topic began */
 };
 
 static void add_partition(struct node_pipeline *np, uint32_t index, struct sums *sums,
@@ -93,6 +95,7 @@ static void add_gate(struct node_pipeline *np, const struct sums *sums, struct n
     struct gate_figures gate = { 0 };
     if (np->gate != NULL)
         gate_figures(np->gate, &gate, NULL);
+    gate.total.accepted += sums->redriven;
     /* What came in, but was gone before this pipeline came by (it began anew), is not its own to balance. */
     gate.total.accepted -= gate.total.accepted < figures->total.start ? gate.total.accepted : figures->total.start;
     uint64_t in_log = sums->in_log + gate.total.dead_lettered;
@@ -194,7 +197,8 @@ void node_pipeline_figures(struct node *n, uint32_t index, struct node_pipeline_
     struct node_pipeline_figures figures = { .name = np->config->name,
                                              .has_branches =
                                                  np->pipeline == NULL && np->config->fan != CONFIG_FAN_NONE };
-    struct sums sums = { 0 };
+    /* Before the log's ends are looked at: so these never say less than this does. */
+    struct sums sums = { .redriven = redrive_accepted(n->log, np->topic.id, np->topic.partition_count, figures.name) };
     for (uint32_t i = 0; i < np->topic.partition_count; i++)
         add_partition(np, i, &sums, &figures);
     if (np->config->fan != CONFIG_FAN_NONE)

@@ -1,6 +1,7 @@
 /* job.c - a request is read, given to its verb, and ended. */
 #include "node/job.h"
 #include "base/must.h"
+#include "flow/redrive.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,9 @@ const struct job_verb job_verbs[] = {
     { "group delete", true, false, true, job_group_delete },
     { "dlq list", false, false, false, job_dlq_list },
     { "dlq show", false, true, false, job_dlq_show },
+    { "dlq count", false, true, false, job_dlq_count },
+    { "dlq drop", true, true, false, job_dlq_drop },
+    { "dlq redrive", true, true, false, job_dlq_redrive },
     { NULL, false, false, false, NULL },
 };
 
@@ -112,6 +116,35 @@ static void get_place(struct job *job, struct json_value request)
         error_set(&job->error, NEAP_BADINPUT, "'to' is neither earliest nor latest");
 }
 
+static bool get_time(struct job *job, struct json_value request, const char *name, wall_time *ret_time)
+{
+    uint64_t ms;
+    if (!get_number(job, request, name, INT64_MAX, &ms))
+        return false;
+    ret_time->ms = (int64_t)ms;
+    return true;
+}
+
+static void get_filter(struct job *job, struct json_value request)
+{
+    struct job_filter *f = &job->filter;
+    char where[FILTER_WHERE_SIZE_MAX + 1];
+    get_text(job, request, "reason", f->reason, sizeof f->reason);
+    get_text(job, request, "stage", f->stage, sizeof f->stage);
+    get_text(job, request, "pipeline", f->pipeline, sizeof f->pipeline);
+    f->has_since = get_time(job, request, "since", &f->since);
+    f->has_before = get_time(job, request, "before", &f->before);
+    f->all = get_bool(request, "all");
+    f->brief = get_bool(request, "brief");
+    if (!get_text(job, request, "where", where, sizeof where))
+        return;
+    f->where = malloc(strlen(where) + 1);
+    if (f->where != NULL)
+        strcpy(f->where, where);
+    else
+        error_set(&job->error, NEAP_NOMEM, "out of memory");
+}
+
 static void find_verb(struct job *job, const char *name)
 {
     for (const struct job_verb *verb = job_verbs; verb->name != NULL; verb++) {
@@ -154,6 +187,13 @@ static void read_request(struct job *job, struct bytes line)
     job->has_partition = get_number(job, request, "partition", UINT32_MAX, &job->partition);
     job->has_count = get_number(job, request, "count", UINT32_MAX, &job->count);
     get_number(job, request, "from", INT64_MAX, &job->from);
+    get_text(job, request, "name", job->name, sizeof job->name);
+    get_text(job, request, "for", job->for_pipeline, sizeof job->for_pipeline);
+    job->has_until = get_number(job, request, "until", INT64_MAX, &job->until);
+    job->redrives_max = REDRIVE_COUNT_MAX;
+    get_number(job, request, "redrives", UINT32_MAX, &job->redrives_max);
+    job->force = get_bool(request, "force");
+    get_filter(job, request);
     get_number(job, request, "body", CONTROL_BODY_SIZE_MAX, &job->body_size);
     job->dry_run = get_bool(request, "dry_run");
     job->as_records = get_bool(request, "records");
@@ -246,6 +286,15 @@ enum job_state job_end(struct job *job)
     return JOB_MORE;
 }
 
+static void end_of_reading(const struct job *job, struct writer *w)
+{
+    const struct job_reading *r = job->reading;
+    job_print(w, ",\"first\":%llu,\"next\":%llu,\"more\":%s", (unsigned long long)r->first, (unsigned long long)r->next,
+              r->more ? "true" : "false");
+    if (job->letters != NULL)
+        job_letters_end(job, w);
+}
+
 enum job_state job_fill(struct job *job, struct writer *w)
 {
     CHECK_MAGIC(job, JOB_MAGIC);
@@ -265,8 +314,8 @@ enum job_state job_fill(struct job *job, struct writer *w)
     if (job->error.status != NEAP_OK) {
         write_bytes(w, BYTES(",\"error\":"));
         job_print_text(w, job->error.text);
-    } else if (job->records != NULL) {
-        job_records_end(job, w);
+    } else if (job->reading != NULL) {
+        end_of_reading(job, w);
     }
     write_bytes(w, BYTES("}\n"));
     return JOB_END;
@@ -359,7 +408,12 @@ void job_free(struct job **job)
         return;
     CHECK_MAGIC(*job, JOB_MAGIC);
     must(!(*job)->unit_busy);
+    job_settle_free(*job);
+    job_letters_free(&(*job)->letters);
+    job_reading_close(&(*job)->reading);
     job_records_free(&(*job)->records);
+    free((*job)->filter.where);
+    free((*job)->counting);
     job_alter_free(&(*job)->alter);
     job_append_free(&(*job)->append);
     free((*job)->headers_room);

@@ -12,6 +12,8 @@
 #include "flow/ledger.h"
 #include "log/batch.h"
 #include "node/control.h"
+#include "node/job_letters.h"
+#include "node/job_reading.h"
 
 #define JOB_LINE_SIZE_MAX    8192u
 #define JOB_GROUP_COUNT_MAX  256u              /* entries copied per look at the offsets */
@@ -24,6 +26,8 @@ struct job_append;   /* job_append.c */
 struct job_reset;    /* job_group_reset.c */
 struct job_deletion; /* job_group_delete.c */
 struct job_held;     /* job_held.c */
+struct job_count;    /* job_dlq.c */
+struct job_settle;   /* job_settle.c */
 
 enum job_state {
     JOB_MORE,  /* the room is full: call again */
@@ -80,7 +84,10 @@ struct job {
     /* what was asked */
     char topic_name[LOG_NAME_SIZE_MAX + 1], group_name[LOG_NAME_SIZE_MAX + 1];
     char key[LOG_KEY_SIZE_MAX + 1];
-    bool has_partition, has_key, has_count, dry_run, as_records, framed, if_missing;
+    char name[LOG_NAME_SIZE_MAX + 1];         /* of a topic or a pipeline */
+    char for_pipeline[LOG_NAME_SIZE_MAX + 1]; /* redrive: instead of the one that the letters name */
+    bool has_partition, has_key, has_count, has_until, dry_run, as_records, framed, if_missing, force;
+    struct job_filter filter;
     enum job_place place;   /* of `from`, or of `time` */
     wall_time time;
     struct record_header headers[CONTROL_HEADER_COUNT_MAX]; /* of each event that is appended */
@@ -88,7 +95,7 @@ struct job {
     uint8_t *headers_room;
     uint64_t last, wait_ms, seen; /* read: only so many before the end; describe: wait until there is something new */
     mono_time wait_until;
-    uint64_t partition, from, limit, count, body_size;
+    uint64_t partition, from, until, limit, count, body_size, redrives_max;
     struct bytes body;
 
     /* how far it is */
@@ -111,7 +118,12 @@ struct job {
     struct job_held *held;
     uint32_t damage_index;
 
-    struct job_records *records;    /* NULL until a verb reads */
+    struct job_records *records;    /* NULL until a verb shows what it reads */
+    struct job_reading *reading;    /* NULL until a verb reads */
+    struct job_letters *letters;
+    struct job_count *counting;
+    struct job_settle *settle;
+    bool found;                     /* what was named is there */
     struct job_settings changes;
     uint8_t settings_room[LOG_SETTINGS_SIZE]; /* of a topic that is made */
     struct job_alter *alter;
@@ -153,7 +165,6 @@ const char    *job_topic_name(struct job *job, uint32_t topic_id);
 uint64_t       job_partition_kept(struct job *job, uint32_t topic_id, uint32_t partition); /* offsets from start to end */
 uint64_t       job_partition_end(struct job *job, uint32_t topic_id, uint32_t partition);
 
-void           job_records_end(struct job *job, struct writer *w);   /* "next" and "more" of the end line */
 void           job_settings_read(struct job *job, struct json_value request);
 void           job_settings_apply(const struct job_settings *changes, struct log_topic_settings *settings);
 void           job_settings_write(struct writer *w, const struct log_topic_settings *settings); /* members, each with its comma */
@@ -162,6 +173,7 @@ void           job_alter_free(struct job_alter **alter);
 size_t         job_body_size_max(const struct job *job); /* of an append to its topic */
 void           job_append_free(struct job_append **append);
 void           job_records_free(struct job_records **records);
+void           job_settle_free(struct job *job);
 
 extern const struct job_verb job_verbs[]; /* the last one has no name */
 
@@ -183,5 +195,8 @@ enum job_state job_group_reset(struct job *job, struct writer *w);
 enum job_state job_group_delete(struct job *job, struct writer *w);
 enum job_state job_dlq_list(struct job *job, struct writer *w);
 enum job_state job_dlq_show(struct job *job, struct writer *w);
+enum job_state job_dlq_count(struct job *job, struct writer *w);
+enum job_state job_dlq_drop(struct job *job, struct writer *w);
+enum job_state job_dlq_redrive(struct job *job, struct writer *w);
 
 #endif

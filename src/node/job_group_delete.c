@@ -34,7 +34,8 @@ static bool add_fact(void *ctx, struct bytes key, struct bytes value)
 {
     struct job_deletion *d = ctx;
     (void)value;
-    bool of_source = d->view == LOG_VIEW_LEDGER && key.size > 1 && key.at[key.size - 1] == 'd';
+    uint8_t part = key.size > 1 ? key.at[key.size - 1] : 0;
+    bool of_source = d->view == LOG_VIEW_LEDGER && (part == 'd' || part == 'r'); /* how many came in, and once more */
     if (of_source)
         return true;
     if (d->op_count == OP_COUNT_MAX || key.size > KEYS_SIZE - d->keys_size)

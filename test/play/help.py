@@ -8,7 +8,7 @@ overview = neap("help")
 verbs = re.findall(r"^  ([a-z]+(?: [a-z]+)?)(?= )", overview.out, re.M)
 wanted = ["run", "check", "explain", "send", "tail", "status", "topic list", "topic create", "topic describe", "topic delete",
           "topic alter", "topic append", "topic read", "group list", "group describe", "group reset", "group delete", "dlq list",
-          "dlq show", "doctor", "bench", "completion", "help", "version"]
+          "dlq show", "dlq redrive", "dlq drop", "doctor", "bench", "completion", "help", "version"]
 named = [v for v in wanted if re.search(rf"^  {v}\b", overview.out, re.M)]
 ok(overview.code == 0 and named == wanted and overview.err == "", "neap help names every verb, on standard output", overview)
 

@@ -147,7 +147,7 @@ static void topics_are_made_filled_read_and_deleted(void **state)
     const char *read = ask(w, "{\"verb\":\"topic read\",\"topic\":\"orders\",\"partition\":1,\"from\":0}");
     assert_holds(read, "\"offset\":0,");
     assert_holds(read, "\"key\":\"k\",\"value\":{\"a\":1}}\n");
-    assert_holds(read, "\"text\":\"b\"}\n{\"end\":\"OK\",\"next\":2,\"more\":false}\n");
+    assert_holds(read, "\"text\":\"b\"}\n{\"end\":\"OK\",\"first\":0,\"next\":2,\"more\":false}\n");
     read = ask(w, "{\"verb\":\"topic read\",\"topic\":\"orders\",\"partition\":1,\"from\":1,\"limit\":1}");
     assert_null(strstr(read, "\"offset\":0"));
     assert_holds(ask(w, "{\"verb\":\"topic delete\",\"topic\":\"orders\"}"), "\"deleted\":true}\n{\"end\":\"OK\"}\n");
@@ -202,7 +202,13 @@ static void the_socket_answers_as_the_directory_does(void **state)
         "{\"verb\":\"group list\"}",
         "{\"verb\":\"group describe\",\"group\":\"g\"}",
         "{\"verb\":\"dlq list\"}",
+        "{\"verb\":\"dlq list\",\"name\":\"t\"}",
         "{\"verb\":\"dlq show\",\"topic\":\"t\"}",
+        "{\"verb\":\"dlq show\",\"topic\":\"t\",\"where\":\"event.x ==\"}",
+        "{\"verb\":\"dlq count\",\"topic\":\"t\",\"where\":\"event.x == 1\"}",
+        "{\"verb\":\"dlq redrive\",\"topic\":\"t\",\"dry_run\":true}",
+        "{\"verb\":\"dlq redrive\",\"topic\":\"t\"}",
+        "{\"verb\":\"dlq drop\",\"topic\":\"t\",\"partition\":9}",
         "{\"verb\":\"nonsense\"}",
         "not json",
     };

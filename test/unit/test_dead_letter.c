@@ -133,6 +133,7 @@ static void a_large_value_is_cut_and_says_so(void **state)
     assert_int_equal(record.key.size, DEAD_LETTER_KEY_SIZE_MAX);
     assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
     assert_int_equal(view.full_size, RECORD_SIZE_MAX);
+    assert_int_equal(view.full_key_size, DEAD_LETTER_KEY_SIZE_MAX + 1);
     free(large);
 }
 
@@ -202,8 +203,56 @@ static void as_many_headers_stay_as_fit(void **state)
     f->letter.header_count = event.header_count;
     struct record record = written(f);
     assert_true(record.header_count <= BATCH_HEADER_COUNT_MAX);
-    assert_int_equal(count_named(&record, "h"), BATCH_HEADER_COUNT_MAX - 14);
+    assert_int_equal(count_named(&record, "h"), BATCH_HEADER_COUNT_MAX - 17);
     assert_int_equal(count_named(&record, "neap.offset"), 1);
+    struct dead_letter_view view;
+    assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
+    assert_int_equal(view.left_out_count, 17);
+    free(room);
+}
+
+static void the_first_error_is_told_where_it_was_another(void **state)
+{
+    struct fixture *f = *state;
+    struct dead_letter_view view;
+    f->letter.attempts = 3;
+    f->letter.first_error = BYTES("connection refused");
+    struct record record = written(f);
+    assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
+    assert_text(view.first_error, "connection refused");
+    assert_text(view.error, "event.files is nil");
+    f->letter.first_error = f->failure.message;
+    record = written(f);
+    assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
+    assert_int_equal(view.first_error.size, 0);
+}
+
+/* By the best of the names under which people pass it on, wherever it stands. */
+static void the_events_own_id_and_correlation_are_found(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *room = malloc(ROOM_SIZE);
+    struct batch_builder builder;
+    batch_begin(&builder, room, ROOM_SIZE);
+    struct record_header own[] = { { BYTES("x-correlation-id"), BYTES("best") },
+                                   { BYTES("neap.id"), BYTES("e1") },
+                                   { BYTES("x-request-id"), BYTES("other") },
+                                   { BYTES("correlation-id"), { NULL, 0 } } };
+    struct record event = { .value = BYTES("1") };
+    assert_int_equal(batch_add(&builder, &event, own, 4), NEAP_OK);
+    struct batch batch;
+    assert_int_equal(batch_open(batch_end(&builder), true, &batch), NEAP_OK);
+    struct batch_walk walk;
+    assert_int_equal(batch_unpack(&batch, NULL, &walk), NEAP_OK);
+    assert_int_equal(batch_next(&walk, &event), NEAP_OK);
+    f->letter.headers = event.headers;
+    f->letter.header_count = event.header_count;
+    struct record record = written(f);
+    struct dead_letter_view view;
+    assert_int_equal(dead_letter_read(&record, &view), NEAP_OK);
+    assert_text(view.id, "e1");
+    assert_text(view.correlation, "best");
+    assert_true(dead_letter_owns(BYTES("neap.first.error")) && !dead_letter_owns(BYTES("neap.id")));
     free(room);
 }
 
@@ -236,6 +285,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_large_value_is_cut_and_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(a_letter_of_a_letter_tells_its_last_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(as_many_headers_stay_as_fit, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_first_error_is_told_where_it_was_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_events_own_id_and_correlation_are_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_batch_changes_nothing, setup, teardown),
         cmocka_unit_test(bytes_that_are_no_headers_are_refused),
     };
