@@ -262,7 +262,7 @@ NEAP_API enum neap_status neap_reader_descriptor(struct neap_reader *reader, int
 
 /* ---- stages of your own ------------------------------------------------------------------------------------------------ */
 
-/* What a stage `plugin: {symbol: NAME, timeout: 30s}` of a pipeline file calls for each event that comes to it. */
+/* What a stage `plugin: {symbol: NAME, timeout: 30s, concurrency: 32}` of a pipeline file calls for each event that comes to it. */
 struct neap_handled {
     struct neap_event event;          /* value: JSON as the stages before left it; all borrowed for the call */
     const char       *pipeline, *stage, *topic;
@@ -274,11 +274,11 @@ enum neap_verdict {
     NEAP_DROP, /* it was filtered, and counts as such */
     NEAP_FAIL, /* it becomes a dead letter (or goes on as it came, under on_error: continue) */
 };
-/* Called on threads of ours, one for each partition at work, at most 16: so by several at a time, but for the events of one
- * partition one after the other, in order. At least once: what was not committed before a crash, or was refused by the sink
- * together with others, comes again. It should look at neap_call_cancelled() where it takes long. A handler cannot be killed: one
- * that stays past its deadline keeps its thread and its partition, is named in the log, and all else goes on; when it comes
- * back, the event is a dead letter, reason "timeout", whatever it answers. */
+/* Called on threads of ours, by as many at a time as the stage's `concurrency` says (32), but for the events of one key one after
+ * the other, in order; those without a key in any. `order: partition` in the file: those of one partition one after the other.
+ * At least once: what was not committed before a crash comes again. It should look at neap_call_cancelled() where it takes long.
+ * A handler cannot be killed: one that stays past its deadline keeps its thread and its key, is named in the log, and all else
+ * goes on; when it comes back, the event is a dead letter, reason "timeout", whatever it answers. */
 typedef enum neap_verdict neap_handler(void *ctx, const struct neap_handled *handled, struct neap_call *call);
 
 /* Before neap_run_open() of a file that names it; copied. Again with the same name: replaces it, for runs that come. A NULL

@@ -46,7 +46,26 @@ static const char *order_word(const struct config_pipeline *p)
     case CONFIG_ORDER_KEY:
         break;
     }
-    return keyless ? "partition" : "key";
+    return !keyless ? "key" : budget_waiting_count(p) > 0 ? "none" : "partition";
+}
+
+/* Where a stage waits, events are at work side by side. */
+static void write_order_of_ways(const struct config_pipeline *p, bool keyless, char *room)
+{
+    if (p->order == CONFIG_ORDER_NONE)
+        snprintf(room, TEXT_SIZE_MAX, "none is asked for: events leave as the stages that wait are done with them");
+    else if (p->order == CONFIG_ORDER_PARTITION)
+        snprintf(room, TEXT_SIZE_MAX,
+                 "per partition: one event of it at a time is at work in a stage that waits, and they leave in order");
+    else if (!keyless)
+        snprintf(room, TEXT_SIZE_MAX,
+                 "per key: one event of a key at a time is at work in a stage that waits, many keys side by side, and "
+                 "events "
+                 "of a key leave in order");
+    else
+        snprintf(room, TEXT_SIZE_MAX,
+                 "none: without a key each event goes for itself through the stages that wait (`order: partition` "
+                 "keeps it)");
 }
 
 /* What holds, and why; an order that is not asked for may hold all the same. */
@@ -54,7 +73,9 @@ static void write_order(const struct explaining *e, const struct config_pipeline
 {
     uint32_t partitions = budget_partitions(e->config, p->source.topic);
     bool keyless = config_is_keyless(p);
-    if (p->order == CONFIG_ORDER_NONE)
+    if (budget_waiting_count(p) > 0)
+        write_order_of_ways(p, keyless, room);
+    else if (p->order == CONFIG_ORDER_NONE)
         snprintf(room, TEXT_SIZE_MAX, "none is asked for; each partition is processed in its order all the same");
     else if (!keyless)
         snprintf(room, TEXT_SIZE_MAX,
@@ -251,6 +272,12 @@ static void explain_pipeline(struct explaining *e, const struct config_pipeline 
     snprintf(text, sizeof text, "batches of up to %s, %u of %u partition%s at one time",
              cli_size_text(size, budget_batch_size(&e->budget, p)), count, partitions, plural(partitions));
     say_part(cli, "works in", text);
+    if (budget_waiting_count(p) > 0) {
+        struct window_options window = budget_window(&e->budget, p);
+        snprintf(text, sizeof text, "up to %u events of a partition at one time, in %s", window.slot_count,
+                 cli_size_text(size, window.size + window.reserve));
+        say_part(cli, "on their way", text);
+    }
     snprintf(text, sizeof text, "group %s%s", p->name,
              p->sink.kind == CONFIG_SINK_SQLITE ? ", and in table neap_offsets of the database, whose word counts"
                                                 : "");

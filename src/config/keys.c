@@ -316,9 +316,8 @@ const struct key keys[] = {
       ARRAY(config_stage, fields, field_count), .most = CONFIG_FIELD_COUNT_MAX, .doc = "Removes these fields.",
       .example = "remove: [iban]" },
     { IN_STAGE, "plugin", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_PLUGIN, .of = IN_STAGE_PLUGIN,
-      .doc = "A C function of the program that Neap is embedded in: it keeps, changes, drops or fails each event. At "
-             "most one "
-             "in a pipeline. Only such a program can run the file: see [the library](library.md).",
+      .doc = "A C function of the program that Neap is embedded in: it keeps, changes, drops or fails each event. "
+             "Only such a program can run the file: see [the library](library.md).",
       .example = "plugin: {symbol: score, timeout: 2s}" },
     { IN_STAGE_PLUGIN, "symbol", KEY_TEXT, .required = true, MEMBER(config_stage, symbol),
       .doc = "The name that the function was registered by.", .example = "symbol: score" },
@@ -326,6 +325,10 @@ const struct key keys[] = {
       .most = CONFIG_TIMEOUT_MS_MAX, .absent = "`30s`",
       .doc = "For one event. Past it the call is told so, and the event becomes a dead letter when it comes back.",
       .example = "timeout: 2s" },
+    { IN_STAGE_PLUGIN, "concurrency", KEY_COUNTS, MEMBER(config_stage, manners.concurrency), .least = 1,
+      .most = CONFIG_CONCURRENCY_MAX, .absent = "`32`",
+      .doc = "So many calls at once, of different keys, each on a thread of its own. Of a range, the higher.",
+      .example = "concurrency: 8" },
     { IN_STAGE, "name", KEY_NAME, MEMBER(config_stage, name), .absent = "its kind; the second one KIND-2",
       .doc = "Its name in figures and dead letters.", .example = "name: paid-only" },
     { IN_STAGE, "if", KEY_EXPR, MEMBER(config_stage, condition), .what = "if", .absent = "always",
@@ -439,7 +442,7 @@ static const struct {
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
     { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|lookup" },
-    { IN_STAGE_PLUGIN, false, "path|concurrency|limit|pool|retry|breaker" },
+    { IN_STAGE_PLUGIN, false, "path|limit|pool|retry|breaker" },
     { IN_STAGE, false, "optional|expects|produces" },
     { IN_SINK, true, "postgres|http|kafka|email" },
     { IN_SINK_SQLITE, false, "batch|newer" },

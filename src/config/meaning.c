@@ -39,18 +39,12 @@ static void check_plugins(struct meaning *m, struct config_pipeline *p)
 {
     const struct tree_item *list = tree_find(m->now, "stages");
     const struct tree_item *item = list == NULL ? NULL : list->value->items;
-    uint32_t count = 0;
     for (uint32_t i = p->shared_stage_count; i < p->stage_count && item != NULL; i++, item = item->next) {
         struct config_stage *stage = &p->stages[i];
         if (stage->kind != CONFIG_STAGE_PLUGIN || stage->symbol == NULL)
             continue;
         stage->symbol_place = tree_place(item->value, (const char *const[]){ "plugin", "symbol", NULL });
-        if (count++ > 0)
-            message_error(m->r->messages, tree_place(item->value, (const char *const[]){ "plugin", NULL }),
-                          "a second 'plugin' in pipeline '%s'; in this version there is at most one", p->name);
-        else if (p->sink.kind == CONFIG_SINK_NONE)
-            continue;
-        else
+        if (p->sink.kind != CONFIG_SINK_NONE)
             message_warning(m->r->messages, stage->symbol_place,
                             "'%s' is registered by the program that runs this file; whether it is there cannot be "
                             "known here, and 'neap run' has none",

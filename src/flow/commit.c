@@ -122,20 +122,31 @@ log_offset commit_lowest(const struct commit *c)
     return c->point;
 }
 
+static size_t run_size(const struct commit *c, uint32_t index)
+{
+    uint64_t end = index > 0 ? c->runs[index - 1].end : 0;
+    return uvarint_size(c->runs[index].start - end) + uvarint_size(c->runs[index].end - c->runs[index].start);
+}
+
+bool commit_fits(const struct commit *c)
+{
+    size_t size = 1;
+    for (uint32_t i = 0; i < c->run_count && size <= LOG_VALUE_SIZE_MAX; i++)
+        size += run_size(c, i);
+    return size <= LOG_VALUE_SIZE_MAX;
+}
+
 struct bytes commit_encode(const struct commit *c, uint8_t *room)
 {
     if (c->run_count == 0)
         return (struct bytes){ room, 0 };
     struct writer w = writer_of(room, LOG_VALUE_SIZE_MAX);
     write_u8(&w, COMMIT_VERSION);
-    uint64_t end = 0;
     for (uint32_t i = 0; i < c->run_count; i++) {
-        uint64_t gap = c->runs[i].start - end, size = c->runs[i].end - c->runs[i].start;
-        if (writer_size(&w) + uvarint_size(gap) + uvarint_size(size) > LOG_VALUE_SIZE_MAX)
+        if (writer_size(&w) + run_size(c, i) > LOG_VALUE_SIZE_MAX)
             break;
-        write_uvarint(&w, gap);
-        write_uvarint(&w, size);
-        end = c->runs[i].end;
+        write_uvarint(&w, c->runs[i].start - (i > 0 ? c->runs[i - 1].end : 0));
+        write_uvarint(&w, c->runs[i].end - c->runs[i].start);
     }
     must(!w.full);
     return writer_bytes(&w);
@@ -195,6 +206,79 @@ static uint32_t merge_runs(const struct commit_run *a, uint32_t a_count, const s
     return n;
 }
 
+static void take_runs(struct commit *c, struct commit_run *runs, uint32_t count, uint32_t room)
+{
+    free(c->runs);
+    if (count > 0 && runs[0].start < c->point.n)
+        runs[0].start = c->point.n; /* no other can */
+    c->runs = runs;
+    c->run_room = room;
+    c->run_count = count;
+    c->count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        c->count += runs[i].end - runs[i].start;
+}
+
+/* With sorted runs, none of which lies wholly below the point. */
+static enum neap_status join_runs(struct commit *c, const struct commit_run *more, uint32_t more_count)
+{
+    uint32_t room = c->run_count + more_count;
+    struct commit_run *all = malloc((room + 1) * sizeof *all);
+    if (all == NULL)
+        return NEAP_NOMEM;
+    uint32_t count = merge_runs(c->runs, c->run_count, more, more_count, all);
+    if (count > c->run_count_max) {
+        free(all);
+        return NEAP_FULL;
+    }
+    take_runs(c, all, count, room + 1);
+    return NEAP_OK;
+}
+
+enum neap_status commit_join(struct commit *c, const struct commit *other)
+{
+    uint32_t from = find_run(other, c->point.n);
+    return from < other->run_count ? join_runs(c, other->runs + from, other->run_count - from) : NEAP_OK;
+}
+
+enum neap_status commit_part(struct commit *c, const struct commit *other)
+{
+    if (c->run_count == 0 || other->run_count == 0)
+        return NEAP_OK;
+    uint32_t room = c->run_count + other->run_count, count = 0, j = 0;
+    struct commit_run *left = malloc(room * sizeof *left); /* each of the others parts one run at most */
+    if (left == NULL)
+        return NEAP_NOMEM;
+    for (uint32_t i = 0; i < c->run_count; i++) {
+        struct commit_run run = c->runs[i];
+        while (j < other->run_count && other->runs[j].end <= run.start)
+            j++;
+        for (uint32_t k = j; k < other->run_count && other->runs[k].start < run.end; k++) {
+            if (run.start < other->runs[k].start)
+                left[count++] = (struct commit_run){ run.start, other->runs[k].start };
+            run.start = other->runs[k].end < run.end ? other->runs[k].end : run.end;
+        }
+        if (run.start < run.end)
+            left[count++] = run;
+    }
+    if (count > c->run_count_max) {
+        free(left);
+        return NEAP_FULL;
+    }
+    take_runs(c, left, count, room);
+    return NEAP_OK;
+}
+
+uint64_t commit_within(const struct commit *c, log_offset from, log_offset to)
+{
+    uint64_t count = 0;
+    for (uint32_t i = find_run(c, from.n); i < c->run_count && c->runs[i].start < to.n; i++) {
+        uint64_t start = c->runs[i].start > from.n ? c->runs[i].start : from.n;
+        count += (c->runs[i].end < to.n ? c->runs[i].end : to.n) - start;
+    }
+    return count;
+}
+
 enum neap_status commit_unite(struct commit *c, struct bytes set)
 {
     must(set.size <= LOG_VALUE_SIZE_MAX);
@@ -204,11 +288,8 @@ enum neap_status commit_unite(struct commit *c, struct bytes set)
     if (status != NEAP_OK)
         return status;
     struct commit_run *more = malloc(set.size / 2 * sizeof *more); /* a run takes two bytes at least */
-    struct commit_run *all = malloc((set.size / 2 + c->run_count) * sizeof *all);
-    if (more == NULL || all == NULL) {
-        status = NEAP_NOMEM;
-        goto free_rooms;
-    }
+    if (more == NULL)
+        return NEAP_NOMEM;
     struct reader r = reader_of((struct bytes){ set.at + 1, set.size - 1 });
     uint32_t more_count = 0;
     uint64_t end = 0;
@@ -218,22 +299,7 @@ enum neap_status commit_unite(struct commit *c, struct bytes set)
         run.start = run.start < c->point.n ? c->point.n : run.start;
         more[more_count++] = run;
     }
-    uint32_t count = merge_runs(c->runs, c->run_count, more, more_count, all);
-    if (count > c->run_count_max) {
-        status = NEAP_FULL;
-        goto free_rooms;
-    }
-    free(c->runs);
-    c->runs = all;
-    c->run_room = (uint32_t)(set.size / 2) + c->run_count;
-    c->run_count = count;
-    c->count = 0;
-    for (uint32_t i = 0; i < count; i++)
-        c->count += all[i].end - all[i].start;
-    all = NULL;
-
-free_rooms:
+    status = join_runs(c, more, more_count);
     free(more);
-    free(all);
     return status;
 }

@@ -35,6 +35,11 @@ bool commit_has(const struct commit *c, log_offset offset);
 bool commit_next(const struct commit *c, log_offset from, log_offset *ret_offset);
 void commit_move(struct commit *c, log_offset point); /* never back; what lies below leaves the set */
 log_offset commit_lowest(const struct commit *c);     /* at or after the point, the first that is not done */
+uint64_t commit_within(const struct commit *c, log_offset from, log_offset to); /* how many of the set lie in [from, to) */
+/* Adds what `other` has beyond the point of `c`; takes away whatever `other` has. FULL, NOMEM: nothing has changed. */
+enum neap_status commit_join(struct commit *c, const struct commit *other);
+enum neap_status commit_part(struct commit *c, const struct commit *other);
+bool commit_fits(const struct commit *c); /* commit_encode() leaves nothing out */
 /* room: LOG_VALUE_SIZE_MAX bytes. */
 struct bytes commit_encode(const struct commit *c, uint8_t *room);
 struct bytes commit_held(void); /* in the place of a set: nothing was committed yet */

@@ -25,17 +25,40 @@ static void kit_free(struct pipeline_kit *kit)
     free(kit->refused);
     free(kit->letter_ops);
     free(kit->commit_ops);
-    handler_desk_close(&kit->desk);
+    free(kit->landing_set);
+    free(kit->taken[0]);
+    free(kit->taken[1]);
+    way_free(&kit->way);
     free(kit);
 }
 
-static struct pipeline_kit *kit_new(size_t batch_size)
+static struct way_options way_options(const struct pipeline_options *o)
+{
+    return (struct way_options){ .io = o->io,
+                                 .arena = o->arena,
+                                 .chains = o->chains,
+                                 .stages = o->stages,
+                                 .stage_count = o->stage_count,
+                                 .order = o->order,
+                                 .topic = o->topic,
+                                 .window = o->window };
+}
+
+static bool add_way(struct pipeline_kit *kit, const struct pipeline_options *o)
+{
+    struct way_options options = way_options(o);
+    for (int i = 0; i < 2; i++)
+        kit->taken[i] = calloc(o->window.slot_count, sizeof *kit->taken[i]);
+    return kit->taken[0] != NULL && kit->taken[1] != NULL && way_new(&options, &kit->way) == NEAP_OK;
+}
+
+static struct pipeline_kit *kit_new(const struct pipeline_options *o)
 {
     struct pipeline_kit *kit = calloc(1, sizeof *kit);
     if (kit == NULL)
         return NULL;
     for (int i = 0; i < 2; i++)
-        kit->rows[i] = malloc(batch_size);
+        kit->rows[i] = malloc(o->sink->batch_size);
     kit->letters = malloc(PIPELINE_LETTERS_SIZE);
     kit->letter_keys = malloc(PIPELINE_KEYS_SIZE);
     kit->commit_keys = malloc(PIPELINE_KEYS_SIZE);
@@ -43,9 +66,10 @@ static struct pipeline_kit *kit_new(size_t batch_size)
     kit->refused = malloc(SINK_REFUSED_COUNT_MAX * sizeof *kit->refused);
     kit->letter_ops = ops_new(1 + PIPELINE_LETTER_COUNT_MAX);
     kit->commit_ops = ops_new(PIPELINE_OP_COUNT_MAX);
+    kit->landing_set = malloc(LOG_VALUE_SIZE_MAX);
     if (kit->rows[0] == NULL || kit->rows[1] == NULL || kit->letters == NULL || kit->letter_keys == NULL ||
         kit->commit_keys == NULL || kit->done_set == NULL || kit->refused == NULL || kit->letter_ops == NULL ||
-        kit->commit_ops == NULL) {
+        kit->commit_ops == NULL || kit->landing_set == NULL || (o->stage_count > 0 && !add_way(kit, o))) {
         kit_free(kit);
         return NULL;
     }
@@ -54,10 +78,16 @@ static struct pipeline_kit *kit_new(size_t batch_size)
 
 size_t pipeline_kit_size(size_t batch_size, size_t read_size)
 {
-    return 2 * batch_size + PIPELINE_LETTERS_SIZE + 2 * PIPELINE_KEYS_SIZE + LOG_VALUE_SIZE_MAX +
+    return 2 * batch_size + PIPELINE_LETTERS_SIZE + 2 * PIPELINE_KEYS_SIZE + 2 * LOG_VALUE_SIZE_MAX +
            SINK_REFUSED_COUNT_MAX * sizeof(struct sink_refused) +
            (1 + PIPELINE_LETTER_COUNT_MAX + PIPELINE_OP_COUNT_MAX) * sizeof(struct log_op) +
            (read_size != 0 ? read_size : READ_SIZE_DEFAULT);
+}
+
+size_t pipeline_way_size(uint32_t stage_count, const struct window_options *window)
+{
+    struct way_options options = { .stage_count = stage_count, .window = *window };
+    return stage_count == 0 ? 0 : way_memory_size(&options) + 2 * window->slot_count * sizeof(struct pipeline_taken);
 }
 
 static uint32_t letter_count_max(const char *name)
@@ -85,27 +115,16 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
         memcpy(p->epochs, identity.epochs, sizeof p->epochs);
         p->epoch_count = identity.epoch_count;
     }
-    struct handler_desk_options desk = { .io = options->io,
-                                         .logging = options->logging,
-                                         .handler = options->handler,
-                                         .shard = options->agent,
-                                         .pipeline = options->name,
-                                         .topic = options->topic,
-                                         .event_size_max = options->event_size_max };
-    must(options->handler == NULL || options->chain_after != NULL);
+    must(options->stage_count == 0 || options->window.slot_count <= PIPELINE_SLOT_COUNT_MAX);
     uint32_t kit_count = options->kit_count != 0 ? options->kit_count : 1;
     for (uint32_t i = 0; i < kit_count && i < options->partition_count; i++) {
-        struct pipeline_kit *kit = kit_new(options->sink->batch_size);
+        struct pipeline_kit *kit = kit_new(options);
         if (kit == NULL) {
             pipeline_close(&p);
             return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory for its batches", options->name);
         }
         kit->next = p->kits_free;
         p->kits_free = kit;
-        if (options->handler != NULL && handler_desk_open(&desk, &kit->desk, err) != NEAP_OK) {
-            pipeline_close(&p);
-            return error_while(err, "pipeline %s", options->name);
-        }
     }
     *ret_pipeline = p;
     return NEAP_OK;
@@ -125,6 +144,14 @@ void pipeline_close(struct pipeline **pipeline)
     p->magic = 0;
     free(p);
     *pipeline = NULL;
+}
+
+uint32_t pipeline_work(struct pipeline *p, mono_time now)
+{
+    uint32_t work = 0;
+    for (uint32_t i = 0; i < p->o.stage_count; i++)
+        work += p->o.stages[i]->verbs->work(p->o.stages[i], now);
+    return work;
 }
 
 struct pipeline_kit *pipeline_kit_acquire(struct pipeline *p)

@@ -25,13 +25,14 @@
 
 #include "flow/chain.h"
 #include "flow/dead_letter.h"
-#include "flow/handler.h"
 #include "flow/ledger.h"
 #include "flow/sink.h"
 #include "flow/start.h"
+#include "flow/way.h"
 
 #define PIPELINE_MAGIC            0x50495045u
 #define PIPELINE_LETTER_COUNT_MAX 1024u
+#define PIPELINE_SLOT_COUNT_MAX   4096u /* on their way in one task: what is done of them, scattered, is noted as a set */
 #define PIPELINE_LETTERS_SIZE     (896u << 10)
 #define PIPELINE_KEYS_SIZE        (96u << 10) /* of the facts of one unit */
 #define PIPELINE_OP_COUNT_MAX     (SINK_OP_COUNT_MAX + PIPELINE_LETTER_COUNT_MAX + 4)
@@ -55,10 +56,12 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     const char *topic;
     uint32_t topic_id, partition_count;
     uint32_t dead_topic_id, dead_partition_count;
-    struct chain *chain; /* the stages; the shard's parser is in it */
-    const struct handler *handler; /* NULL: none; else it comes after `chain`, and after it */
-    struct chain *chain_after;     /* comes this one */
-    size_t event_size_max;         /* of JSON on the handler's desk */
+    struct chain *chain; /* the inline stages; behind the last waiting one, where there is any. The shard's parser is in it */
+    uint32_t stage_count;          /* of waiting stages, in order */
+    struct waiting *const *stages;
+    struct chain *const *chains;   /* chains[i] comes before stages[i] */
+    enum way_order order;
+    struct window_options window; /* for the events on their way: of each kit */
     struct sink *sink;
     struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
     enum start_rule start;
@@ -68,13 +71,21 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     uint32_t event_count_max; /* of one batch, delivered or not; 0: 65,536 */
 };
 
+enum pipeline_taken_kind { TAKEN_ROW, TAKEN_FILTERED, TAKEN_LETTER };
+struct pipeline_taken { /* an event that has come to the end of its way, in a batch */
+    uint32_t slot;
+    enum pipeline_taken_kind kind;
+};
+
 struct pipeline_kit { /* what one task at work needs */
     struct sink_batch landing;
     uint8_t *rows[2];
     uint8_t *letters, *letter_keys, *commit_keys, *done_set;
     struct sink_refused *refused;
     struct log_op *letter_ops, *commit_ops;
-    struct handler_desk *desk; /* NULL: no handler */
+    uint8_t *landing_set; /* the done set that the sink is given */
+    struct way *way;      /* NULL: no stage waits */
+    struct pipeline_taken *taken[2];
     struct pipeline_kit *next;
 };
 
@@ -94,8 +105,11 @@ struct pipeline {
 
 enum neap_status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
                                struct error *err);
-void pipeline_close(struct pipeline **pipeline); /* its tasks are freed; closes neither sinks nor chain */
+void pipeline_close(struct pipeline **pipeline); /* its tasks are freed; closes neither sinks nor stages */
 size_t pipeline_kit_size(size_t batch_size, size_t read_size);
+size_t pipeline_way_size(uint32_t stage_count, const struct window_options *window); /* a kit's, beside that; 0 without stages */
+/* On every turn of the shard: what its waiting stages have done. Answers how much. */
+uint32_t pipeline_work(struct pipeline *p, mono_time now);
 
 struct pipeline_kit *pipeline_kit_acquire(struct pipeline *p); /* NULL: all are in use */
 void pipeline_kit_release(struct pipeline *p, struct pipeline_kit **kit);

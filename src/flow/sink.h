@@ -4,8 +4,8 @@
  * memory   a batch's room is taken once, in batch_size; a row that does not fit ends the batch
  * limits   one batch in flight per task; batch_size bytes, row_count_max rows
  * errors   see sink_batch.status
- * promise  land() makes the batch's outputs durable; where the sink keeps its own offsets (`own_offsets`), rows and commit
- *          point become durable in one transaction of the sink. Then, and only then, the task commits to the log: one unit
+ * promise  land() makes the batch's outputs durable; where the sink keeps its own offsets (`own_offsets`), rows, commit
+ *          point and done set become durable in one transaction of the sink. Then, and only then, the task commits to the log: one unit
  *          with the sink's ops (topic: the appends; file: the new size) and its own (commit point, ledger, fates) */
 #ifndef FLOW_SINK_H
 #define FLOW_SINK_H
@@ -29,6 +29,7 @@ struct sink_row {
     bool found;
     uint8_t log_id[16];
     log_offset commit_point;
+    struct bytes done; /* the offsets beyond it that are delivered or filtered (commit.h); no bytes: none */
     uint64_t owner_epoch;
     uint32_t topic_id; /* of a stranger that this log wrote: the topic its events came from; 0: of another log */
     struct sink_ledger ledger;
@@ -47,7 +48,9 @@ struct sink_batch {
 
     struct log_partition source;
     log_offset commit_point;                      /* after this batch */
-    struct sink_ledger ledger;                    /* after this batch */
+    struct bytes done_set;                        /* after this batch: what is delivered or filtered beyond that point, as in
+                                                     a committed offset (commit.h); of dead letters there are facts */
+    struct sink_ledger ledger;                    /* after this batch: below the point, and of the set */
     struct bytes rows;                            /* as the sink's add() encoded them; the task's memory */
     uint32_t row_count;
     size_t taken_size;            /* the sink's note of how far it came with these rows; the task sets 0 with new ones */
@@ -73,6 +76,7 @@ struct sink_recover {             /* asked once per source partition, before its
     uint64_t owner_epoch;         /* ours; the sink's row is locked and raised to it: an older owner is fenced */
     const uint64_t *epochs;       /* of the starts that this log knows of, newest first; SINK_EPOCH_COUNT_MAX: there were */
     uint32_t epoch_count;         /* more, all lower. 0: nobody knows */
+    uint8_t *done_rooms[2];       /* for the sets of row and stranger: LOG_VALUE_SIZE_MAX bytes each, the task's */
     bool take_over;               /* `start:` is written: a foreign row is taken over, by the first batch that lands: one
                                      written for another table, by a higher epoch of this log, or by a start that the log
                                      does not know of. Otherwise it is CONFLICT */

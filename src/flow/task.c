@@ -46,12 +46,15 @@ enum neap_status task_new(struct pipeline *pipeline, uint32_t partition, struct 
     t->p = pipeline;
     t->source = (struct log_partition){ pipeline->o.topic_id, partition };
     t->timer = (struct io_timer){ .agent = pipeline->o.agent, .fire = timer_fired, .ctx = t };
-    t->timer_due = t->handle_due = MONO_NEVER;
+    t->timer_due = t->way_due = MONO_NEVER;
     unit_init(t, &t->letter_unit);
     unit_init(t, &t->commit_unit);
     task_backoff_end(&t->ask_backoff);
     task_backoff_end(&t->land_backoff);
     commit_init(&t->done, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
+    commit_init(&t->settled, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
+    commit_init(&t->after, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
+    commit_init(&t->passed, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
     t->shown.mutex = io_mutex_new(pipeline->o.io);
     if (t->shown.mutex == NULL) {
         task_free(&t);
@@ -82,6 +85,9 @@ void task_free(struct task **task)
     io_timer_cancel(&t->timer);
     give_kit_back(t);
     commit_fini(&t->done);
+    commit_fini(&t->settled);
+    commit_fini(&t->after);
+    commit_fini(&t->passed);
     if (t->shown.mutex != NULL)
         io_mutex_free(&t->shown.mutex);
     t->magic = 0;
@@ -166,7 +172,9 @@ struct ledger task_ledger(const struct task *t)
 
 void task_publish(struct task *t)
 {
-    struct task_figures f = { .total = task_ledger(t), .point = t->done.point, .dead_beyond = t->done.count };
+    struct task_figures f = { .total = task_ledger(t),
+                              .point = t->done.point,
+                              .done_beyond = t->done.count + t->settled.count };
     f.running = t->state == TASK_RUN;
     f.run = (struct ledger){ .filtered = f.total.filtered - t->run_base.filtered,
                              .duplicates = f.total.duplicates - t->run_base.duplicates,
@@ -255,7 +263,7 @@ bool task_unit_take(struct task_unit *u)
 static bool nothing_prepared(const struct task *t)
 {
     return t->batches[0].state == BATCH_EMPTY && t->batches[1].state == BATCH_EMPTY && t->land_state == LAND_IDLE &&
-           t->letter_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE && task_handle_is_empty(t);
+           t->letter_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE && task_way_is_empty(t);
 }
 
 static log_offset partition_end(const struct task *t)
@@ -303,7 +311,7 @@ static void give_up_unit(struct task_unit *u)
  * pipeline that was stopped: the sink's own row, or the next start, will tell. */
 static uint32_t wind_down(struct task *t, mono_time now)
 {
-    task_handle_stop(t);
+    task_way_stop(t);
     uint32_t work = task_finish_commit(t);
     bool commits = t->state == TASK_RUN && t->p->status == NEAP_OK;
     if (commits && t->land_state == LAND_ENDED && t->kit->landing.status == NEAP_OK)
@@ -318,7 +326,8 @@ static uint32_t wind_down(struct task *t, mono_time now)
     const struct sink_verbs *verbs = t->p->o.sink->verbs;
     if (verbs->give_up != NULL && (commit_over || (landing_over && t->kit->landing.status == NEAP_OK)))
         verbs->give_up(t->p->o.sink);
-    if (t->land_state == LAND_WAITING || landing_over || commit_over)
+    bool waits = t->land_state == LAND_WAITING || t->land_state == LAND_BURY || t->land_state == LAND_BURIED;
+    if (waits || landing_over || commit_over)
         t->land_state = LAND_IDLE;
     return work;
 }
@@ -327,7 +336,7 @@ static void set_timer(struct task *t)
 {
     mono_time due = mono_min(mono_min(t->ask_backoff.due, t->land_backoff.due),
                              mono_min(t->letter_unit.backoff.due, t->commit_unit.backoff.due));
-    due = mono_min(due, t->handle_due);
+    due = mono_min(due, t->way_due);
     if (due.ns == t->timer_due.ns)
         return;
     t->timer_due = due;
@@ -365,7 +374,6 @@ uint32_t task_work(struct task *t, mono_time now)
             return work;
         work += task_start_landing(t, now);
         work += task_fill_work(t, now);
-        task_handle_watch(t, now);
         work += task_unit_work(t, &t->letter_unit, now);
         work += task_unit_work(t, &t->commit_unit, now);
     }
@@ -386,7 +394,7 @@ bool task_at_rest(const struct task *t)
     if ((!t->draining && t->p->status == NEAP_OK) || (held && !t->ask_ended))
         return false;
     return t->land_state == LAND_IDLE && t->commit_unit.state != UNIT_BUSY && t->commit_unit.state != UNIT_READY &&
-           t->letter_unit.state != UNIT_BUSY && !task_handle_works(t);
+           t->letter_unit.state != UNIT_BUSY && !task_way_works(t);
 }
 
 bool task_idle(const struct task *t)

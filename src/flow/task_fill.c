@@ -25,7 +25,7 @@ enum neap_status task_fill_begin(struct task *t, log_offset from)
         return status;
     }
     t->next = from;
-    task_handle_begin(t);
+    task_way_begin(t, from);
     forget_batch(t);
     t->filling = 0;
     t->letter_count = t->refused_count = 0;
@@ -36,10 +36,9 @@ enum neap_status task_fill_begin(struct task *t, log_offset from)
 void task_fill_again(struct task *t, log_offset from)
 {
     must(t->letter_unit.state == UNIT_IDLE && t->land_state == LAND_IDLE);
-    must(from.n == t->done.point.n);
+    must(from.n == t->done.point.n && !task_has_way(t));
     log_reader_seek(t->reader, from);
     t->next = from;
-    task_handle_again(t);
     forget_batch(t);
     t->letter_count = 0;
     t->batches[0] = t->batches[1] = (struct task_batch){ .state = BATCH_EMPTY };
@@ -200,7 +199,7 @@ static size_t letter_slot_size(const struct task *t)
 }
 
 enum taken task_add_letter(struct task *t, struct task_batch *b, const struct record *record,
-                           const struct failure *failure)
+                           const struct failure *failure, const struct task_history *history)
 {
     if (t->letter_count == t->p->letter_count_max)
         return BATCH_FULL;
@@ -216,9 +215,10 @@ enum taken task_add_letter(struct task *t, struct task_batch *b, const struct re
                                   .topic = t->p->o.topic,
                                   .partition = t->source.partition,
                                   .offset = { record->offset },
-                                  .attempts = 1,
-                                  .first = now,
-                                  .last = now,
+                                  .attempts = history != NULL ? history->attempts : 1,
+                                  .first = history != NULL ? history->first : now,
+                                  .last = history != NULL ? history->last : now,
+                                  .first_error = history != NULL ? history->first_words : (struct bytes){ 0 },
                                   .failure = failure };
     arena_reset(t->p->o.letter_arena);
     enum neap_status status = dead_letter_add(&t->letters, &letter, t->p->o.letter_arena);
@@ -244,7 +244,7 @@ enum taken task_add_letter(struct task *t, struct task_batch *b, const struct re
     return TAKEN;
 }
 
-static void send_letters(struct task *t)
+void task_send_letters(struct task *t)
 {
     struct bytes batch = batch_end(&t->letters);
     t->kit->letter_ops[0] = (struct log_op){
@@ -296,7 +296,7 @@ struct taking {
     enum taken taken;
 };
 
-enum taken task_add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event)
+static enum taken add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event)
 {
     struct sink *sink = t->p->o.sink;
     struct writer before = b->rows;
@@ -320,7 +320,18 @@ enum taken task_add_row(struct task *t, struct task_batch *b, const struct recor
         task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", record->offset, status_text(status));
         return STOPPED;
     }
-    return task_add_letter(t, b, record, &failure);
+    return task_add_letter(t, b, record, &failure, NULL);
+}
+
+/* What cannot be read is what came out of the waiting stage before, where that changed it. */
+static struct failure name_stage(const struct task *t, const struct record *record, const struct event *event,
+                                 const struct failure *failure)
+{
+    struct failure said = *failure;
+    bool changed = event->json.at != record->value.at && t->p->o.stage_count > 0;
+    if (changed && strcmp(said.stage, "source") == 0)
+        said.stage = t->p->o.stages[t->p->o.stage_count - 1]->name;
+    return said;
 }
 
 static bool through_chain(void *ctx, uint32_t index, struct event *event, enum stage_outcome outcome,
@@ -329,15 +340,17 @@ static bool through_chain(void *ctx, uint32_t index, struct event *event, enum s
     struct taking *g = ctx;
     switch (outcome) {
     case STAGE_PASS:
-        g->taken = task_add_row(g->task, g->batch, g->record, event);
+        g->taken = add_row(g->task, g->batch, g->record, event);
         break;
     case STAGE_DROP:
         g->batch->counts.filtered++;
         g->taken = TAKEN;
         break;
-    case STAGE_FAIL:
-        g->taken = task_add_letter(g->task, g->batch, g->record, failure);
+    case STAGE_FAIL: {
+        struct failure said = name_stage(g->task, g->record, event, failure);
+        g->taken = task_add_letter(g->task, g->batch, g->record, &said, NULL);
         break;
+    }
     }
     return g->taken == TAKEN;
 }
@@ -354,11 +367,12 @@ struct bytes task_id_of(const struct record *record)
     return (struct bytes){ NULL, 0 };
 }
 
-static enum taken run_record(struct task *t, struct task_batch *b, const struct record *record)
+enum taken task_run_record(struct task *t, struct task_batch *b, const struct record *record, struct bytes json,
+                           struct bytes id)
 {
-    struct event event = { .json = record->value,
+    struct event event = { .json = json,
                            .key = record->key,
-                           .id = task_id_of(record),
+                           .id = id,
                            .headers = record->headers,
                            .header_count = record->header_count,
                            .time_ms = record->time_ms,
@@ -373,6 +387,19 @@ static enum taken run_record(struct task *t, struct task_batch *b, const struct 
     return g.taken;
 }
 
+struct failure task_failure_of_unreadable(const struct task *t)
+{
+    return (struct failure){ .reason = t->unreadable.reason,
+                             .stage = "source",
+                             .message = bytes_of_text(t->unreadable.text) };
+}
+
+struct failure task_failure_of_refused(const struct task *t, const struct sink_refused *refused)
+{
+    return (
+        struct failure){ .reason = "refused", .stage = t->p->o.sink->name, .message = bytes_of_text(refused->message) };
+}
+
 static enum taken take_record(struct task *t, struct task_batch *b, const struct record *record)
 {
     if (b->event_count == t->p->o.event_count_max || b->dead_count == t->p->letter_count_max)
@@ -382,21 +409,24 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
         b->dead_count++;
         return TAKEN;
     }
+    if (commit_has(&t->settled,
+                   (log_offset){ record->offset })) { /* there were waiting stages once, and it has passed them */
+        b->before_count++;
+        return TAKEN;
+    }
     if (redrive_is_foreign(t->p->o.log, t->source, record, t->p->o.topic, t->p->o.name)) {
         b->counts.filtered++;
         return TAKEN;
     }
     if (record->offset < t->unreadable.until.n) {
-        struct failure failure = { .reason = t->unreadable.reason, .stage = "source" };
-        failure.message = bytes_of_text(t->unreadable.text);
-        return task_add_letter(t, b, record, &failure);
+        struct failure failure = task_failure_of_unreadable(t);
+        return task_add_letter(t, b, record, &failure, NULL);
     }
     const struct sink_refused *refused = task_find_refused(t, record->offset);
     if (refused == NULL)
-        return run_record(t, b, record);
-    struct failure failure = { .reason = "refused", .stage = t->p->o.sink->name };
-    failure.message = bytes_of_text(refused->message);
-    return task_add_letter(t, b, record, &failure);
+        return task_run_record(t, b, record, record->value, task_id_of(record));
+    struct failure failure = task_failure_of_refused(t, refused);
+    return task_add_letter(t, b, record, &failure, NULL);
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------------------- */
@@ -404,36 +434,47 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
 static void begin_batch(struct task *t, struct task_batch *b)
 {
     must(t->letter_count == 0);
-    *b = (struct task_batch){ .state = BATCH_OPEN, .from = t->next, .to = t->next };
+    *b = (struct task_batch){
+        .state = BATCH_OPEN, .from = t->next, .to = t->next, .taken = t->kit->taken[t->filling], .round = ++t->round
+    };
     b->rows = writer_of(t->kit->rows[t->filling], t->p->o.sink->batch_size);
 }
 
 void task_close_batch(struct task *t, struct task_batch *b)
 {
-    must(b->state == BATCH_OPEN && b->to.n > b->from.n);
+    must(b->state == BATCH_OPEN && (b->to.n > b->from.n || task_way_is_ready(t, b)));
     b->state = BATCH_CLOSED;
     if (t->letter_count > 0)
-        send_letters(t);
+        task_send_letters(t);
+}
+
+log_offset task_say_deleted(struct task *t, log_offset next)
+{
+    log_offset start = { 0 }, end;
+    (void)log_partition_range(t->p->o.log, t->source, &start, &end);
+    if (start.n > next.n)
+        logging_warn(t->p->o.logging, "events were deleted from the topic before they were processed",
+                     LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_TEXT("topic", t->p->o.topic),
+                     LOGGING_UINT("partition", t->source.partition), LOGGING_UINT("from", next.n),
+                     LOGGING_UINT("to", start.n));
+    return start;
 }
 
 /* Compaction has left only later events of these keys, or somebody has deleted them: nobody answers for them, but for
  * those that have their letter already. What a pipeline still had to process goes in no other way; that is said. */
-enum taken task_pass_gap(struct task *t, struct task_batch *b, log_offset to)
+static enum taken pass_gap(struct task *t, struct task_batch *b, log_offset to)
 {
-    log_offset start = { 0 }, end, dead;
-    (void)log_partition_range(t->p->o.log, t->source, &start, &end);
-    if (start.n > t->next.n)
-        logging_warn(t->p->o.logging, "events were deleted from the topic before they were processed",
-                     LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_TEXT("topic", t->p->o.topic),
-                     LOGGING_UINT("partition", t->source.partition), LOGGING_UINT("from", t->next.n),
-                     LOGGING_UINT("to", start.n));
+    log_offset start = task_say_deleted(t, t->next), dead;
     must(to.n > t->next.n);
     if (start.n > to.n) /* a batch of which only the end is kept */
         to = start;
     while (t->next.n < to.n) {
         bool lettered = commit_next(&t->done, t->next, &dead) && dead.n < to.n;
-        b->gone_count += (lettered ? dead.n : to.n) - t->next.n;
-        t->next = b->to = lettered ? dead : to;
+        log_offset upto = lettered ? dead : to;
+        uint64_t before = commit_within(&t->settled, t->next, upto);
+        b->before_count += before;
+        b->gone_count += upto.n - t->next.n - before;
+        t->next = b->to = upto;
         if (!lettered)
             break;
         if (b->dead_count == t->p->letter_count_max)
@@ -447,20 +488,29 @@ enum taken task_pass_gap(struct task *t, struct task_batch *b, log_offset to)
 }
 
 /* The end is reached, and yet the log ends further on: what was between is gone. Asked once more, as more may have come
- * meanwhile. Answers how much was done. */
-uint32_t task_pass_last_gap(struct task *t, struct task_batch *b)
+ * meanwhile. */
+bool task_ends_in_gap(struct task *t, log_offset next, log_offset *ret_end, uint32_t *ret_work)
 {
-    log_offset start, end;
-    if (!t->at_end || t->halted || log_partition_range(t->p->o.log, t->source, &start, &end) != NEAP_OK ||
-        end.n <= t->next.n)
-        return 0;
-    if (!next_batch(t) && t->at_end && !t->halted && task_pass_gap(t, b, end) == BATCH_FULL)
+    log_offset start;
+    *ret_work = 0;
+    if (!t->at_end || t->halted || log_partition_range(t->p->o.log, t->source, &start, ret_end) != NEAP_OK ||
+        ret_end->n <= next.n)
+        return false;
+    *ret_work = 1;
+    return !next_batch(t) && t->at_end && !t->halted;
+}
+
+static uint32_t pass_last_gap(struct task *t, struct task_batch *b)
+{
+    log_offset end;
+    uint32_t work;
+    if (task_ends_in_gap(t, t->next, &end, &work) && pass_gap(t, b, end) == BATCH_FULL)
         task_close_batch(t, b);
-    return 1;
+    return work;
 }
 
 /* It comes first in the next batch. */
-void task_hold_record(struct task *t, struct task_batch *b, const struct record *record)
+static void hold_record(struct task *t, struct task_batch *b, const struct record *record)
 {
     t->held = true;
     t->held_record = *record;
@@ -472,16 +522,16 @@ static uint32_t fill(struct task *t, struct task_batch *b)
     for (uint32_t count = 0; count < TASK_EVENTS_PER_TURN; count++) {
         struct record record;
         if (!task_next_record(t, t->next, &record))
-            return count + task_pass_last_gap(t, b);
+            return count + pass_last_gap(t, b);
         enum taken taken = TAKEN;
         if (record.offset > t->next.n)
-            taken = task_pass_gap(t, b, (log_offset){ record.offset });
+            taken = pass_gap(t, b, (log_offset){ record.offset });
         if (taken == TAKEN && record.offset < t->next.n)
             continue;
         if (taken == TAKEN)
             taken = take_record(t, b, &record);
         if (taken == BATCH_FULL)
-            task_hold_record(t, b, &record);
+            hold_record(t, b, &record);
         if (taken != TAKEN)
             return count + 1;
         t->next.n++;
@@ -504,12 +554,13 @@ uint32_t task_fill_work(struct task *t, mono_time now)
         return work;
     if (b->state == BATCH_EMPTY)
         begin_batch(t, b);
-    work += t->p->o.handler != NULL ? task_handle_fill(t, b) : fill(t, b);
+    work += task_has_way(t) ? task_way_fill(t, b, now) : fill(t, b);
     if (t->p->status != NEAP_OK)
         return work;
-    if (b->to.n == b->from.n) {
+    bool at_end = t->at_end || task_has_way(t); /* who waits for others does not wait for more */
+    if (b->to.n == b->from.n && !task_way_is_ready(t, b)) {
         b->state = BATCH_EMPTY;
-    } else if (b->state == BATCH_OPEN && (t->at_end || task_handle_works(t)) && t->land_state == LAND_IDLE) {
+    } else if (b->state == BATCH_OPEN && at_end && t->land_state == LAND_IDLE) {
         task_close_batch(t, b); /* nothing more to wait for, and nothing to wait behind */
         work++;
     }

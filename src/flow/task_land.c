@@ -12,22 +12,24 @@ static void landed(struct sink_batch *batch)
     t->land_state = LAND_ENDED;
 }
 
-void task_land(struct task *t, log_offset point, struct sink_ledger ledger, struct bytes rows, uint32_t row_count)
+void task_land(struct task *t, const struct commit *after, struct sink_ledger ledger, struct bytes rows,
+               uint32_t row_count)
 {
     struct sink *sink = t->p->o.sink;
-    must(point.n >= t->done.point.n);
-    must(t->land_state == LAND_IDLE || t->land_state == LAND_WAITING);
+    must(after->point.n >= t->done.point.n && commit_fits(after));
+    must(t->land_state == LAND_IDLE || t->land_state == LAND_WAITING || t->land_state == LAND_BURIED);
     t->refused_count = 0; /* the room is the sink's again */
     struct sink_batch *b = &t->kit->landing;
     b->agent = t->p->o.agent;
     b->done = landed;
     b->ctx = t;
     b->source = t->source;
-    b->commit_point = point;
+    b->commit_point = after->point;
+    b->done_set = commit_encode(after, t->kit->landing_set);
     b->ledger = ledger;
     b->rows = rows;
     b->row_count = row_count;
-    if (t->land_state == LAND_IDLE)
+    if (t->land_state != LAND_WAITING)
         b->taken_size = 0;
     b->status = NEAP_OK;
     b->error = (struct error){ 0 };
@@ -43,17 +45,23 @@ void task_land(struct task *t, log_offset point, struct sink_ledger ledger, stru
     sink->verbs->land(sink, b);
 }
 
+/* Facts of dead letters that the point has passed. What does not fit into one unit goes with the next, or at the next start. */
 static uint32_t add_forgets(struct task *t, log_offset point, struct log_op *ops)
 {
     uint32_t count = 0;
     size_t key_size = fate_key_size(t->p->o.name);
-    for (log_offset at = t->done.point; commit_next(&t->done, at, &at) && at.n < point.n; at.n++) {
-        must(count < t->p->letter_count_max);
+    log_offset at = t->done.point;
+    while (commit_next(&t->done, at, &at) && at.n < point.n && commit_add(&t->passed, at) == NEAP_OK)
+        at.n++;
+    at = t->passed.point;
+    while (count < t->p->letter_count_max && commit_next(&t->passed, at, &at)) {
         uint8_t *key = t->kit->commit_keys + count * key_size;
         fate_key(key, t->p->o.name, at);
         ops[count++] =
             (struct log_op){ .kind = LOG_FACT, .view = LOG_VIEW_FATE, .target = t->source, .name = { key, key_size } };
+        at.n++;
     }
+    commit_move(&t->passed, at);
     return count;
 }
 
@@ -69,8 +77,9 @@ static struct log_op ledger_op(struct task *t)
                             .payload = ledger_encode(&ledger, t->ledger_room) };
 }
 
-void task_commit(struct task *t, log_offset point, uint32_t op_count)
+void task_commit(struct task *t, uint32_t op_count)
 {
+    log_offset point = t->settled.point;
     must(op_count <= SINK_OP_COUNT_MAX && point.n >= t->done.point.n);
     struct log_op *ops = t->kit->commit_ops;
     uint32_t count = op_count + 2; /* the two come last to be filled in: they tell of what holds afterwards */
@@ -93,7 +102,7 @@ void task_commit(struct task *t, log_offset point, uint32_t op_count)
                                      .target = t->source,
                                      .offset = point,
                                      .name = bytes_of_text(t->p->o.name),
-                                     .payload = commit_encode(&t->done, t->kit->done_set) };
+                                     .payload = commit_encode(&t->settled, t->kit->done_set) };
     ops[op_count + 1] = ledger_op(t);
     task_unit_set(t, &t->commit_unit, ops, count, "commit");
 }
@@ -105,14 +114,24 @@ static int compare_refused(const void *a, const void *b)
     return x->offset.n < y->offset.n ? -1 : x->offset.n > y->offset.n;
 }
 
+static void sort_refused(struct task *t)
+{
+    t->refused_count = t->kit->landing.refused_count;
+    must(t->refused_count > 0 && t->refused_count <= SINK_REFUSED_COUNT_MAX);
+    qsort(t->kit->refused, t->refused_count, sizeof *t->kit->refused, compare_refused);
+}
+
 static uint32_t refused(struct task *t)
 {
     struct task_batch *b = &t->batches[!t->filling];
     if (t->letter_unit.state != UNIT_IDLE)
         return 0; /* letters of the batch prepared beyond it are on their way: their fates are needed below */
-    must(t->kit->landing.refused_count > 0 && t->kit->landing.refused_count <= SINK_REFUSED_COUNT_MAX);
-    uint32_t count = t->kit->landing.refused_count;
-    qsort(t->kit->refused, count, sizeof *t->kit->refused, compare_refused);
+    sort_refused(t);
+    if (task_has_way(t)) {
+        t->land_state = LAND_BURY;
+        return 1;
+    }
+    uint32_t count = t->refused_count;
     must(t->kit->refused[0].offset.n >= b->from.n && t->kit->refused[count - 1].offset.n < b->to.n);
     t->land_state = LAND_IDLE;
     task_fill_again(t, b->from);
@@ -130,7 +149,12 @@ uint32_t task_landed_well(struct task *t)
     task_backoff_end(&t->land_backoff);
     t->ledger = t->kit->landing.ledger;
     t->start += b->gone_count;
-    task_commit(t, b->to, t->kit->landing.op_count);
+    if (task_has_way(t))
+        task_way_settle(t, b);
+    struct commit before = t->settled;
+    t->settled = t->after;
+    t->after = before;
+    task_commit(t, t->kit->landing.op_count);
     b->state = BATCH_EMPTY;
     t->land_state = own_offsets ? LAND_IDLE : LAND_COMMIT;
     if (own_offsets)
@@ -178,28 +202,56 @@ uint32_t task_finish_commit(struct task *t)
     return 1;
 }
 
+/* What will be, when all up to the end of the batch has landed. */
+static enum neap_status look_ahead(struct task *t, const struct task_batch *b, struct sink_ledger *ret_ledger)
+{
+    must(b->from.n == t->done.point.n);
+    must(b->to.n - b->from.n == b->counts.filtered + b->counts.delivered + b->counts.dead_lettered + b->gone_count +
+                                    b->before_count); /* promise T1 */
+    *ret_ledger = t->ledger;
+    ret_ledger->dead_lettered += b->counts.dead_lettered;
+    t->after.run_count = 0;
+    t->after.count = 0;
+    t->after.point = b->to;
+    return commit_join(&t->after, &t->settled);
+}
+
 static void land_batch(struct task *t, const struct task_batch *b)
 {
-    struct sink_ledger after = t->ledger;
-    after.filtered += b->counts.filtered;
-    after.duplicates += b->counts.duplicates;
-    after.delivered += b->counts.delivered;
-    after.dead_lettered += b->counts.dead_lettered;
-    after.produced += b->counts.produced;
-    must(b->from.n == t->done.point.n);
-    must(b->to.n - b->from.n ==
-         b->counts.filtered + b->counts.delivered + b->counts.dead_lettered + b->gone_count); /* promise T1 */
-    task_land(t, b->to, after, writer_bytes(&b->rows), b->row_count);
+    struct sink_ledger ledger = t->ledger;
+    enum neap_status status = task_has_way(t) ? task_way_look_ahead(t, b, &ledger) : look_ahead(t, b, &ledger);
+    if (status != NEAP_OK) {
+        t->land_state = LAND_IDLE;
+        task_stop_with(t, status, "remember what is done: %s", status_text(status));
+        return;
+    }
+    ledger.filtered += b->counts.filtered;
+    ledger.duplicates += b->counts.duplicates;
+    ledger.delivered += b->counts.delivered;
+    ledger.produced += b->counts.produced;
+    task_land(t, &t->after, ledger, writer_bytes(&b->rows), b->row_count);
+}
+
+/* As it was, after a while; or at once, without what was refused. */
+static uint32_t land_again(struct task *t, mono_time now)
+{
+    struct task_batch *b = &t->batches[!t->filling];
+    if (t->land_state == LAND_BURY)
+        return task_way_bury(t, b);
+    bool due = t->land_state == LAND_WAITING ? task_backoff_over(&t->land_backoff, now)
+                                             : t->land_state == LAND_BURIED && t->letter_unit.state == UNIT_IDLE;
+    if (!due)
+        return 0;
+    land_batch(t, b);
+    return 1;
 }
 
 uint32_t task_start_landing(struct task *t, mono_time now)
 {
-    if (t->land_state == LAND_WAITING && task_backoff_over(&t->land_backoff, now)) {
-        land_batch(t, &t->batches[!t->filling]);
-        return 1;
-    }
     struct task_batch *b = &t->batches[t->filling];
-    if (t->land_state != LAND_IDLE || b->state != BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE)
+    if (t->land_state != LAND_IDLE)
+        return land_again(t, now);
+    if (b->state != BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE)
         return 0; /* promise T2 */
     t->filling = !t->filling;
     must(t->batches[t->filling].state == BATCH_EMPTY);

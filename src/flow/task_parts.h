@@ -53,13 +53,25 @@ struct task_batch {
     log_offset from, to;
     struct writer rows;
     uint32_t row_count, event_count, dead_count;
-    uint64_t gone_count; /* offsets of the range that the log does not hold any more */
+    uint64_t gone_count;   /* offsets of the range that the log does not hold any more */
+    uint64_t before_count; /* or that an earlier life has settled */
+    /* of events on their ways: in the order in which they ended; `from` and `to` say nothing */
+    struct pipeline_taken *taken;
+    uint32_t taken_count, round;
     struct sink_ledger counts; /* of this range */
 };
 
 enum taken { TAKEN, BATCH_FULL, STOPPED };
 
-enum task_land_state { LAND_IDLE, LAND_BUSY, LAND_ENDED, LAND_WAITING, LAND_COMMIT };
+enum task_land_state {
+    LAND_IDLE,
+    LAND_BUSY,
+    LAND_ENDED,
+    LAND_WAITING,
+    LAND_COMMIT,
+    LAND_BURY,   /* letters of what was refused are being written */
+    LAND_BURIED, /* it is handed over without that, when they are durable */
+};
 
 struct task {
     uint32_t magic;
@@ -72,7 +84,10 @@ struct task {
     mono_time timer_due;
 
     struct commit done;          /* the sink's commit point, and the dead beyond it */
-    struct sink_ledger ledger;   /* up to the commit point */
+    struct commit settled;       /* the same point, and what is delivered or filtered beyond it */
+    struct commit after;         /* as `settled` will be when what is with the sink has landed */
+    struct commit passed;        /* dead letters below the point, of which there still are facts */
+    struct sink_ledger ledger;   /* up to the commit point, and of `settled` */
     uint64_t start;              /* offsets below the commit point that it never answers for (ledger.h) */
     struct sink_ledger run_base; /* what was there at this start */
 
@@ -104,8 +119,11 @@ struct task {
         char text[160];
     } unreadable;
     log_offset next; /* the first that is not in a batch of ours */
-    log_offset laid_next; /* the first that is not on the handler's desk; without a handler it says nothing */
-    mono_time handle_due; /* when to look at a call of the handler; MONO_NEVER: there is none */
+    log_offset laid_next; /* the first that is not on its way; where no stage waits it says nothing */
+    uint32_t laid_count, round; /* since it has this kit */
+    uint64_t start_before;      /* `start`, when it took this kit */
+    uint64_t start_after;       /* and when what is with the sink has landed */
+    mono_time way_due;          /* when something rests until; MONO_NEVER: nothing does */
     struct task_batch batches[2];
     uint32_t filling; /* index; the other one lands */
     struct batch_builder letters;
@@ -144,10 +162,12 @@ bool task_unit_take(struct task_unit *u);                                    /* 
 struct ledger task_ledger(const struct task *t);                             /* with the dead beyond the commit point */
 
 /* ---- task_land.c */
-/* Moves the commit point and writes it down: `op_count` ops of the sink lie at the start of the kit's already. */
-void task_commit(struct task *t, log_offset point, uint32_t op_count);
+/* Moves the commit point to where `settled` is and writes both down: `op_count` ops of the sink lie at the start of the kit's
+ * already. */
+void task_commit(struct task *t, uint32_t op_count);
 /* Hands rows to the sink, with what holds after them. */
-void task_land(struct task *t, log_offset point, struct sink_ledger ledger, struct bytes rows, uint32_t row_count);
+void task_land(struct task *t, const struct commit *after, struct sink_ledger ledger, struct bytes rows,
+               uint32_t row_count);
 uint32_t task_start_landing(struct task *t, mono_time now); /* of what is closed, or is to be handed over again */
 uint32_t task_finish_landing(struct task *t);               /* whatever the sink has answered */
 uint32_t task_landed_well(struct task *t);
@@ -166,21 +186,37 @@ void task_fill_end(struct task *t);
 bool task_next_record(struct task *t, log_offset from, struct record *ret_record);
 struct bytes task_id_of(const struct record *record);
 const struct sink_refused *task_find_refused(const struct task *t, uint64_t offset);
+struct task_history { /* of an event that gave up after more than one attempt */
+    uint32_t attempts;
+    wall_time first, last; /* when it failed */
+    struct bytes first_words;
+};
+/* `history`: NULL: it was tried once. */
 enum taken task_add_letter(struct task *t, struct task_batch *b, const struct record *record,
-                           const struct failure *failure);
-enum taken task_add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event);
-enum taken task_pass_gap(struct task *t, struct task_batch *b, log_offset to);
-uint32_t task_pass_last_gap(struct task *t, struct task_batch *b);
-void task_hold_record(struct task *t, struct task_batch *b, const struct record *record);
+                           const struct failure *failure, const struct task_history *history);
+/* Through the inline stages, and into the batch. `json`, `id`: of the record, or as they have become. */
+enum taken task_run_record(struct task *t, struct task_batch *b, const struct record *record, struct bytes json,
+                           struct bytes id);
+struct failure task_failure_of_refused(const struct task *t, const struct sink_refused *refused);
+struct failure task_failure_of_unreadable(const struct task *t);
+/* Somebody has deleted what was not processed yet: says so. Answers where the topic begins. */
+log_offset task_say_deleted(struct task *t, log_offset next);
+/* True: the topic ends behind `next`, and between the two there is nothing any more. `ret_work`: how much was done. */
+bool task_ends_in_gap(struct task *t, log_offset next, log_offset *ret_end, uint32_t *ret_work);
+void task_send_letters(struct task *t);
 void task_close_batch(struct task *t, struct task_batch *b);
 
-/* ---- task_handle.c: all of it fine for a pipeline without a handler */
-void task_handle_begin(struct task *t); /* with a fresh kit, at t->next */
-void task_handle_again(struct task *t); /* what is on the desk is forgotten; it goes on at t->next */
-void task_handle_stop(struct task *t);  /* the call at work is told to come back */
-bool task_handle_works(const struct task *t);
-bool task_handle_is_empty(const struct task *t);
-uint32_t task_handle_fill(struct task *t, struct task_batch *b);
-void task_handle_watch(struct task *t, mono_time now);
+/* ---- task_way.c: all of it fine where no stage waits */
+bool task_has_way(const struct task *t);
+void task_way_begin(struct task *t, log_offset from); /* with a fresh kit */
+void task_way_stop(struct task *t);                   /* what is at work is told to come back */
+bool task_way_works(const struct task *t);
+bool task_way_is_empty(const struct task *t); /* nothing is on its way, or waits to be committed */
+bool task_way_is_ready(const struct task *t, const struct task_batch *b); /* there is something to hand over */
+uint32_t task_way_fill(struct task *t, struct task_batch *b, mono_time now);
+/* Point, set and ledger as they will be when the batch has landed: into t->after. */
+enum neap_status task_way_look_ahead(struct task *t, const struct task_batch *b, struct sink_ledger *ret_ledger);
+void task_way_settle(struct task *t, struct task_batch *b); /* it has landed */
+uint32_t task_way_bury(struct task *t, struct task_batch *b); /* what was refused of it */
 
 #endif

@@ -27,6 +27,10 @@ static uint32_t ask(struct task *t, struct sink *sink, enum task_state then)
                                         .epochs = t->p->epochs,
                                         .epoch_count = t->p->epoch_count,
                                         .take_over = t->p->o.start != START_DEFAULT };
+    uint8_t *rooms = (uint8_t *)t->kit->refused + (then == TASK_ASKED ? 0 : 2 * LOG_VALUE_SIZE_MAX);
+    static_assert(SINK_REFUSED_COUNT_MAX * sizeof(struct sink_refused) >= 4 * LOG_VALUE_SIZE_MAX, "a room to borrow");
+    t->recover.done_rooms[0] = rooms; /* good until something is handed over */
+    t->recover.done_rooms[1] = rooms + LOG_VALUE_SIZE_MAX;
     sink->verbs->recover(sink, &t->recover);
     return 1;
 }
@@ -103,19 +107,40 @@ static enum neap_status take_ledger(struct task *t)
     }
     /* Whatever lies below the place and is not among the counters is nobody's. */
     uint64_t counted = t->ledger.filtered + t->ledger.delivered + t->ledger.dead_lettered;
-    t->start = t->plan.from.n > counted ? t->plan.from.n - counted : 0;
+    uint64_t place = t->plan.from.n + t->settled.count;
+    t->start = place > counted ? place - counted : 0;
     return NEAP_OK;
 }
 
-/* The done set is the union of what the log noted beside its commit point and the fates. */
-static enum neap_status take_done_set(struct task *t, struct bytes noted)
+/* Noted beside the counters that are taken: it goes with them. */
+static struct bytes noted_set(const struct task *t, struct bytes of_log)
 {
-    commit_fini(&t->done);
-    commit_init(&t->done, t->plan.from, TASK_RUN_COUNT_MAX);
-    enum neap_status status = commit_unite(&t->done, noted);
+    switch (t->plan.ledger) {
+    case START_LEDGER_ROW:
+        return t->row.done;
+    case START_LEDGER_STRANGER:
+        return t->stranger.done;
+    case START_LEDGER_FACT:
+        return of_log;
+    case START_LEDGER_ZERO:
+        break;
+    }
+    return (struct bytes){ NULL, 0 };
+}
+
+/* Dead letters are facts, whoever else has noted them too. */
+static enum neap_status take_done_set(struct task *t, struct bytes of_log)
+{
+    struct bytes noted = noted_set(t, of_log);
+    struct commit *all[] = { &t->done, &t->settled, &t->after, &t->passed };
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        commit_fini(all[i]);
+        commit_init(all[i], t->plan.from, TASK_RUN_COUNT_MAX);
+    }
+    enum neap_status status = fate_load(t->p->o.log, t->source, t->p->o.name, &t->done);
     if (status == NEAP_OK)
-        status = fate_load(t->p->o.log, t->source, t->p->o.name, &t->done);
-    return status;
+        status = noted.size <= LOG_VALUE_SIZE_MAX ? commit_unite(&t->settled, noted) : NEAP_CORRUPT;
+    return status == NEAP_OK ? commit_part(&t->settled, &t->done) : status;
 }
 
 static void say_notice(struct task *t, log_offset end)
@@ -271,6 +296,9 @@ static uint32_t scan(struct task *t)
     if (status == NEAP_NOTFOUND) {
         letter_scan_end(&t->scan);
         t->state = TASK_NOTE_FATES;
+        status = commit_part(&t->settled, &t->done);
+        if (status != NEAP_OK)
+            task_stop_with(t, status, "remember dead letters: %s", status_text(status));
     } else if (status == NEAP_FULL) {
         letter_scan_end(&t->scan);
         task_stop_scattered(t, status);
@@ -333,7 +361,7 @@ static uint32_t settle_sink(struct task *t, mono_time now)
 {
     bool due = t->land_state == LAND_WAITING && task_backoff_over(&t->land_backoff, now);
     if (t->land_state == LAND_IDLE || due) {
-        task_land(t, t->plan.from, t->ledger, (struct bytes){ NULL, 0 }, 0);
+        task_land(t, &t->settled, t->ledger, (struct bytes){ NULL, 0 }, 0);
         return 1;
     }
     if (t->land_state != LAND_ENDED)
@@ -361,7 +389,7 @@ static uint32_t settle_log(struct task *t, mono_time now)
     } else if (t->commit_unit.state != UNIT_IDLE) {
         return work;
     } else if (t->settle_log) {
-        task_commit(t, t->plan.from, 0);
+        task_commit(t, 0);
         return 1;
     }
     if (task_fill_begin(t, t->plan.from) != NEAP_OK)

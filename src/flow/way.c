@@ -69,6 +69,9 @@ void way_note_failure(struct way *y, uint32_t slot, const struct failure *failur
     bool first = s->failure.reason == NULL;
     s->failure = *failure;
     s->failure.message = (struct bytes){ 0 };
+    s->last_failed = io_wall(y->o.io);
+    if (first)
+        s->first_failed = s->last_failed;
     if (first)
         window_note(y->window, slot, 0, failure->message);
     window_note(y->window, slot, 1, failure->message);
@@ -196,8 +199,9 @@ enum neap_status way_lay(struct way *y, const struct record *record, struct byte
         return status;
     y->steps[slot] = (struct way_step){ .attempt = 1 };
     if (fate != NULL) {
-        way_note_failure(y, slot, fate);
-        end(y, slot, STAGE_FAIL);
+        if (fate->reason != NULL)
+            way_note_failure(y, slot, fate);
+        end(y, slot, fate->reason != NULL ? STAGE_FAIL : STAGE_DROP);
         return NEAP_OK;
     }
     struct window_event *e = window_at(y->window, slot);
@@ -206,38 +210,50 @@ enum neap_status way_lay(struct way *y, const struct record *record, struct byte
     return NEAP_OK;
 }
 
-void way_pass(struct way *y, log_offset to)
+void way_pass(struct way *y, log_offset to, uint64_t gone_count)
 {
-    window_pass(y->window, to);
+    window_pass(y->window, to, gone_count);
 }
 
-bool way_next(struct way *y, struct way_end *ret_end)
+void way_look(struct way *y, uint32_t slot, struct way_end *ret_end)
 {
-    if (y->taken_to == y->ended_to)
-        return false;
-    uint32_t slot = y->ended[y->taken_to % y->o.window.slot_count];
     const struct window_event *e = window_at(y->window, slot);
     const struct way_step *s = &y->steps[slot];
+    must(s->has_ended);
     *ret_end = (struct way_end){ .slot = slot,
                                  .outcome = s->outcome,
                                  .event = way_event_of(y, slot),
                                  .record = &e->record,
                                  .failure = s->failure,
                                  .first_words = e->notes[0],
+                                 .first_failed = s->first_failed,
+                                 .last_failed = s->last_failed,
                                  .attempts = s->retry.attempt_count > 0 ? s->retry.attempt_count : 1 };
     ret_end->failure.message = e->notes[1];
+}
+
+bool way_next(struct way *y, struct way_end *ret_end)
+{
+    if (y->taken_to == y->ended_to)
+        return false;
+    way_look(y, y->ended[y->taken_to % y->o.window.slot_count], ret_end);
     return true;
 }
 
-enum neap_status way_done(const struct way *y, bool taken_too, struct commit *ret)
+enum neap_status way_done(const struct way *y, uint32_t round, struct commit *ret, uint64_t *ret_gone)
 {
-    return window_done(y->window, taken_too, ret);
+    return window_done(y->window, round, ret, ret_gone);
 }
 
-void way_take(struct way *y)
+void way_take(struct way *y, uint32_t round)
 {
     must(y->taken_to < y->ended_to);
-    window_end(y->window, y->ended[y->taken_to++ % y->o.window.slot_count]);
+    window_end(y->window, y->ended[y->taken_to++ % y->o.window.slot_count], round);
+}
+
+void way_set_apart(struct way *y, uint32_t slot)
+{
+    window_set_apart(y->window, slot);
 }
 
 void way_settle(struct way *y, uint32_t slot)

@@ -47,9 +47,9 @@ size_t           way_memory_size(const struct way_options *options);
 void             way_begin(struct way *way, uint32_t partition, log_offset from); /* empty from here on */
 
 /* At the window's end. `fate`: what became of it is known (its failure, kept for as long as the event: no copies are made of
- * anything but its message); NULL: it goes through the stages. AGAIN. */
+ * anything but its message; one without a reason: it is filtered); NULL: it goes through the stages. AGAIN. */
 enum neap_status way_lay(struct way *way, const struct record *record, struct bytes id, const struct failure *fate);
-void             way_pass(struct way *way, log_offset to); /* offsets up to there are nobody's (window_pass()) */
+void             way_pass(struct way *way, log_offset to, uint64_t gone_count); /* as window_pass() */
 uint32_t         way_work(struct way *way, mono_time now); /* begins what may begin; how much was done */
 mono_time        way_due(const struct way *way);           /* when to come back, if nothing else happens; MONO_NEVER */
 
@@ -60,16 +60,20 @@ struct way_end {
     const struct record *record;
     struct failure failure;     /* of FAIL: the last one; its words are event->notes[1] */
     struct bytes first_words;   /* of the first failure, where there was more than one; else as in `failure` */
+    wall_time first_failed, last_failed;
     uint32_t attempts;          /* that it took in the stage where it failed; at least 1 */
 };
 /* The one that ended first of those not taken; false: none. Good until it is settled. */
 bool             way_next(struct way *way, struct way_end *ret_end);
-void             way_take(struct way *way); /* that one */
+void             way_take(struct way *way, uint32_t round); /* that one; what is taken in a round becomes durable together */
+void             way_set_apart(struct way *way, uint32_t slot); /* of one that was taken: it is not of the done set */
+/* Of one that was taken: as way_next() gave it. */
+void             way_look(struct way *way, uint32_t slot, struct way_end *ret_end);
 void             way_settle(struct way *way, uint32_t slot); /* of one that was taken: what became of it is durable */
 
 log_offset       way_point(const struct way *way);
 log_offset       way_read_next(const struct way *way); /* the first offset that was not laid */
-enum neap_status way_done(const struct way *way, bool taken_too, struct commit *ret); /* as window_done() */
+enum neap_status way_done(const struct way *way, uint32_t round, struct commit *ret, uint64_t *ret_gone); /* as window_done() */
 bool             way_is_empty(const struct way *way);   /* everything is settled */
 bool             way_works(const struct way *way);      /* something is at work */
 /* Nothing is begun any more, what is at work comes back soon, and what became of it is forgotten; until way_begin(). */

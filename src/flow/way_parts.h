@@ -21,6 +21,7 @@ struct way_step {
     struct waiting_work work;
     struct retry retry;
     struct failure failure;
+    wall_time first_failed, last_failed;
     uint32_t attempt; /* from 1: as it was when it last had its turn */
     enum stage_outcome outcome;
     bool at_work, has_ended;

@@ -14,6 +14,9 @@ struct slot {
     size_t room_size;
     enum json_place json;
     enum state state;
+    uint32_t round; /* in which it ended */
+    bool apart;
+    uint64_t gone; /* of the window, as it was added */
 };
 
 struct window {
@@ -23,6 +26,7 @@ struct window {
     uint8_t *reserve;    /* for an answer of who comes first, and has found no room */
     uint64_t first, end; /* events counted from the first ever; in slot number % slot_count */
     log_offset next;
+    uint64_t gone; /* offsets passed that are nobody's */
     uint32_t on_way, ended;
     struct slot *slots;
 };
@@ -118,6 +122,7 @@ void window_clear(struct window *w, log_offset from)
     }
     w->first = w->end;
     w->on_way = w->ended = 0;
+    w->gone = 0;
     w->next = from;
 }
 
@@ -162,7 +167,7 @@ enum neap_status window_add(struct window *w, const struct record *record, struc
     uint8_t *room = size > 0 ? rooms_take(w->rooms, size) : NULL;
     if (size > 0 && room == NULL)
         return NEAP_AGAIN;
-    *s = (struct slot){ .room = room, .room_size = size, .state = ON_WAY };
+    *s = (struct slot){ .room = room, .room_size = size, .state = ON_WAY, .gone = w->gone };
     copy_record(s, record, id);
     w->on_way++;
     *ret_slot = (uint32_t)(w->end++ % w->o.slot_count);
@@ -207,13 +212,19 @@ void window_note(struct window *w, uint32_t slot, unsigned which, struct bytes t
 
 /* ---- the end of them ------------------------------------------------------------------------------------------------------ */
 
-void window_end(struct window *w, uint32_t slot)
+void window_end(struct window *w, uint32_t slot, uint32_t round)
 {
     struct slot *s = slot_at(w, slot);
-    must(s->state == ON_WAY && w->on_way > 0);
+    must(s->state == ON_WAY && w->on_way > 0 && round > 0);
     s->state = ENDED;
+    s->round = round;
     w->on_way--;
     w->ended++;
+}
+
+void window_set_apart(struct window *w, uint32_t slot)
+{
+    slot_at(w, slot)->apart = true;
 }
 
 void window_settle(struct window *w, uint32_t slot)
@@ -242,10 +253,11 @@ log_offset window_next(const struct window *w)
     return w->next;
 }
 
-void window_pass(struct window *w, log_offset to)
+void window_pass(struct window *w, log_offset to, uint64_t gone_count)
 {
-    must(to.n >= w->next.n);
+    must(to.n >= w->next.n && gone_count <= to.n - w->next.n);
     w->next = to;
+    w->gone += gone_count;
 }
 
 struct window_figures window_figures(const struct window *w)
@@ -253,18 +265,25 @@ struct window_figures window_figures(const struct window *w)
     return (struct window_figures){ w->on_way, w->ended, rooms_left(w->rooms) };
 }
 
-enum neap_status window_done(const struct window *w, bool ended_too, struct commit *ret)
+static bool will_be_settled(const struct slot *s, uint32_t round)
 {
-    enum state open = ended_too ? ENDED : SETTLED; /* ON_WAY is neither */
+    return s->state == SETTLED || (s->state == ENDED && s->round <= round);
+}
+
+enum neap_status window_done(const struct window *w, uint32_t round, struct commit *ret, uint64_t *ret_gone)
+{
     uint64_t n = w->first;
     enum neap_status status = NEAP_OK;
-    while (n < w->end && (slot_of(w, n)->state == SETTLED || slot_of(w, n)->state == open))
+    while (n < w->end && will_be_settled(slot_of(w, n), round))
         n++;
     ret->run_count = 0;
     ret->count = 0;
     ret->point = n < w->end ? (log_offset){ slot_of(w, n)->event.record.offset } : w->next;
-    for (; n < w->end && status == NEAP_OK; n++)
-        if (slot_of(w, n)->state == SETTLED || slot_of(w, n)->state == open)
-            status = commit_add(ret, (log_offset){ slot_of(w, n)->event.record.offset });
+    *ret_gone = n < w->end ? slot_of(w, n)->gone : w->gone;
+    for (; n < w->end && status == NEAP_OK; n++) {
+        const struct slot *s = slot_of(w, n);
+        if (will_be_settled(s, round) && !s->apart)
+            status = commit_add(ret, (log_offset){ s->event.record.offset });
+    }
     return status;
 }

@@ -4,8 +4,8 @@
  *     settled, gone │ settled, ended or on its way │ not read yet
  *
  * They are added in offset order and settled in any. An event is on its way; has ended, when what becomes of it is on its way to
- * be made durable; is settled, when it is. The commit point is the first that is not settled; those settled beyond it
- * are the done set.
+ * be made durable, with all that ended in the same round; is settled, when it is. The commit point is the first that is not
+ * settled; those settled beyond it are the done set, but for those that are noted apart: a dead letter is a fact of its own.
  *
  * owner    the task; one thread
  * memory   window_memory_size(), taken in window_new(): a struct for each slot, rooms for what events hold, and the reserve
@@ -54,13 +54,14 @@ struct window_event *window_at(struct window *window, uint32_t slot); /* on its 
 enum neap_status     window_set_json(struct window *window, uint32_t slot, struct bytes json);
 /* Cut to WINDOW_NOTE_SIZE_MAX; nothing where there is no room, as it is for people to read. */
 void                 window_note(struct window *window, uint32_t slot, unsigned which, struct bytes text);
-void                 window_end(struct window *window, uint32_t slot);
+void                 window_end(struct window *window, uint32_t slot, uint32_t round); /* from 1 */
+void                 window_set_apart(struct window *window, uint32_t slot);           /* it is not of the done set */
 void                 window_settle(struct window *window, uint32_t slot); /* of one that has ended: gives back what it holds */
 
 log_offset window_point(const struct window *window);       /* the first that is not settled; the next to come: all are */
 log_offset window_next(const struct window *window);        /* where reading goes on */
-/* Offsets up to there are gone from the log, or nobody's: reading goes on behind them. */
-void       window_pass(struct window *window, log_offset to);
+/* Reading goes on there. Of the offsets in between `gone_count` are nobody's any more, the others are known to be done. */
+void       window_pass(struct window *window, log_offset to, uint64_t gone_count);
 uint32_t   window_first_slot(const struct window *window);  /* of the point's event; WINDOW_NONE: nothing is unsettled */
 struct window_figures {
     uint32_t on_way, ended; /* events */
@@ -68,8 +69,8 @@ struct window_figures {
 };
 struct window_figures window_figures(const struct window *window);
 
-/* Point and done set; with `ended_too`, as they will be when what has ended is durable. `ret`: initialised, with room for
- * slot_count runs; made anew. */
-enum neap_status window_done(const struct window *window, bool ended_too, struct commit *ret);
+/* Point and done set as they will be when all that has ended in rounds up to `round` is durable. `ret`: initialised, with
+ * room for slot_count runs; made anew. `ret_gone`: how many below the point were nobody's, since window_clear(). */
+enum neap_status window_done(const struct window *window, uint32_t round, struct commit *ret, uint64_t *ret_gone);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "base/logging.h"
 #include "base/must.h"
-#include "flow/handler.h"
+#include "flow/handler_call.h"
 #include "log/limits.h"
 #include "log/log.h"
 #include "neap/neap.h"

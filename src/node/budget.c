@@ -1,23 +1,34 @@
 #include "node/budget.h"
 #include "base/must.h"
 #include "flow/pipeline.h"
+#include "flow/pool.h"
 #include "node/control.h"
 #include "sink/sinks.h"
+#include "stage/plugin.h"
 #include <stdio.h>
 #include <string.h>
 
-#define MIB              (1ull << 20)
-#define PARSER_FACTOR    15u        /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
-#define SPARE_FROM       (16 * MIB) /* what is above it is shared out, below it there are the least shares */
-#define BATCH_SIZE_MIN   (256u << 10)
-#define BATCH_SIZE_MAX   (2u << 20)
-#define READER_SIZE      (256u << 10)
-#define ARENA_OTHER_SIZE (1u << 20) /* of letters */
-#define INDEX_ENTRY_SIZE 48u        /* two indexes of 24 bytes per batch of events */
+#define MIB                (1ull << 20)
+#define PARSER_FACTOR      15u /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
+#define SPARE_FROM         (16 * MIB) /* what is above it is shared out, below it there are the least shares */
+#define BATCH_SIZE_MIN     (256u << 10)
+#define BATCH_SIZE_MAX     (2u << 20)
+#define READER_SIZE        (256u << 10)
+#define ARENA_OTHER_SIZE   (1u << 20) /* of letters */
+#define INDEX_ENTRY_SIZE   48u        /* two indexes of 24 bytes per batch of events */
+#define PLUGIN_ANSWER_ROOM 1024u      /* of each call that may be at work, beside the largest event */
+#define SLOTS_PER_CALL     16u
+#define SLOT_ROOM          512u
+#define WAY_COUNT_MAX      16u
 
 static uint64_t between(uint64_t n, uint64_t low, uint64_t high)
 {
     return n < low ? low : n > high ? high : n;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 uint32_t budget_partitions(const struct config *config, const char *topic)
@@ -106,13 +117,62 @@ static uint64_t databases_size(const struct config *config, const struct budget 
     return size;
 }
 
-const struct config_stage *budget_handler(const struct config_pipeline *p)
+/* ---- waiting stages -------------------------------------------------------------------------------------------------- */
+
+bool budget_is_waiting(const struct config_stage *stage)
 {
-    for (uint32_t i = 0; i < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; i++)
-        if (p->stages[i].kind == CONFIG_STAGE_PLUGIN)
-            return &p->stages[i];
-    return NULL;
+    return stage->kind == CONFIG_STAGE_PLUGIN;
 }
+
+uint32_t budget_waiting_count(const struct config_pipeline *p)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; i++)
+        count += budget_is_waiting(&p->stages[i]);
+    return count;
+}
+
+/* With many keys on their way there is always work for all that may be at work. */
+struct window_options budget_window(const struct budget *b, const struct config_pipeline *p)
+{
+    uint64_t widest = 0;
+    for (uint32_t i = 0; i < p->stage_count; i++)
+        widest = budget_is_waiting(&p->stages[i]) ? larger(p->stages[i].manners.concurrency.most, widest) : widest;
+    uint32_t slot_count = (uint32_t)between(SLOTS_PER_CALL * widest, 256, PIPELINE_SLOT_COUNT_MAX);
+    return (struct window_options){ .slot_count = slot_count,
+                                    .size = 2 * b->event_size_max + slot_count * SLOT_ROOM,
+                                    .reserve = b->event_size_max };
+}
+
+struct budget_plugin budget_plugin(const struct budget *b, const struct config_stage *stage)
+{
+    uint32_t concurrency = stage->manners.concurrency.most;
+    return (struct budget_plugin){ concurrency,
+                                   plugin_room_size_least(b->event_size_max) + concurrency * PLUGIN_ANSWER_ROOM };
+}
+
+static uint64_t stages_size(const struct config *config, const struct budget *b)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        for (uint32_t k = 0; k < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; k++) {
+            struct budget_plugin plugin = budget_plugin(b, &p->stages[k]);
+            if (budget_is_waiting(&p->stages[k]))
+                size += plugin_memory_size(plugin.concurrency, plugin.room_size) + pool_memory_size(plugin.concurrency);
+        }
+    }
+    return size;
+}
+
+/* Of one partition at work. */
+static uint64_t way_size(const struct budget *b, const struct config_pipeline *p)
+{
+    struct window_options window = budget_window(b, p);
+    return pipeline_way_size(budget_waiting_count(p), &window);
+}
+
+/* ---- batches -------------------------------------------------------------------------------------------------------------- */
 
 size_t budget_batch_size(const struct budget *b, const struct config_pipeline *p)
 {
@@ -123,7 +183,7 @@ size_t budget_batch_size(const struct budget *b, const struct config_pipeline *p
         b->record_size != 0 ? b->record_size + TOPIC_BATCH_ROOM : BATCH_SIZE_MIN; /* the largest event fits */
     size_t most = sink->kind == CONFIG_SINK_TOPIC ? TOPIC_BATCH_SIZE : BATCH_SIZE_MAX;
     size_t left = b->share_size > fixed ? (b->share_size - fixed) / rooms : 0;
-    if (budget_handler(p) != NULL)
+    if (budget_waiting_count(p) > 0)
         most = TOPIC_BATCH_SIZE; /* it is slow, and holds its partition: rather more partitions than larger batches */
     return between(left, least, most > least ? most : least);
 }
@@ -135,29 +195,28 @@ static size_t kit_size(const struct budget *b, const struct config_pipeline *p)
     return p->sink.kind == CONFIG_SINK_TOPIC ? size + 2 * batch_size : size;
 }
 
-uint32_t budget_desk_count(const struct budget *b, const struct config *config, uint32_t partition_count)
+/* How many of its partitions may be at work at one time for what their ways take. */
+static uint32_t way_count(const struct budget *b, const struct config *config, const struct config_pipeline *p,
+                          uint32_t partition_count)
 {
-    uint64_t most = between(config->memory_size / 16 / b->desk_size, 1, HANDLER_THREAD_COUNT_MAX);
+    if (budget_waiting_count(p) == 0)
+        return partition_count;
+    uint64_t most = between(config->memory_size / 16 / way_size(b, p), 1, WAY_COUNT_MAX);
     return (uint32_t)between(partition_count, 1, most);
 }
 
 uint32_t budget_kit_count(const struct budget *b, const struct config *config, const struct config_pipeline *p,
                           uint32_t partition_count)
 {
-    uint64_t most = partition_count;
-    if (budget_handler(p) != NULL) /* one desk each */
-        most = budget_desk_count(b, config, partition_count);
-    return (uint32_t)between(b->share_size / kit_size(b, p), 1, most);
+    return (uint32_t)between(b->share_size / kit_size(b, p), 1, way_count(b, config, p, partition_count));
 }
 
-static uint64_t desks_size(const struct config *config, const struct budget *b)
+static uint64_t ways_size(const struct config *config, const struct budget *b)
 {
     uint64_t size = 0;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct config_pipeline *p = &config->pipelines[i];
-        uint32_t partition_count = budget_partitions(config, p->source.topic);
-        if (budget_handler(p) != NULL)
-            size += (uint64_t)budget_desk_count(b, config, partition_count) * b->desk_size;
+        size += way_count(b, config, p, budget_partitions(config, p->source.topic)) * way_size(b, p);
     }
     return size;
 }
@@ -186,7 +245,6 @@ static void set_event_size(struct budget *b, uint64_t spare)
 {
     b->event_size_max = between(spare / 48, 256 << 10, RECORD_SIZE_MAX);
     b->event_size_max = b->event_size_max > b->record_size ? b->event_size_max : b->record_size;
-    b->desk_size = handler_desk_size(b->event_size_max);
 }
 
 void budget_of(const struct config *config, struct budget *ret_budget)
@@ -196,8 +254,9 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     b.record_size = record_size_written(config);
     budget_log(all, &b.log);
     set_event_size(&b, spare);
-    uint64_t desks = desks_size(config, &b); /* they come out of everybody's share, the largest event's too */
-    spare = spare > desks ? spare - desks : 0;
+    uint64_t waiting =
+        stages_size(config, &b) + ways_size(config, &b); /* out of everybody's share, the largest event's too */
+    spare = spare > waiting ? spare - waiting : 0;
     set_event_size(&b, spare);
     b.arena_size_max = between(spare / 12, MIB, 8 * MIB);
     b.unpack_size_max = between(spare / 12, MIB, BATCH_UNPACKED_SIZE_MAX);
@@ -213,7 +272,8 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     add_term(&b, "compressed batches", b.unpack_size_max + CODEC_DECODER_SIZE);
     add_term(&b, "expressions", b.expr_size_max);
     add_term(&b, "sources", gates_size(config, &b));
-    add_term(&b, "handlers", desks_size(config, &b));
+    add_term(&b, "waiting stages", stages_size(config, &b));
+    add_term(&b, "events on their way", ways_size(config, &b));
     add_term(&b, "databases", databases_size(config, &b));
     add_term(&b, "control socket", CONTROL_CONNECTION_COUNT_MAX * 2 * CONTROL_ROOM_SIZE);
     uint32_t pipeline_count = 0;

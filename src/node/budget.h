@@ -7,6 +7,7 @@
 #define NODE_BUDGET_H
 
 #include "config/config.h"
+#include "flow/window.h"
 #include "gate/gate.h"
 #include "node/node.h"
 
@@ -21,7 +22,6 @@ struct budget {
     uint32_t gate_unit_count;
     size_t database_cache_size;
     size_t reader_size;
-    size_t desk_size;  /* of one handler at work */
     size_t share_size; /* for the batches of one pipeline */
     struct node_memory_term terms[16];
     uint32_t term_count;
@@ -37,10 +37,15 @@ bool budget_fits(const struct budget *budget, const struct config *config, struc
 size_t budget_batch_size(const struct budget *budget, const struct config_pipeline *pipeline);
 uint32_t budget_kit_count(const struct budget *budget, const struct config *config,
                           const struct config_pipeline *pipeline, uint32_t partition_count);
-/* How many handlers of one pipeline are at work at one time, for that many partitions. */
-uint32_t budget_desk_count(const struct budget *budget, const struct config *config, uint32_t partition_count);
-/* The stage that is a handler; NULL: none. */
-const struct config_stage *budget_handler(const struct config_pipeline *pipeline);
+bool budget_is_waiting(const struct config_stage *stage);
+uint32_t budget_waiting_count(const struct config_pipeline *pipeline); /* 0, too, where events stay in their topic */
+/* For the events on their way through its waiting stages: of one partition at work. */
+struct window_options budget_window(const struct budget *budget, const struct config_pipeline *pipeline);
+struct budget_plugin {
+    uint32_t concurrency;
+    size_t room_size;
+};
+struct budget_plugin budget_plugin(const struct budget *budget, const struct config_stage *stage);
 /* Partitions of a topic as far as the file says. */
 uint32_t budget_partitions(const struct config *config, const char *topic);
 

@@ -36,6 +36,9 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                              [CONFIG_START_SINK] = START_SINK,
                                              [CONFIG_START_EARLIEST] = START_EARLIEST,
                                              [CONFIG_START_COMMITTED] = START_COMMITTED };
+    static const enum way_order orders[] = { [CONFIG_ORDER_KEY] = WAY_ORDER_KEY,
+                                             [CONFIG_ORDER_PARTITION] = WAY_ORDER_PARTITION,
+                                             [CONFIG_ORDER_NONE] = WAY_ORDER_NONE };
     uint32_t count = np->topic.partition_count;
     struct pipeline_options options = { .io = n->io,
                                         .log = n->log,
@@ -56,9 +59,11 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                         .was_sink = np->was_sink,
                                         .start = rules[np->config->start],
                                         .owner_epoch = owner_epoch,
-                                        .handler = np->handler.function != NULL ? &np->handler : NULL,
-                                        .chain_after = np->chain_after,
-                                        .event_size_max = n->budget.event_size_max,
+                                        .stages = np->stages,
+                                        .chains = np->chains,
+                                        .stage_count = np->stage_count,
+                                        .order = orders[np->config->order],
+                                        .window = budget_window(&n->budget, np->config),
                                         .kit_count = budget_kit_count(&n->budget, n->config, np->config, count),
                                         .read_size = n->budget.reader_size };
     np->tasks = arena_zero(n->arena, count * sizeof(struct task *));
@@ -198,9 +203,7 @@ static void free_pipeline(struct node_pipeline *np)
         np->sink->verbs->close(np->sink);
     for (uint32_t i = 0; i < np->expr_count; i++)
         expr_free(&np->exprs[i]);
-    chain_free(&np->chain);
-    chain_free(&np->chain_after);
-    expr_free(&np->handler.condition);
+    build_free_stages(np);
 }
 
 void build_free(struct node *n)

@@ -1,7 +1,10 @@
-/* build_stages.c - the stages of a pipeline file: chains of the inline ones, before and after a handler. */
+/* build_stages.c - the stages of a pipeline file: chains of inline ones, and the waiting ones between them. */
 #include "config/messages.h"
 #include "node/node_parts.h"
+#include "stage/plugin.h"
 #include "stage/stages.h"
+
+#define POOL_IDLE_NS (60 * NS_PER_S)
 
 static struct stage *map_new(struct node *n, const struct config_stage *c, struct error *err)
 {
@@ -138,37 +141,105 @@ enum neap_status build_check_handlers(const struct node *n, struct error *err)
 {
     enum neap_status status = NEAP_OK;
     for (uint32_t i = 0; i < n->config->pipeline_count && status == NEAP_OK; i++) {
-        const struct config_stage *stage = budget_handler(&n->config->pipelines[i]);
-        if (stage != NULL)
-            status = check_handler(n, stage, err);
+        const struct config_pipeline *p = &n->config->pipelines[i];
+        for (uint32_t k = 0; k < p->stage_count && p->sink.kind != CONFIG_SINK_NONE && status == NEAP_OK; k++)
+            if (p->stages[k].kind == CONFIG_STAGE_PLUGIN)
+                status = check_handler(n, &p->stages[k], err);
     }
     return status;
 }
 
-static enum neap_status build_handler(struct node_pipeline *np, const struct config_stage *c, struct error *err)
+/* ---- waiting stages -------------------------------------------------------------------------------------------------- */
+
+static enum neap_status open_pool(struct node *n, const struct config_stage *c, uint32_t concurrency,
+                                  struct pool **ret_pool, struct error *err)
 {
-    const struct node_handler *found = find_handler(np->node, c->symbol);
-    must(found != NULL); /* build_check_handlers() */
-    np->handler = (struct handler){ .stage = c->name,
-                                    .symbol = c->symbol,
-                                    .function = found->function,
-                                    .ctx = found->ctx,
-                                    .timeout_ns = c->manners.timeout_ms * NS_PER_MS,
-                                    .continue_on_error = c->continue_on_error };
-    if (c->condition.text == NULL)
-        return NEAP_OK;
-    return build_expr(np->node, &c->condition, c->name, "if", &np->handler.condition, err);
+    struct pool_options options = { .io = n->io,
+                                    .owner = &n->shard.agent,
+                                    .name = c->name,
+                                    .size = { .max = concurrency, .idle_ns = POOL_IDLE_NS, .reject = POOL_BLOCK } };
+    return pool_open(&options, ret_pool, err);
 }
 
+static struct waiting *plugin_stage_new(struct node_pipeline *np, const struct config_stage *c,
+                                        struct node_waiting *own, struct error *err)
+{
+    struct node *n = np->node;
+    const struct node_handler *found = find_handler(n, c->symbol);
+    must(found != NULL); /* build_check_handlers() */
+    struct budget_plugin sizes = budget_plugin(&n->budget, c);
+    if (open_pool(n, c, sizes.concurrency, &own->pool, err) != NEAP_OK)
+        return NULL;
+    struct plugin_options options = { .io = n->io,
+                                      .logging = n->options.logging,
+                                      .owner = &n->shard.agent,
+                                      .pool = own->pool,
+                                      .parser = n->shard.parser,
+                                      .function = found->function,
+                                      .ctx = found->ctx,
+                                      .symbol = c->symbol,
+                                      .pipeline = np->config->name,
+                                      .concurrency = sizes.concurrency,
+                                      .event_size_max = n->budget.event_size_max,
+                                      .room_size = sizes.room_size };
+    struct waiting *stage = plugin_new(&options);
+    if (stage == NULL)
+        return NULL;
+    stage->concurrency = sizes.concurrency;
+    stage->retry = (struct retry_policy){ .attempt_count_max = 1 };
+    stage->timeout_ns = c->manners.timeout_ms * NS_PER_MS;
+    return stage;
+}
+
+static enum neap_status build_waiting(struct node_pipeline *np, const struct config_stage *c, struct error *err)
+{
+    struct node_waiting *own = &np->waiting[np->stage_count];
+    struct error why = { .status = NEAP_NOMEM, .text = "out of memory" };
+    struct waiting *stage = plugin_stage_new(np, c, own, &why);
+    enum neap_status status = stage != NULL ? NEAP_OK : why.status;
+    if (stage != NULL) {
+        stage->name = c->name;
+        stage->continue_on_error = c->continue_on_error;
+        np->stages[np->stage_count++] = stage;
+        if (c->condition.text != NULL)
+            status = build_expr(np->node, &c->condition, c->name, "if", &stage->condition, &why);
+    }
+    return status == NEAP_OK ? NEAP_OK : error_set(err, status, "stage %s: %s", c->name, why.text);
+}
+
+/* Inline stages between two waiting ones are a chain. */
 enum neap_status build_stages(struct node_pipeline *np, struct error *err)
 {
-    const struct config_stage *handler = budget_handler(np->config);
-    uint32_t count = np->config->stage_count;
-    if (handler == NULL)
-        return build_chain(np, 0, count, &np->chain, err);
-    uint32_t at = (uint32_t)(handler - np->config->stages);
-    enum neap_status status = build_chain(np, 0, at, &np->chain, err);
-    if (status == NEAP_OK)
-        status = build_handler(np, handler, err);
-    return status == NEAP_OK ? build_chain(np, at + 1, count, &np->chain_after, err) : status;
+    const struct config_pipeline *c = np->config;
+    uint32_t count = budget_waiting_count(c), from = 0;
+    np->stages = arena_zero(np->node->arena, (count + 1) * sizeof(struct waiting *));
+    np->chains = arena_zero(np->node->arena, (count + 1) * sizeof(struct chain *));
+    np->waiting = arena_zero(np->node->arena, (count + 1) * sizeof(struct node_waiting));
+    if (np->stages == NULL || np->chains == NULL || np->waiting == NULL)
+        return build_no_memory(np, err);
+    for (uint32_t i = 0; i < c->stage_count; i++) {
+        if (!budget_is_waiting(&c->stages[i]))
+            continue;
+        enum neap_status status = build_chain(np, from, i, &np->chains[np->stage_count], err);
+        if (status == NEAP_OK)
+            status = build_waiting(np, &c->stages[i], err);
+        if (status != NEAP_OK)
+            return status;
+        from = i + 1;
+    }
+    return build_chain(np, from, c->stage_count, &np->chain, err);
+}
+
+void build_free_stages(struct node_pipeline *np)
+{
+    uint32_t count = np->config != NULL ? budget_waiting_count(np->config) : 0;
+    for (uint32_t i = 0; i < np->stage_count; i++) {
+        expr_free(&np->stages[i]->condition);
+        np->stages[i]->verbs->free(np->stages[i]);
+    }
+    for (uint32_t i = 0; np->chains != NULL && i < count; i++) {
+        chain_free(&np->chains[i]);
+        pool_close(&np->waiting[i].pool);
+    }
+    chain_free(&np->chain);
 }

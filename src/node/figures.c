@@ -85,7 +85,7 @@ static void add_partition(struct node_pipeline *np, uint32_t index, struct sums 
     }
     uint64_t lag = end.n > task.point.n ? end.n - task.point.n : 0;
     figures->lag += lag;
-    figures->in_flight += lag > task.dead_beyond ? lag - task.dead_beyond : 0;
+    figures->in_flight += lag > task.done_beyond ? lag - task.done_beyond : 0;
     ledger_add(&figures->total, &task.total);
     ledger_add(&figures->run, &task.run);
 }

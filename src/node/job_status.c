@@ -1,6 +1,7 @@
 /* job_status.c - the node and its pipelines in figures; of a stopped directory: what its durable facts say. */
 #include "base/must.h"
 #include "base/rfc3339.h"
+#include "flow/fate.h"
 #include "flow/pipeline.h"
 #include "node/job.h"
 #include "node/node.h"
@@ -153,42 +154,54 @@ static bool add_ledger(void *ctx, struct bytes key, struct bytes value)
     return true;
 }
 
-static bool count_fate(void *ctx, struct bytes key, struct bytes value)
+/* What is known of events beyond the point; nothing where there is no memory to ask for it. */
+struct beyond {
+    log_offset point;
+    uint64_t dead, settled; /* the others: delivered or filtered, and counted as such already */
+};
+
+static void look_beyond(struct job *job, const char *name, struct log_partition partition, struct beyond *beyond)
 {
-    (void)key;
-    (void)value;
-    ++*(uint64_t *)ctx;
-    return true;
+    uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
+    struct log_commit commit = { .offset = beyond->point };
+    struct commit dead, settled;
+    if (room == NULL)
+        return;
+    if (log_offset_get(job->context.log, name, partition, room, &commit) == NEAP_OK)
+        beyond->point = commit.offset;
+    commit_init(&dead, beyond->point, UINT32_MAX);
+    commit_init(&settled, beyond->point, UINT32_MAX);
+    if (fate_load(job->context.log, partition, name, &dead) == NEAP_OK &&
+        (commit_is_held(commit.done_set) || commit_unite(&settled, commit.done_set) == NEAP_OK) &&
+        commit_part(&settled, &dead) == NEAP_OK) {
+        beyond->dead = dead.count;
+        beyond->settled = settled.count;
+    }
+    commit_fini(&dead);
+    commit_fini(&settled);
+    free(room);
 }
 
-/* What lies in the topic beyond the commit point is in flight, but for what is known to be dead or parked already. Without
- * a sink the topic is where it was to go. */
+/* What lies in the topic beyond the commit point is in flight, but for what is known to be settled already. Without a sink
+ * the topic is where it was to go. */
 static void add_lag(struct job *job, struct job_pipeline *pipeline, const struct log_topic *topic)
 {
-    uint8_t prefix[LOG_NAME_SIZE_MAX + 1];
-    size_t name_size = strlen(pipeline->name);
     struct pipeline_identity identity = { .has_sink = true };
     (void)pipeline_identity(job->context.log, (struct log_partition){ topic->id, 0 }, pipeline->name, &identity);
-    memcpy(prefix, pipeline->name, name_size);
-    prefix[name_size] = '\0';
     uint64_t in_log = 0;
     for (uint32_t p = 0; p < topic->partition_count; p++) {
         struct log_partition partition = { topic->id, p };
-        struct log_commit commit;
-        log_offset start = { 0 }, end = { 0 };
-        uint64_t fate_count = 0;
-        (void)log_partition_range(job->context.log, partition, &start, &end);
+        struct beyond beyond = { 0 };
+        log_offset end = { 0 };
+        (void)log_partition_range(job->context.log, partition, &beyond.point, &end);
         in_log += end.n;
         if (!identity.has_sink)
             continue;
-        if (log_offset_get(job->context.log, pipeline->name, partition, NULL, &commit) == NEAP_OK)
-            start = commit.offset;
-        log_fact_each(job->context.log, LOG_VIEW_FATE, partition, (struct bytes){ prefix, name_size + 1 }, count_fate,
-                      &fate_count);
-        uint64_t lag = end.n > start.n ? end.n - start.n : 0;
+        look_beyond(job, pipeline->name, partition, &beyond);
+        uint64_t lag = end.n > beyond.point.n ? end.n - beyond.point.n : 0, done = beyond.dead + beyond.settled;
         pipeline->lag += lag;
-        pipeline->in_flight += lag > fate_count ? lag - fate_count : 0;
-        pipeline->ledger.dead_lettered += lag > fate_count ? fate_count : lag;
+        pipeline->in_flight += lag > done ? lag - done : 0;
+        pipeline->ledger.dead_lettered += lag > beyond.dead ? beyond.dead : lag;
     }
     if (!identity.has_sink)
         pipeline->ledger.delivered = pipeline->ledger.produced = in_log;

@@ -15,7 +15,7 @@
 
 #include "base/logging.h"
 #include "config/config.h"
-#include "flow/handler.h"
+#include "flow/handler_call.h"
 #include "flow/ledger.h"
 #include "log/log.h"
 

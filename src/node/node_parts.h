@@ -19,11 +19,16 @@
 #include "node/budget.h"
 #include "node/control.h"
 #include "node/disk_watch.h"
+#include "flow/pool.h"
 #include "sink/sinks.h"
 #include <stdatomic.h>
 
 #define NODE_MAGIC   0x4e4f4445u
 #define NODE_WAIT_NS (60 * NS_PER_S) /* for what opening asks of the log */
+
+struct node_waiting { /* what one waiting stage needs beside it */
+    struct pool *pool;
+};
 
 struct node_pipeline {
     struct node *node;
@@ -31,8 +36,11 @@ struct node_pipeline {
     struct log_topic topic, dead;
     struct log_topic out; /* what its branches read, where that is a topic of its own */
     uint64_t settled_at_open; /* with branches: events that the last of them had settled when this run began */
-    struct chain *chain, *chain_after; /* after: behind the handler */
-    struct handler handler;            /* .function NULL: none */
+    struct chain *chain; /* behind the last waiting stage */
+    struct waiting **stages;
+    struct chain **chains; /* before each of them */
+    struct node_waiting *waiting;
+    uint32_t stage_count; /* of waiting ones, built so far */
     struct expr **exprs; /* of the sink */
     uint32_t expr_count;
     struct sink *sink, *was_sink;
@@ -121,6 +129,7 @@ enum neap_status build_mark_branch(struct node_pipeline *np, struct error *err);
 enum neap_status build_let_go(struct node *n, struct error *err); /* of what holds events for nobody; last of all */
 
 enum neap_status build_stages(struct node_pipeline *np, struct error *err);
+void build_free_stages(struct node_pipeline *np);
 enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink(struct node_pipeline *np, struct error *err);
 enum neap_status build_was_sink(struct node_pipeline *np, struct error *err);

@@ -6,6 +6,7 @@ static uint32_t work_pipeline(struct node_pipeline *np, mono_time now)
     uint32_t work = 0;
     if (np->pipeline == NULL)
         return 0;
+    work += pipeline_work(np->pipeline, now);
     work += np->sink->verbs->work(np->sink);
     if (np->was_sink != NULL)
         work += np->was_sink->verbs->work(np->was_sink);

@@ -74,22 +74,24 @@ struct sqlite_offset {
     char table[256]; /* cut where longer */
     bool same_table;
     int64_t format;
+    struct bytes done;
 };
 #define SQLITE_OFFSETS_TABLE  "neap_offsets"
-#define SQLITE_OFFSETS_FORMAT 1
+#define SQLITE_OFFSETS_FORMAT 2
 
 enum neap_status sqlite_offsets_ensure(sqlite3 *db, const char *path, struct error *err);
 int sqlite_offsets_prepare(sqlite3 *db, struct sqlite_offsets *offsets);
 void sqlite_offsets_finalize(struct sqlite_offsets *offsets);
 int sqlite_offsets_get(struct sqlite_offsets *offsets, const struct sqlite_sink *sink, struct log_partition partition,
-                       struct sqlite_offset *ret_offset);
+                       uint8_t *done_room, struct sqlite_offset *ret_offset); /* NULL: `done` is not wanted */
 /* Within the transaction that makes the sink's table: an empty one holds nothing that was delivered (rule O3). */
 int sqlite_offsets_forget(sqlite3 *db, const struct sqlite_sink *sink);
 int sqlite_offsets_put(struct sqlite_offsets *offsets, const struct sqlite_sink *sink,
-                       const struct sqlite_source *source, const struct sink_ledger *ledger, wall_time now);
+                       const struct sqlite_source *source, const struct sink_ledger *ledger,
+                       struct bytes done, wall_time now);
 int sqlite_offsets_raise(struct sqlite_offsets *offsets, const struct sqlite_sink *sink,
                          const struct sqlite_source *source, wall_time now);
 int sqlite_offsets_stranger(struct sqlite_offsets *offsets, const struct sqlite_sink *sink,
-                            struct log_partition partition, struct sink_row *ret_row);
+                            struct log_partition partition, uint8_t *done_room, struct sink_row *ret_row);
 
 #endif

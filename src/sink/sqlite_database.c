@@ -257,7 +257,8 @@ static void fill_row(const struct sqlite_sink *sink, const struct sqlite_offset 
     *row = (struct sink_row){ .found = o->found,
                               .commit_point = o->source.commit_point,
                               .owner_epoch = o->source.owner_epoch,
-                              .ledger = o->ledger };
+                              .ledger = o->ledger,
+                              .done = o->done };
     if (o->found)
         memcpy(row->log_id, sink->options.log_id.bytes, sizeof row->log_id);
 }
@@ -267,9 +268,9 @@ static int recover_one(struct sqlite_database *d, struct sink_recover *r, struct
 {
     struct sqlite_sink *sink = sink_of(r->sink_);
     struct sqlite_offset o;
-    int code = sqlite_offsets_get(&d->turn.offsets, sink, r->source, &o);
+    int code = sqlite_offsets_get(&d->turn.offsets, sink, r->source, r->done_rooms[0], &o);
     if (code == SQLITE_OK)
-        code = sqlite_offsets_stranger(&d->turn.offsets, sink, r->source, &r->stranger);
+        code = sqlite_offsets_stranger(&d->turn.offsets, sink, r->source, r->done_rooms[1], &r->stranger);
     if (code == SQLITE_OK)
         code = rows_there(d, sink, &r->rows_there);
     if (code != SQLITE_OK)
@@ -459,7 +460,7 @@ static int land_one(struct sqlite_database *d, struct sink_batch *b)
     struct sqlite_offset there;
     b->status = NEAP_OK;
     b->refused_count = b->op_count = 0;
-    int code = sqlite_offsets_get(&d->turn.offsets, sink, b->source, &there);
+    int code = sqlite_offsets_get(&d->turn.offsets, sink, b->source, NULL, &there);
     if (code != SQLITE_OK)
         return code;
     b->status = judge_landing(d, known, &there, &b->error);
@@ -469,7 +470,7 @@ static int land_one(struct sqlite_database *d, struct sink_batch *b)
     if (code != SQLITE_OK || b->status != NEAP_OK)
         return code;
     struct sqlite_source next = after_landing(known, b);
-    return sqlite_offsets_put(&d->turn.offsets, sink, &next, &b->ledger, io_wall(d->options.io));
+    return sqlite_offsets_put(&d->turn.offsets, sink, &next, &b->ledger, b->done_set, io_wall(d->options.io));
 }
 
 /* Did the transaction land whose COMMIT failed? Its batches share one fate, so the first one's row answers for all. */
@@ -485,7 +486,7 @@ static enum neap_status read_back(struct sqlite_database *d, const struct sink_b
     struct sqlite_sink *sink = sink_of(first->sink_);
     const struct sqlite_source *known = find_source(sink, first->source, NULL);
     struct sqlite_offset there;
-    int code = sqlite_offsets_get(&d->turn.offsets, sink, first->source, &there);
+    int code = sqlite_offsets_get(&d->turn.offsets, sink, first->source, NULL, &there);
     bool landed = code == SQLITE_OK && there.found && there.source.landings == known->landings + 1 &&
                   there.source.owner_epoch == known->our_epoch;
     bool trusted = (commit_code & 0xff) != SQLITE_IOERR;

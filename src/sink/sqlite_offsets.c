@@ -7,9 +7,11 @@
  *     commit_point    the lowest offset that is not done: every event below it is here, filtered or a dead letter
  *     owner_epoch     grows with each start of the pipeline; a lower one may not write any more
  *     landings        transactions that moved this row: tells one that landed from one that did not
- *     filtered, duplicates, delivered, dead_lettered, produced     the ledger up to the commit point
+ *     filtered, duplicates, delivered, dead_lettered, produced     the ledger up to the commit point, and of `done`
  *     updated_at      RFC 3339, UTC
- *     format          1
+ *     format          1; 2 where `done` is not NULL: who does not know it must not go on here
+ *     done            the offsets beyond the commit point that are delivered or filtered, as in a committed offset
+ *                     (flow/commit.h); NULL: none. A table of an earlier version is given the column when it is opened
  *
  * O1  Rows and their commit point are one transaction.
  * O2  A row is written only by who last saw it: same epoch, same landings. Anything else is another owner, or another
@@ -30,30 +32,30 @@ static const char create_sql[] =
     "\"partition\" INTEGER NOT NULL, table_name TEXT NOT NULL, commit_point INTEGER NOT NULL, "
     "owner_epoch INTEGER NOT NULL, landings INTEGER NOT NULL, filtered INTEGER NOT NULL, duplicates INTEGER NOT NULL, "
     "delivered INTEGER NOT NULL, dead_lettered INTEGER NOT NULL, produced INTEGER NOT NULL, updated_at TEXT NOT NULL, "
-    "format INTEGER NOT NULL, PRIMARY KEY (log_id, pipeline, sink, topic_id, \"partition\")) WITHOUT ROWID";
+    "format INTEGER NOT NULL, done BLOB, PRIMARY KEY (log_id, pipeline, sink, topic_id, \"partition\")) WITHOUT ROWID";
 
 static const char get_sql[] =
     "SELECT commit_point, owner_epoch, landings, filtered, duplicates, delivered, dead_lettered, produced, "
-    "table_name, format, log_id FROM main." SQLITE_OFFSETS_TABLE " WHERE " KEY_WHERE;
+    "table_name, format, log_id, done FROM main." SQLITE_OFFSETS_TABLE " WHERE " KEY_WHERE;
 
 /* Of the same pipeline, sink and partition: what another log wrote (a topic's number is another one there), else what this
  * log wrote for another topic. */
 static const char stranger_sql[] =
     "SELECT commit_point, owner_epoch, landings, filtered, duplicates, delivered, dead_lettered, produced, "
-    "table_name, format, log_id, topic_id FROM main." SQLITE_OFFSETS_TABLE
+    "table_name, format, log_id, done, topic_id FROM main." SQLITE_OFFSETS_TABLE
     " WHERE (log_id <> ?1 OR topic_id <> ?4) AND pipeline = ?2 AND sink = ?3 AND partition = ?5"
     " ORDER BY log_id = ?1, updated_at DESC, log_id, topic_id LIMIT 1";
 
 static const char put_sql[] =
     "INSERT INTO main." SQLITE_OFFSETS_TABLE " (log_id, pipeline, sink, topic_id, partition, updated_at, table_name, "
     "commit_point, owner_epoch, landings, filtered,"
-    " duplicates, delivered, dead_lettered, produced, format) VALUES (?1, ?2, ?3, ?4, ?5, " NOW_TEXT
-    ", ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1)"
+    " duplicates, delivered, dead_lettered, produced, format, done) VALUES (?1, ?2, ?3, ?4, ?5, " NOW_TEXT
+    ", ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
     " ON CONFLICT (log_id, pipeline, sink, topic_id, partition) DO UPDATE SET updated_at = excluded.updated_at,"
     " table_name = excluded.table_name, commit_point = excluded.commit_point, owner_epoch = excluded.owner_epoch,"
     " landings = excluded.landings, filtered = excluded.filtered, duplicates = excluded.duplicates,"
     " delivered = excluded.delivered, dead_lettered = excluded.dead_lettered, produced = excluded.produced,"
-    " format = excluded.format";
+    " format = excluded.format, done = excluded.done";
 
 static const char raise_sql[] = "UPDATE main." SQLITE_OFFSETS_TABLE " SET updated_at = " NOW_TEXT
                                 ", table_name = ?7, owner_epoch = ?8 WHERE " KEY_WHERE;
@@ -101,9 +103,28 @@ static enum neap_status check_format(sqlite3 *db, const char *path, struct error
     return NEAP_OK;
 }
 
+static int try_statement(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s = NULL;
+    int code = sqlite3_prepare_v2(db, sql, -1, &s, NULL);
+    sqlite3_finalize(s);
+    return code;
+}
+
+/* A table of format 1 has everything but `done`. */
+static int add_done(sqlite3 *db)
+{
+    if (try_statement(db, "SELECT done FROM main." SQLITE_OFFSETS_TABLE) != SQLITE_ERROR ||
+        try_statement(db, raise_sql) != SQLITE_OK)
+        return SQLITE_OK; /* it is there, or this is no table of ours: said below */
+    return sqlite_run(db, "ALTER TABLE main." SQLITE_OFFSETS_TABLE " ADD COLUMN done BLOB");
+}
+
 enum neap_status sqlite_offsets_ensure(sqlite3 *db, const char *path, struct error *err)
 {
     int code = sqlite_run(db, create_sql);
+    if (code == SQLITE_OK)
+        code = add_done(db);
     if (code != SQLITE_OK)
         return sqlite_error(db, path, code, err);
     struct sqlite_offsets offsets = { 0 };
@@ -170,8 +191,19 @@ static int finish_read(sqlite3_stmt *s, int code)
     return reset != SQLITE_OK ? reset : code;
 }
 
+/* Into the room, which has LOG_VALUE_SIZE_MAX bytes. A larger one nobody of ours has written. */
+static struct bytes read_done(sqlite3_stmt *s, int column, uint8_t *room)
+{
+    const void *at = sqlite3_column_blob(s, column);
+    size_t size = (size_t)sqlite3_column_bytes(s, column);
+    if (at == NULL || size == 0)
+        return (struct bytes){ room, 0 };
+    memcpy(room, at, size < LOG_VALUE_SIZE_MAX ? size : LOG_VALUE_SIZE_MAX);
+    return (struct bytes){ room, size };
+}
+
 int sqlite_offsets_get(struct sqlite_offsets *o, const struct sqlite_sink *sink, struct log_partition partition,
-                       struct sqlite_offset *ret_offset)
+                       uint8_t *done_room, struct sqlite_offset *ret_offset)
 {
     struct sqlite_offset found = { .source.partition = partition };
     int code = bind_key(o->get, sink, partition);
@@ -187,6 +219,8 @@ int sqlite_offsets_get(struct sqlite_offsets *o, const struct sqlite_sink *sink,
         snprintf(found.table, sizeof found.table, "%s", table == NULL ? "" : (const char *)table);
         found.same_table = table != NULL && sqlite3_stricmp((const char *)table, sink->options.table) == 0;
         found.format = sqlite3_column_int64(o->get, 9);
+        if (done_room != NULL)
+            found.done = read_done(o->get, 11, done_room);
     }
     code = finish_read(o->get, code);
     if (code == SQLITE_OK)
@@ -195,16 +229,22 @@ int sqlite_offsets_get(struct sqlite_offsets *o, const struct sqlite_sink *sink,
 }
 
 int sqlite_offsets_put(struct sqlite_offsets *o, const struct sqlite_sink *sink, const struct sqlite_source *source,
-                       const struct sink_ledger *l, wall_time now)
+                       const struct sink_ledger *l, struct bytes done, wall_time now)
 {
-    must(source->landings > 0);
+    must(source->landings > 0 && done.size <= LOG_VALUE_SIZE_MAX);
     const uint64_t numbers[] = { source->commit_point.n, source->owner_epoch, source->landings, l->filtered,
                                  l->duplicates,          l->delivered,        l->dead_lettered, l->produced };
     int code = bind_key(o->put, sink, source->partition);
     code = code != SQLITE_OK ? code : sqlite3_bind_int64(o->put, 6, now.ms);
     code = code != SQLITE_OK ? code : sqlite3_bind_text(o->put, 7, sink->options.table, -1, SQLITE_STATIC);
     code = code != SQLITE_OK ? code : bind_numbers(o->put, 8, numbers, COUNT_OF(numbers));
-    return finish_write(o->put, code);
+    code = code != SQLITE_OK ? code : sqlite3_bind_int64(o->put, 16, done.size > 0 ? 2 : 1);
+    code = code != SQLITE_OK ? code
+           : done.size > 0   ? sqlite3_bind_blob64(o->put, 17, done.at, done.size, SQLITE_STATIC)
+                             : sqlite3_bind_null(o->put, 17);
+    code = finish_write(o->put, code);
+    sqlite3_clear_bindings(o->put); /* the set is the task's memory */
+    return code;
 }
 
 int sqlite_offsets_raise(struct sqlite_offsets *o, const struct sqlite_sink *sink, const struct sqlite_source *source,
@@ -246,7 +286,7 @@ static bool read_log_id(const unsigned char *text, uint8_t *ret_id)
 }
 
 int sqlite_offsets_stranger(struct sqlite_offsets *o, const struct sqlite_sink *sink, struct log_partition partition,
-                            struct sink_row *ret_row)
+                            uint8_t *done_room, struct sink_row *ret_row)
 {
     struct sink_row row = { 0 };
     int code = bind_key(o->stranger, sink, partition);
@@ -257,8 +297,9 @@ int sqlite_offsets_stranger(struct sqlite_offsets *o, const struct sqlite_sink *
         row.commit_point = (log_offset){ number(o->stranger, 0) };
         row.owner_epoch = number(o->stranger, 1);
         row.ledger = read_ledger(o->stranger);
+        row.done = read_done(o->stranger, 11, done_room);
         if (memcmp(row.log_id, sink->options.log_id.bytes, sizeof row.log_id) == 0)
-            row.topic_id = (uint32_t)sqlite3_column_int64(o->stranger, 11);
+            row.topic_id = (uint32_t)sqlite3_column_int64(o->stranger, 12);
     }
     code = finish_read(o->stranger, code);
     if (code == SQLITE_OK)

@@ -144,7 +144,8 @@ static void run(struct pool_work *work)
 {
     struct plugin_call *c = (struct plugin_call *)(void *)((char *)work - offsetof(struct plugin_call, work));
     const struct plugin_options *o = &c->plugin->o;
-    c->outcome = o->function(o->ctx, &c->event, &c->call);
+    bool in_vain = handler_call_cancelled(&c->call); /* while it waited for its thread */
+    c->outcome = in_vain ? STAGE_FAIL : o->function(o->ctx, &c->event, &c->call);
     c->ended = io_now(o->io);
 }
 

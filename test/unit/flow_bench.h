@@ -1,7 +1,8 @@
 /* flow_bench.h - a pipeline on a real log behind the real door, with a sink that does what the test's script says.
  *
  * Events are {"n":N}, N counting from 0 in each partition. The stage drops where N % 10 is 3, fails where it is 7; where N
- * % 50 is 11 the value is no JSON. The sink's "database" outlives every restart. */
+ * % 50 is 11 the value is no JSON. The sink's "database" outlives every restart. A waiting stage may stand behind that stage or
+ * before it, where works end in an order of chance. */
 #ifndef TEST_FLOW_BENCH_H
 #define TEST_FLOW_BENCH_H
 
@@ -30,6 +31,7 @@ struct landed {
 struct fake { /* a sink, and the world behind it */
     struct sink sink;
     bool own_offsets;
+    uint8_t sets[PARTITION_MAX][4096];
     struct sink_row rows[PARTITION_MAX], strangers[PARTITION_MAX], was_rows[PARTITION_MAX];
     bool rows_there;
     struct landed landed[LANDED_MAX];
@@ -43,6 +45,21 @@ struct fake { /* a sink, and the world behind it */
     struct fake *was_of; /* answers for the former name of that one */
 };
 
+/* A stage whose works end in any order, some after another attempt. */
+#define MILL_WIDTH 9u
+#define KEY_COUNT  7u
+struct mill {
+    struct waiting waiting;
+    struct waiting_work *works[MILL_WIDTH];
+    bool cancelled[MILL_WIDTH];
+    uint64_t offsets[MILL_WIDTH];
+    uint32_t count;
+    uint64_t seed, failed_once; /* by the low bits of offsets */
+};
+
+enum bench_mill { NO_MILL, MILL_BEHIND, MILL_BEFORE }; /* the stage that drops and fails */
+static enum bench_mill bench_mill; /* of benches from now on */
+
 struct bench {
     struct scratch scratch;
     struct io *io;
@@ -53,7 +70,9 @@ struct bench {
     struct arena *arena, *letter_arena;
     struct codec_room unpack;
     struct stage stage;
-    struct chain *chain;
+    struct chain *chain, *chains[1];
+    struct mill mill;
+    struct waiting *stages[1];
     struct fake fake, was;
     struct pipeline *pipeline;
     struct task *tasks[PARTITION_MAX];
@@ -112,6 +131,9 @@ static inline void fake_apply(struct fake *f, const struct sink_batch *b)
     row->found = true;
     row->commit_point = b->commit_point;
     row->ledger = b->ledger;
+    must(b->done_set.size <= sizeof f->sets[0]);
+    memcpy(f->sets[b->source.partition], b->done_set.at, b->done_set.size);
+    row->done = (struct bytes){ f->sets[b->source.partition], b->done_set.size };
 }
 
 static inline void fake_answer(struct fake *f, struct sink_recover *r)
@@ -188,6 +210,62 @@ static inline void fake_stage_free(struct stage *stage)
 }
 static const struct stage_verbs fake_stage_verbs = { "filter", fake_stage, fake_stage_free };
 
+/* ---- the stage that waits ---- */
+
+static inline enum waiting_begun mill_begin(struct waiting *stage, struct waiting_work *work, struct event *event,
+                                            struct arena *arena, struct failure *failure, mono_time *ret_not_before)
+{
+    struct mill *m = (struct mill *)(void *)stage;
+    must(m->count < MILL_WIDTH);
+    m->works[m->count] = work;
+    m->offsets[m->count] = event->offset.n;
+    m->cancelled[m->count++] = false;
+    return WAITING_BEGUN;
+}
+
+static inline bool mill_end(struct mill *m, uint32_t index)
+{
+    struct waiting_work *work = m->works[index];
+    uint64_t offset = m->offsets[index], bit = 1ull << (offset % 64);
+    bool again = offset % 9 == 4 && (m->failed_once & bit) == 0;
+    work->outcome = m->cancelled[index] ? OUTCOME_RELEASED : again ? OUTCOME_TRANSIENT : OUTCOME_DELIVERED;
+    if (work->outcome == OUTCOME_TRANSIENT)
+        work->failure = (struct failure){ .reason = "call", .stage = "mill", .message = BYTES("not now") };
+    if (!work->done(work))
+        return false;
+    m->failed_once ^= offset % 9 == 4 ? bit : 0;
+    m->count--;
+    m->works[index] = m->works[m->count];
+    m->offsets[index] = m->offsets[m->count];
+    m->cancelled[index] = m->cancelled[m->count];
+    return true;
+}
+
+static inline uint32_t mill_work(struct waiting *stage, mono_time now)
+{
+    struct mill *m = (struct mill *)(void *)stage;
+    uint32_t count = m->count;
+    for (uint32_t i = 0; i < count && m->count > 0 && chance_below(&m->seed, 3) != 0; i++)
+        (void)mill_end(m, (uint32_t)chance_below(&m->seed, m->count));
+    return count; /* there is more to do until all have ended */
+}
+
+static inline void mill_cancel(struct waiting *stage, struct waiting_work *work)
+{
+    struct mill *m = (struct mill *)(void *)stage;
+    for (uint32_t i = 0; i < m->count; i++)
+        m->cancelled[i] |= m->works[i] == work;
+}
+
+static inline void mill_free(struct waiting *stage)
+{
+    must(((struct mill *)(void *)stage)->count == 0);
+}
+
+static const struct waiting_verbs mill_verbs = {
+    .kind = "mill", .takes_bytes = true, .begin = mill_begin, .cancel = mill_cancel, .work = mill_work, .free = mill_free
+};
+
 /* ---- the bench ---- */
 
 static inline mono_time soon(struct bench *b)
@@ -199,7 +277,8 @@ static inline uint32_t bench_work(void *ctx, mono_time now)
 {
     struct bench *b = ctx;
     b->turns++;
-    uint32_t work = log_client_work(b->client) + fake_work(&b->fake.sink) + fake_work(&b->was.sink);
+    uint32_t work = b->pipeline != NULL ? pipeline_work(b->pipeline, now) : 0;
+    work += log_client_work(b->client) + fake_work(&b->fake.sink) + fake_work(&b->was.sink);
     for (uint32_t i = 0; i < b->partition_count; i++)
         work += task_work(b->tasks[i], now);
     if (b->until(b))
@@ -246,7 +325,15 @@ static inline void bench_init(struct bench *b, uint32_t partition_count)
     b->stage = (struct stage){ &fake_stage_verbs, "odd" };
     b->parser = json_parser_new(RECORD_SIZE_MAX);
     struct chain_step step = { .stage = &b->stage };
-    b->chain = chain_new(&step, 1, b->parser);
+    b->chain = chain_new(&step, bench_mill != MILL_BEHIND, b->parser);
+    b->chains[0] = chain_new(&step, bench_mill == MILL_BEHIND, b->parser);
+    b->mill = (struct mill){ .waiting = { .verbs = &mill_verbs,
+                                          .name = "mill",
+                                          .retry = { 3, NS_PER_MS, 2 * NS_PER_MS },
+                                          .timeout_ns = NS_PER_S,
+                                          .concurrency = MILL_WIDTH },
+                             .seed = 5 };
+    b->stages[0] = &b->mill.waiting;
     b->arena = arena_new(64 << 10, 8 << 20);
     b->letter_arena = arena_new(64 << 10, 1 << 20);
     codec_room_init(&b->unpack, 1 << 20);
@@ -290,6 +377,10 @@ static inline void bench_open(struct bench *b)
                                   .sink = &b->fake.sink,
                                   .was_sink = b->with_was ? &b->was.sink : NULL,
                                   .start = b->start,
+                                  .stage_count = bench_mill != NO_MILL,
+                                  .stages = b->stages,
+                                  .chains = b->chains,
+                                  .window = { .slot_count = 40, .size = 8 << 10, .reserve = 1 << 10 },
                                   .kit_count = b->kit_count };
     struct log_partition source = { b->topic.id, 0 };
     b->fake.sink.verbs = b->fake.own_offsets ? &fake_verbs : &fake_verbs_log;
@@ -321,6 +412,7 @@ static inline void bench_close(struct bench *b)
 static inline void bench_fini(struct bench *b)
 {
     chain_free(&b->chain);
+    chain_free(&b->chains[0]);
     json_parser_free(&b->parser);
     arena_free(&b->arena);
     arena_free(&b->letter_arena);
@@ -346,7 +438,8 @@ static inline struct bytes make_batch(struct bench *b, uint64_t from, uint64_t t
     for (; from < to; from++) {
         snprintf(text, sizeof text, fate_of(from) == NOT_JSON ? "{\"n\":%llu" : "{\"n\":%llu}",
                  (unsigned long long)from);
-        struct record record = { .key = BYTES("k"), .value = bytes_of_text(text), .time_ms = (int64_t)from };
+        uint8_t key = bench_mill == NO_MILL ? 'k' : (uint8_t)('a' + from % KEY_COUNT);
+        struct record record = { .key = { &key, 1 }, .value = bytes_of_text(text), .time_ms = (int64_t)from };
         assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
     }
     struct bytes batch = batch_end(&builder);
@@ -404,15 +497,16 @@ static inline void look_at_letters(struct bench *b, uint32_t partition, struct s
 static inline struct seen *look(struct bench *b, uint32_t partition, uint64_t count)
 {
     struct seen *seen = calloc(count, sizeof *seen);
-    uint64_t last = 0;
+    uint64_t lasts[KEY_COUNT] = { 0 };
     for (uint32_t i = 0; i < b->fake.landed_count; i++) {
         const struct landed *l = &b->fake.landed[i];
         if (l->partition != partition)
             continue;
         assert_true(l->offset < count);
         if (seen[l->offset].delivered++ == 0) { /* the first time each came, they came in order */
-            assert_true(l->offset >= last);
-            last = l->offset;
+            uint64_t *last = &lasts[bench_mill == NO_MILL ? 0 : l->offset % KEY_COUNT];
+            assert_true(l->offset >= *last);
+            *last = l->offset;
         }
     }
     look_at_letters(b, partition, seen, count);
@@ -442,7 +536,7 @@ static inline void check_ledger(struct bench *b, uint32_t partition, uint64_t co
         expected[fate_of(n)]++;
     task_figures(b->tasks[partition], &f);
     assert_int_equal(f.point.n, count);
-    assert_int_equal(f.dead_beyond, 0);
+    assert_int_equal(f.done_beyond, 0);
     assert_int_equal(f.total.delivered, expected[DELIVERED]);
     assert_int_equal(f.total.filtered, expected[FILTERED]);
     assert_int_equal(f.total.dead_lettered, expected[FAILED] + expected[NOT_JSON]);

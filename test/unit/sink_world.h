@@ -198,6 +198,8 @@ static inline void recover_answered(struct sink_recover *recover)
     w->waiting--;
 }
 
+static uint8_t world_done_rooms[2][LOG_VALUE_SIZE_MAX]; /* of the answer at hand */
+
 static inline struct sink_recover world_recover(struct sink_world *w, struct sink *sink, struct log_partition source,
                                                 uint64_t epoch, bool take_over)
 {
@@ -206,6 +208,7 @@ static inline struct sink_recover world_recover(struct sink_world *w, struct sin
                               .ctx = w,
                               .source = source,
                               .owner_epoch = epoch,
+                              .done_rooms = { world_done_rooms[0], world_done_rooms[1] },
                               .take_over = take_over };
     w->waiting++;
     sink->verbs->recover(sink, &r);

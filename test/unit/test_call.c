@@ -154,7 +154,7 @@ static uint32_t turn(void *ctx, mono_time now)
     work += w.stage->verbs->work(w.stage, now);
     while (way_next(w.way, &e)) {
         take(&e);
-        way_take(w.way);
+        way_take(w.way, 1);
         way_settle(w.way, e.slot);
         work++;
     }

@@ -117,6 +117,34 @@ static void two_sets_unite(void **state)
     free(room);
 }
 
+/* The same without bytes in between; and one set less the other. */
+static void two_sets_join_and_part(void **state)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        seed_state = seed;
+        struct model a = { 0 }, b = { 0 };
+        struct commit ca, cb;
+        commit_init(&ca, (log_offset){ 0 }, MODEL_SIZE);
+        commit_init(&cb, (log_offset){ 0 }, MODEL_SIZE);
+        for (uint32_t i = 0; i < 200; i++) {
+            step(&ca, &a);
+            step(&cb, &b);
+        }
+        uint64_t from = chance_below(&seed_state, MODEL_SIZE), to = from + chance_below(&seed_state, MODEL_SIZE);
+        uint64_t within = 0;
+        for (uint64_t i = from; i < to && i < MODEL_SIZE; i++)
+            within += i >= b.point && b.done[i];
+        assert_int_equal(commit_within(&cb, (log_offset){ from }, (log_offset){ to }), within);
+        bool join = seed % 2 == 0;
+        assert_int_equal(join ? commit_join(&ca, &cb) : commit_part(&ca, &cb), NEAP_OK);
+        for (uint64_t i = a.point; i < MODEL_SIZE; i++)
+            a.done[i] = join ? a.done[i] || (b.done[i] && i >= b.point) : a.done[i] && !(b.done[i] && i >= b.point);
+        assert_same(&ca, &a);
+        commit_fini(&ca);
+        commit_fini(&cb);
+    }
+}
+
 /* Whatever the set, its bytes fit; what did not fit is missing from the far end only. */
 static void the_largest_set_is_cut_at_its_far_end(void **state)
 {
@@ -198,6 +226,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(behaves_as_the_model),
         cmocka_unit_test(two_sets_unite),
+        cmocka_unit_test(two_sets_join_and_part),
         cmocka_unit_test(the_largest_set_is_cut_at_its_far_end),
         cmocka_unit_test(bytes_are_as_written_down),
         cmocka_unit_test(damaged_bytes_change_nothing),

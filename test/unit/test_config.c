@@ -374,7 +374,7 @@ static void manners_in_words(void **state)
     config_manners_text(&c->pipelines[0].stages[0], words, sizeof words);
     assert_string_equal(words, "");
     config_manners_text(&c->pipelines[0].stages[1], words, sizeof words);
-    assert_string_equal(words, "90s for an attempt");
+    assert_string_equal(words, "90s for an attempt, 32 at once");
     config_free(&c);
 }
 

@@ -95,7 +95,7 @@ static uint32_t lay_and_take(void)
     free(value);
     for (; way_next(w.way, &e); count++) {
         take_end(&e);
-        way_take(w.way);
+        way_take(w.way, 1);
         way_settle(w.way, e.slot);
         w.taken++;
     }

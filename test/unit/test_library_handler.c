@@ -242,6 +242,7 @@ static void check_dead(void *ctx, const struct neap_record *r)
     "pipelines:\n"                                                     \
     "  judged:\n"                                                      \
     "    source: {topic: orders}\n"                                    \
+    "    order: partition\n"                                           \
     "    stages:\n"                                                    \
     "      - filter: event.n >= 10\n"                                  \
     "      - map: {before: true}\n"                                    \
@@ -297,6 +298,7 @@ static enum neap_verdict hold_one(void *ctx, const struct neap_handled *h, struc
     "pipelines:\n"                                        \
     "  held:\n"                                           \
     "    source: {topic: orders}\n"                       \
+    "    order: partition\n"                              \
     "    stages: [plugin: {symbol: hold, timeout: %s}]\n" \
     "    sink: {topic: out}\n"
 

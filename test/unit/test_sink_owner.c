@@ -64,6 +64,7 @@ static struct sink_recover recover_knowing(struct shop *s, const uint64_t *epoch
                               .owner_epoch = epochs[0],
                               .epochs = epochs,
                               .epoch_count = count,
+                              .done_rooms = { world_done_rooms[0], world_done_rooms[1] },
                               .take_over = take_over };
     s->world->waiting++;
     s->sink->verbs->recover(s->sink, &r);

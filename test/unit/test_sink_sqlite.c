@@ -403,6 +403,53 @@ static void places_that_cannot_be_are_said_with_their_path(void **state)
     assert_non_null(strstr(w->err.text, "text.db: file is not a database"));
 }
 
+/* What is done beyond the commit point is found again, here and by who asks about another log; and goes when it is told so. */
+static void a_done_set_lies_in_the_row(void **state)
+{
+    struct shop s;
+    const struct bytes set = BYTES("\x01\x07\x02");
+    shop_init(&s, *state, "a.db");
+    shop_open(&s);
+    start_at(&s, source, 1, 0);
+    struct landing *l = landing_new(*state, s.sink, source);
+    add_numbers(l, 0, 2);
+    l->batch.done_set = set;
+    assert_int_equal(landing_land(l), NEAP_OK);
+    shop_close(&s);
+    assert_string_equal(seen(&s, "SELECT format, hex(done) FROM neap_offsets"), "2|010702\n");
+    shop_open(&s);
+    struct sink_recover r = start_at(&s, source, 2, 2);
+    assert_true(bytes_equal(r.row.done, set));
+    r = world_recover(s.world, s.sink, (struct log_partition){ source.topic_id + 1, source.partition }, 2, false);
+    assert_true(r.stranger.found && bytes_equal(r.stranger.done, set));
+    landing_free(&l);
+    l = landing_new(*state, s.sink, source);
+    add_numbers(l, 2, 3);
+    assert_int_equal(landing_land(l), NEAP_OK);
+    landing_free(&l);
+    shop_close(&s);
+    assert_string_equal(seen(&s, "SELECT format, done IS NULL FROM neap_offsets"), "1|1\n");
+}
+
+static void a_table_of_the_first_format_gets_its_column(void **state)
+{
+    struct shop s;
+    shop_init(&s, *state, "a.db");
+    shop_open(&s);
+    start_at(&s, source, 1, 0);
+    struct landing *l = landing_new(*state, s.sink, source);
+    add_numbers(l, 0, 2);
+    assert_int_equal(landing_land(l), NEAP_OK);
+    landing_free(&l);
+    shop_close(&s);
+    seen(&s, "ALTER TABLE neap_offsets DROP COLUMN done");
+    shop_open(&s);
+    struct sink_recover r = start_at(&s, source, 2, 2);
+    assert_int_equal(r.row.done.size, 0);
+    shop_close(&s);
+    assert_string_equal(seen(&s, "SELECT commit_point, done IS NULL FROM neap_offsets"), "2|1\n");
+}
+
 static void a_newer_format_is_left_alone(void **state)
 {
     struct shop s;
@@ -414,7 +461,7 @@ static void a_newer_format_is_left_alone(void **state)
     assert_int_equal(landing_land(l), NEAP_OK);
     landing_free(&l);
     shop_close(&s);
-    seen(&s, "UPDATE neap_offsets SET format = 2");
+    seen(&s, "UPDATE neap_offsets SET format = 3");
     assert_int_equal(shop_try(&s), NEAP_VERSION);
     seen(&s, "DROP TABLE neap_offsets; CREATE TABLE neap_offsets (x)");
     assert_int_equal(shop_try(&s), NEAP_CONFLICT);
@@ -441,6 +488,8 @@ int main(void)
         TEST_OF(names_are_quoted),
         TEST_OF(options_that_cannot_be_are_misuse),
         TEST_OF(places_that_cannot_be_are_said_with_their_path),
+        TEST_OF(a_done_set_lies_in_the_row),
+        TEST_OF(a_table_of_the_first_format_gets_its_column),
         TEST_OF(a_newer_format_is_left_alone),
     };
     int failed_count = cmocka_run_group_tests_name("sink_sqlite", tests, NULL, NULL);

@@ -284,7 +284,7 @@ static void take_and_settle(void)
     struct way_end e;
     while (chance_below(&seed, 4) != 0 && way_next(w.way, &e)) {
         assert_end(&e);
-        way_take(w.way);
+        way_take(w.way, 1);
         w.slots[w.ended++] = e.slot;
     }
     while (w.settled < w.ended && chance_below(&seed, 4) != 0)
@@ -369,7 +369,7 @@ static void partitions_in_order(void **state)
         while (way_next(w.way, &e)) {
             assert_true(e.record->offset > last || e.outcome != STAGE_PASS);
             last = e.outcome == STAGE_PASS ? e.record->offset : last;
-            way_take(w.way);
+            way_take(w.way, 1);
             way_settle(w.way, e.slot);
             w.settled++;
         }
@@ -432,7 +432,7 @@ static void a_fate_that_is_known(void **state)
     assert_string_equal(e.failure.reason, "lost");
     assert_true(bytes_equal(e.failure.message, BYTES("damaged on disk")));
     assert_int_equal(way_point(w.way).n, 5);
-    way_take(w.way);
+    way_take(w.way, 1);
     way_settle(w.way, e.slot);
     assert_int_equal(way_point(w.way).n, 6);
     stop();

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_COUNT 24u
-#define ROOM       (8u << 10)
-#define RESERVE    (1u << 10)
-#define LATER      200000u /* events in the model's list */
+#define SLOT_COUNT  24u
+#define ROOM        (8u << 10)
+#define RESERVE     (1u << 10)
+#define ROUND_COUNT 3u
+#define LATER       200000u /* events in the model's list */
 
 enum state { ON_WAY, ENDED, SETTLED };
 
@@ -17,6 +18,9 @@ struct one {
     uint64_t offset;
     uint32_t slot;
     enum state state;
+    uint32_t round;
+    bool apart;
+    uint64_t gone;
     char value[400], json[1100], key[40], id[20], notes[2][200];
     uint8_t headers[80];
     size_t id_at;
@@ -25,7 +29,7 @@ struct one {
 struct model {
     struct one *list;
     uint32_t count, first; /* the first that is not settled */
-    uint64_t next;
+    uint64_t next, gone;
 };
 
 static uint64_t seed = 11;
@@ -62,23 +66,26 @@ static void assert_holds(struct window *w, const struct one *o)
         assert_true(same(e->notes[i], o->notes[i]) || e->notes[i].size == 0); /* there was no room for it */
 }
 
-static void assert_done(const struct window *w, const struct model *m, bool ended_too)
+static void assert_done(const struct window *w, const struct model *m, uint32_t round)
 {
     struct commit c;
+    uint64_t gone, point = m->next, point_gone = m->gone, count = 0;
     commit_init(&c, (log_offset){ 0 }, SLOT_COUNT);
-    assert_int_equal(window_done(w, ended_too, &c), NEAP_OK);
-    uint64_t point = m->next, count = 0;
+    assert_int_equal(window_done(w, round, &c, &gone), NEAP_OK);
     for (uint32_t i = m->first; i < m->count; i++) {
         const struct one *o = &m->list[i];
-        bool open = o->state == ON_WAY || (o->state == ENDED && !ended_too);
-        if (open && point == m->next)
+        bool open = o->state == ON_WAY || (o->state == ENDED && o->round > round);
+        if (open && point == m->next) {
             point = o->offset;
-        bool in = !open && o->offset > point;
+            point_gone = o->gone;
+        }
+        bool in = !open && !o->apart && o->offset > point;
         assert_int_equal(commit_has(&c, (log_offset){ o->offset }), in || o->offset < point);
         count += in;
     }
     assert_int_equal(c.point.n, point);
     assert_int_equal(c.count, count);
+    assert_int_equal(gone, point_gone);
     commit_fini(&c);
 }
 
@@ -97,8 +104,8 @@ static void assert_same(struct window *w, const struct model *m)
     assert_int_equal(window_next(w).n, m->next);
     assert_int_equal(window_point(w).n, m->first < m->count ? m->list[m->first].offset : m->next); /* W2 */
     assert_int_equal(window_first_slot(w), m->first < m->count ? m->list[m->first].slot : WINDOW_NONE);
-    assert_done(w, m, false);
-    assert_done(w, m, true);
+    for (uint32_t round = 0; round <= ROUND_COUNT; round++)
+        assert_done(w, m, round);
 }
 
 static void add(struct window *w, struct model *m)
@@ -120,6 +127,7 @@ static void add(struct window *w, struct model *m)
     if (status == NEAP_OK) {
         m->count++;
         m->next = o->offset + 1;
+        o->gone = m->gone;
         return;
     }
     assert_int_equal(status, NEAP_AGAIN);
@@ -196,7 +204,11 @@ static void step(struct window *w, struct model *m)
     case 6:
         o = any(m, ON_WAY);
         if (o != NULL) {
-            window_end(w, o->slot);
+            o->round = 1 + (uint32_t)chance_below(&seed, ROUND_COUNT);
+            o->apart = chance_below(&seed, 4) == 0;
+            window_end(w, o->slot, o->round);
+            if (o->apart)
+                window_set_apart(w, o->slot);
             o->state = ENDED;
         }
         break;
@@ -205,8 +217,10 @@ static void step(struct window *w, struct model *m)
         break;
     case 8:
         if (chance_below(&seed, 10) == 0) {
-            m->next += chance_below(&seed, 5);
-            window_pass(w, (log_offset){ m->next });
+            uint64_t passed = chance_below(&seed, 5), gone = chance_below(&seed, passed + 1);
+            m->next += passed;
+            m->gone += gone;
+            window_pass(w, (log_offset){ m->next }, gone);
         }
         break;
     }
@@ -220,6 +234,7 @@ static void behaves_as_the_model(void **state)
     for (uint32_t round = 0; round < 20; round++) {
         m.next = chance_below(&seed, 1000);
         m.count = m.first = 0;
+        m.gone = 0;
         window_clear(w, (log_offset){ m.next });
         assert_same(w, &m);
         for (uint32_t i = 0; i < 3000; i++) {
@@ -254,7 +269,7 @@ static void the_first_always_finds_room(void **state)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t first = window_first_slot(w);
         assert_int_equal(window_set_json(w, first, (struct bytes){ (const uint8_t *)json, sizeof json }), NEAP_OK);
-        window_end(w, first);
+        window_end(w, first, 1);
         window_settle(w, first);
     }
     assert_int_equal(window_point(w).n, count);

@@ -1,0 +1,291 @@
+/* task_way.c - a task whose pipeline has waiting stages: events go their way, and into a batch as they end.
+ *
+ *     records ─▶ way (way.h) ─▶ as they end ─▶ inline stages behind the last waiting one ─▶ batch ─▶ sink
+ *                                  └ filtered, failed: these ride along
+ *
+ * Two places in the partition move apart: `laid_next`, up to where records are on their way, and the commit point, up to where
+ * all is settled. What is settled in between is the done set, `settled`; dead letters among it are facts of their own, `done`.
+ *
+ * K1  A batch is a round of the way: what it holds becomes durable together, before or after all of any other batch.
+ * K2  The sink is told point and set as they are when this batch and all before it have landed, and nothing else has.
+ * K3  In point, set and ledger each event counts once: checked before every landing. */
+#include "flow/redrive.h"
+#include "flow/task_parts.h"
+
+bool task_has_way(const struct task *t)
+{
+    return t->p->o.stage_count > 0;
+}
+
+static struct way *way_of(const struct task *t)
+{
+    return t->kit != NULL ? t->kit->way : NULL;
+}
+
+void task_way_begin(struct task *t, log_offset from)
+{
+    t->laid_next = from;
+    t->laid_count = t->round = 0;
+    t->start_before = t->start;
+    t->way_due = MONO_NEVER;
+    if (way_of(t) != NULL)
+        way_begin(way_of(t), t->source.partition, from);
+}
+
+void task_way_stop(struct task *t)
+{
+    if (way_of(t) != NULL)
+        way_cancel(way_of(t));
+}
+
+bool task_way_works(const struct task *t)
+{
+    return way_of(t) != NULL && way_works(way_of(t));
+}
+
+bool task_way_is_empty(const struct task *t)
+{
+    return way_of(t) == NULL || (way_is_empty(way_of(t)) && way_read_next(way_of(t)).n == t->done.point.n);
+}
+
+/* Nothing is in it, and yet the point can move: all that came was settled before, or is gone. */
+static bool only_moves_on(const struct task *t)
+{
+    return way_is_empty(way_of(t)) && way_read_next(way_of(t)).n > t->done.point.n && t->land_state == LAND_IDLE;
+}
+
+bool task_way_is_ready(const struct task *t, const struct task_batch *b)
+{
+    return task_has_way(t) && (b->taken_count > 0 || t->letter_count > 0 || only_moves_on(t));
+}
+
+/* ---- laying ---------------------------------------------------------------------------------------------------------- */
+
+/* Of what lies between, some was settled in an earlier life; the rest is nobody's any more. */
+static void pass_to(struct task *t, log_offset to)
+{
+    log_offset from = t->laid_next, start = task_say_deleted(t, from);
+    if (start.n > to.n)
+        to = start;
+    uint64_t known = commit_within(&t->done, from, to) + commit_within(&t->settled, from, to);
+    way_pass(way_of(t), to, to.n - from.n - known);
+    t->laid_next = to;
+}
+
+static enum neap_status lay(struct task *t, const struct record *record)
+{
+    static const struct failure filtered = { .reason = NULL };
+    struct failure unreadable = task_failure_of_unreadable(t);
+    const struct failure *fate = NULL;
+    if (record->offset < t->unreadable.until.n)
+        fate = &unreadable;
+    else if (redrive_is_foreign(t->p->o.log, t->source, record, t->p->o.topic, t->p->o.name))
+        fate = &filtered;
+    return way_lay(way_of(t), record, task_id_of(record), fate);
+}
+
+/* An event that does not fit onto an empty way never will. */
+static void bury_alone(struct task *t, struct task_batch *b, const struct record *record)
+{
+    struct failure failure = { .reason = "too_large",
+                               .stage = "source",
+                               .message = BYTES("it is larger than what may be on its way at one time") };
+    enum taken taken = task_add_letter(t, b, record, &failure, NULL);
+    if (taken == TAKEN) {
+        t->laid_next.n++;
+        way_pass(way_of(t), t->laid_next, 0);
+    } else if (taken == BATCH_FULL) {
+        task_close_batch(t, b);
+    }
+}
+
+/* False: it does not go on the way now. */
+static bool lay_record(struct task *t, struct task_batch *b, const struct record *record)
+{
+    log_offset offset = { record->offset };
+    if (commit_has(&t->done, offset) || commit_has(&t->settled, offset)) { /* in an earlier life */
+        t->laid_next.n++;
+        way_pass(way_of(t), t->laid_next, 0);
+        return true;
+    }
+    bool empty = way_is_empty(way_of(t));
+    if (lay(t, record) == NEAP_OK) {
+        t->laid_next.n++;
+        t->laid_count++;
+        return true;
+    }
+    if (empty)
+        bury_alone(t, b, record);
+    if (t->laid_next.n == offset.n) { /* it comes first next time */
+        t->held = true;
+        t->held_record = *record;
+    }
+    return false;
+}
+
+/* Others wait for a kit: what is on its way is seen to its end, and then it is theirs. */
+static bool gives_way(const struct task *t)
+{
+    return t->p->kit_wanted_count > 0 && t->laid_count >= t->p->o.window.slot_count;
+}
+
+static uint32_t lay_records(struct task *t, struct task_batch *b)
+{
+    for (uint32_t count = 0; count < TASK_EVENTS_PER_TURN; count++) {
+        struct record record;
+        if (b->state != BATCH_OPEN || gives_way(t))
+            return count;
+        if (!task_next_record(t, t->laid_next, &record)) {
+            log_offset end;
+            uint32_t work;
+            if (task_ends_in_gap(t, t->laid_next, &end, &work))
+                pass_to(t, end);
+            return count + work;
+        }
+        if (record.offset > t->laid_next.n)
+            pass_to(t, (log_offset){ record.offset });
+        if (record.offset == t->laid_next.n && !lay_record(t, b, &record))
+            return count;
+    }
+    return TASK_EVENTS_PER_TURN;
+}
+
+/* ---- taking ------------------------------------------------------------------------------------------------------------ */
+
+static enum taken take_end(struct task *t, struct task_batch *b, const struct way_end *end,
+                           enum pipeline_taken_kind *ret_kind)
+{
+    struct task_history history = {
+        .attempts = end->attempts, .first = end->first_failed, .last = end->last_failed, .first_words = end->first_words
+    };
+    uint32_t rows = b->row_count, letters = t->letter_count;
+    enum taken taken = TAKEN;
+    if (b->event_count == t->p->o.event_count_max)
+        return BATCH_FULL;
+    if (end->outcome == STAGE_FAIL)
+        taken = task_add_letter(t, b, end->record, &end->failure, &history);
+    else if (end->outcome == STAGE_DROP)
+        b->counts.filtered++;
+    else
+        taken = task_run_record(t, b, end->record, end->event.json, end->event.id);
+    *ret_kind = b->row_count > rows ? TAKEN_ROW : t->letter_count > letters ? TAKEN_LETTER : TAKEN_FILTERED;
+    return taken;
+}
+
+static uint32_t take_ends(struct task *t, struct task_batch *b)
+{
+    struct way_end end;
+    uint32_t count = 0;
+    for (; b->state == BATCH_OPEN && way_next(way_of(t), &end); count++) {
+        enum pipeline_taken_kind kind;
+        enum taken taken = take_end(t, b, &end, &kind);
+        if (taken == BATCH_FULL)
+            task_close_batch(t, b);
+        if (taken != TAKEN)
+            return count + 1;
+        way_take(way_of(t), b->round); /* rule K1 */
+        if (kind == TAKEN_LETTER)
+            way_set_apart(way_of(t), end.slot);
+        b->taken[b->taken_count++] = (struct pipeline_taken){ end.slot, kind };
+        b->event_count++;
+    }
+    return count;
+}
+
+uint32_t task_way_fill(struct task *t, struct task_batch *b, mono_time now)
+{
+    uint32_t work = take_ends(t, b);
+    if (t->p->status == NEAP_OK && b->state == BATCH_OPEN)
+        work += lay_records(t, b);
+    if (t->p->status == NEAP_OK)
+        work += way_work(way_of(t), now);
+    t->way_due = way_due(way_of(t));
+    return work;
+}
+
+/* ---- landing ------------------------------------------------------------------------------------------------------------- */
+
+enum neap_status task_way_look_ahead(struct task *t, const struct task_batch *b, struct sink_ledger *ret_ledger)
+{
+    uint64_t gone;
+    enum neap_status status = way_done(way_of(t), b->round, &t->after, &gone); /* rule K2 */
+    if (status == NEAP_OK)
+        status = commit_join(&t->after, &t->settled);
+    if (status != NEAP_OK)
+        return status;
+    uint64_t dead = commit_within(&t->done, t->done.point, t->after.point);
+    uint64_t passed = t->after.point.n - t->done.point.n + t->after.count - t->settled.count;
+    must(passed == b->counts.filtered + b->counts.delivered + dead + t->start_before + gone - t->start); /* rule K3 */
+    *ret_ledger = t->ledger;
+    ret_ledger->dead_lettered += dead;
+    t->start_after = t->start_before + gone;
+    return NEAP_OK;
+}
+
+void task_way_settle(struct task *t, struct task_batch *b)
+{
+    for (uint32_t i = 0; i < b->taken_count; i++)
+        way_settle(way_of(t), b->taken[i].slot);
+    t->start = t->start_after;
+}
+
+/* ---- what was refused ------------------------------------------------------------------------------------------------------ */
+
+/* False: there is no room for more letters now, or the pipeline has stopped. */
+static bool add_refused(struct task *t, struct task_batch *b)
+{
+    for (uint32_t i = 0; i < b->taken_count; i++) {
+        struct pipeline_taken *one = &b->taken[i];
+        struct way_end end;
+        if (one->kind != TAKEN_ROW)
+            continue;
+        way_look(way_of(t), one->slot, &end);
+        const struct sink_refused *refused = task_find_refused(t, end.record->offset);
+        if (refused == NULL)
+            continue;
+        struct failure failure = task_failure_of_refused(t, refused);
+        if (task_add_letter(t, b, end.record, &failure, NULL) != TAKEN)
+            return false;
+        one->kind = TAKEN_LETTER;
+        way_set_apart(way_of(t), one->slot);
+    }
+    return true;
+}
+
+/* What was not refused goes in as it did before: inline stages are pure. */
+static void add_rows_again(struct task *t, struct task_batch *b)
+{
+    b->rows = writer_of(t->kit->rows[!t->filling], t->p->o.sink->batch_size);
+    b->row_count = 0;
+    b->counts.delivered = b->counts.produced = 0;
+    for (uint32_t i = 0; i < b->taken_count; i++) {
+        struct way_end end;
+        if (b->taken[i].kind != TAKEN_ROW)
+            continue;
+        way_look(way_of(t), b->taken[i].slot, &end);
+        uint32_t rows = b->row_count;
+        enum taken taken = task_run_record(t, b, end.record, end.event.json, end.event.id);
+        must(t->p->status != NEAP_OK || (taken == TAKEN && b->row_count > rows));
+    }
+}
+
+uint32_t task_way_bury(struct task *t, struct task_batch *b)
+{
+    if (t->letter_unit.state != UNIT_IDLE)
+        return 0;
+    struct task_batch *filling = &t->batches[t->filling];
+    if (filling->state == BATCH_OPEN && t->letter_count > 0) {
+        task_close_batch(t, filling); /* its letters come first */
+        return 1;
+    }
+    bool all = add_refused(t, b);
+    if (t->p->status != NEAP_OK)
+        return 1;
+    if (all) {
+        add_rows_again(t, b);
+        t->land_state = LAND_BURIED;
+    }
+    if (t->letter_count > 0)
+        task_send_letters(t);
+    return 1;
+}
