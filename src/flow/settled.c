@@ -16,7 +16,9 @@ struct stretch {
 
 struct settled {
     struct log *log;
-    struct stretch stretch;
+    struct stretch looked_at,
+        written; /* apart: a look at the next stretch leaves alone what is to be written of this one */
+    uint8_t room[LOG_VALUE_SIZE_MAX];
     uint8_t keys[SETTLED_OP_COUNT][SETTLED_KEY_SIZE];
     uint8_t values[2][LOG_VALUE_SIZE_MAX];
 };
@@ -31,11 +33,17 @@ struct settled *settled_new(struct log *log)
     return s;
 }
 
+static void forget(struct stretch *stretch)
+{
+    commit_fini(&stretch->sets[0]);
+    commit_fini(&stretch->sets[1]);
+    *stretch = (struct stretch){ 0 };
+}
+
 void settled_forget(struct settled *s)
 {
-    commit_fini(&s->stretch.sets[0]);
-    commit_fini(&s->stretch.sets[1]);
-    s->stretch = (struct stretch){ 0 };
+    forget(&s->looked_at);
+    forget(&s->written);
 }
 
 void settled_free(struct settled **settled)
@@ -54,22 +62,26 @@ static struct bytes key_of(uint8_t room[SETTLED_KEY_SIZE], uint8_t letter, uint6
     return (struct bytes){ room, SETTLED_KEY_SIZE };
 }
 
-static enum neap_status load(struct settled *s, struct log_partition at, uint64_t number)
+static bool is_at(const struct stretch *stretch, struct log_partition at, log_offset offset)
 {
-    struct stretch *stretch = &s->stretch;
-    if (stretch->known && stretch->number == number && stretch->at.topic_id == at.topic_id &&
-        stretch->at.partition == at.partition)
-        return NEAP_OK;
-    settled_forget(s);
+    return stretch->known && stretch->number == offset.n / SETTLED_SPAN && stretch->at.topic_id == at.topic_id &&
+           stretch->at.partition == at.partition;
+}
+
+static enum neap_status load(struct settled *s, struct stretch *stretch, struct log_partition at, log_offset offset)
+{
+    uint8_t key[SETTLED_KEY_SIZE];
+    uint64_t number = offset.n / SETTLED_SPAN;
+    must(!stretch->changed[0] && !stretch->changed[1]);
+    forget(stretch);
     for (uint32_t i = 0; i < 2; i++) {
         struct bytes value;
         commit_init(&stretch->sets[i], (log_offset){ number * SETTLED_SPAN }, SETTLED_SPAN);
-        if (log_fact_get(s->log, LOG_VIEW_LETTERS, at, key_of(s->keys[0], letters_of[i], number), s->values[i],
-                         &value) != NEAP_OK)
+        if (log_fact_get(s->log, LOG_VIEW_LETTERS, at, key_of(key, letters_of[i], number), s->room, &value) != NEAP_OK)
             continue;
         enum neap_status status = commit_unite(&stretch->sets[i], value);
         if (status != NEAP_OK) {
-            settled_forget(s);
+            forget(stretch);
             return status;
         }
     }
@@ -79,29 +91,38 @@ static enum neap_status load(struct settled *s, struct log_partition at, uint64_
     return NEAP_OK;
 }
 
+static enum settled_state state_in(const struct stretch *stretch, log_offset offset)
+{
+    return commit_has(&stretch->sets[0], offset)   ? SETTLED_DROPPED
+           : commit_has(&stretch->sets[1], offset) ? SETTLED_REDRIVEN
+                                                   : SETTLED_NOT;
+}
+
 enum neap_status settled_of(struct settled *s, struct log_partition letters, log_offset offset,
                             enum settled_state *ret_state)
 {
-    enum neap_status status = load(s, letters, offset.n / SETTLED_SPAN);
-    if (status != NEAP_OK)
-        return status;
-    *ret_state = commit_has(&s->stretch.sets[0], offset)   ? SETTLED_DROPPED
-                 : commit_has(&s->stretch.sets[1], offset) ? SETTLED_REDRIVEN
-                                                           : SETTLED_NOT;
-    return NEAP_OK;
+    bool is_written = is_at(&s->written, letters, offset);
+    enum neap_status status = NEAP_OK;
+    if (!is_written && !is_at(&s->looked_at, letters, offset))
+        status = load(s, &s->looked_at, letters, offset);
+    if (status == NEAP_OK)
+        *ret_state = state_in(is_written ? &s->written : &s->looked_at, offset);
+    return status;
 }
 
 enum neap_status settled_add(struct settled *s, struct log_partition letters, log_offset offset, enum settled_state how)
 {
-    struct stretch *stretch = &s->stretch;
+    struct stretch *stretch = &s->written;
     uint32_t i = how == SETTLED_DROPPED ? 0 : 1;
+    enum neap_status status = NEAP_OK;
     must(how != SETTLED_NOT);
-    if ((stretch->changed[0] || stretch->changed[1]) && stretch->number != offset.n / SETTLED_SPAN)
+    if (!is_at(stretch, letters, offset) && (stretch->changed[0] || stretch->changed[1]))
         return NEAP_AGAIN;
-    enum neap_status status = load(s, letters, offset.n / SETTLED_SPAN);
+    if (!is_at(stretch, letters, offset))
+        status = load(s, stretch, letters, offset);
     if (status != NEAP_OK)
         return status;
-    must(!commit_has(&stretch->sets[0], offset) && !commit_has(&stretch->sets[1], offset));
+    must(state_in(stretch, offset) == SETTLED_NOT);
     status = commit_add(&stretch->sets[i], offset);
     stretch->changed[i] |= status == NEAP_OK;
     return status;
@@ -136,11 +157,11 @@ static bool see_old(void *ctx, struct bytes key, struct bytes value)
 
 uint32_t settled_ops(struct settled *s, struct log_op *ops)
 {
-    struct stretch *stretch = &s->stretch;
+    struct stretch *stretch = &s->written;
     struct old old = { .s = s };
     log_offset end;
     uint32_t count = 0;
-    must(stretch->known);
+    must(stretch->changed[0] || stretch->changed[1]); /* a unit without them would settle nothing */
     for (uint32_t i = 0; i < 2; i++) {
         if (stretch->changed[i])
             ops[count++] = (struct log_op){ .kind = LOG_FACT,

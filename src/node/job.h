@@ -124,6 +124,7 @@ struct job {
     struct job_count *counting;
     struct job_settle *settle;
     bool found;                     /* what was named is there */
+    uint32_t named_id;              /* the topic that has the name; 0: none */
     struct job_settings changes;
     uint8_t settings_room[LOG_SETTINGS_SIZE]; /* of a topic that is made */
     struct job_alter *alter;

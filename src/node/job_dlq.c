@@ -75,17 +75,21 @@ static bool is_of_pipeline(struct job *job, const struct log_topic *topic, const
             strcmp(topic->name + size, DEAD_LETTER_SUFFIX) == 0);
 }
 
-static bool is_meant(struct job *job, const struct log_topic *topic, const struct letters_topic *t)
+/* A topic of dead letters that has the name comes before pipelines that have it. */
+static uint32_t find_named(struct job *job)
 {
     struct log_topic named;
+    struct letters_topic t;
+    bool is = job->name[0] != '\0' && log_topic_find(job->context.log, job->name, &named) == NEAP_OK &&
+              holds_letters(job, &named, &t);
+    return is ? named.id : 0;
+}
+
+static bool is_meant(struct job *job, const struct log_topic *topic, const struct letters_topic *t)
+{
     if (job->name[0] == '\0')
         return true;
-    if (log_topic_find(job->context.log, job->name, &named) == NEAP_OK) {
-        struct letters_topic of_that_name;
-        if (holds_letters(job, &named, &of_that_name))
-            return named.id == topic->id;
-    }
-    return is_of_pipeline(job, topic, t);
+    return job->named_id != 0 ? job->named_id == topic->id : is_of_pipeline(job, topic, t);
 }
 
 static void write_topic(struct job *job, struct writer *w, const struct log_topic *topic, const struct letters_topic *t)
@@ -115,6 +119,8 @@ static void write_topic(struct job *job, struct writer *w, const struct log_topi
 enum job_state job_dlq_list(struct job *job, struct writer *w)
 {
     struct log_topic topic;
+    if (job->topic_index == 0)
+        job->named_id = find_named(job);
     while (log_topic_at(job->context.log, job->topic_index, &topic)) {
         struct letters_topic t;
         if (!job_has_room(w))

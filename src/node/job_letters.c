@@ -6,13 +6,14 @@
 #include <stdlib.h>
 
 #define ARENA_BLOCK_SIZE (64u << 10)
-#define ARENA_SIZE_MAX   (8u << 20)
+#define ARENA_SIZE_MAX \
+    (2u << 20) /* of what an expression makes, and as much for its machine: several may ask at once */
+#define MACHINE_SIZE_MAX (2u << 20)
 
 struct job_letters {
     struct settled *settled;
     struct expr_machine *machine; /* NULL: no expression */
     struct expr *where;
-    struct json_parser *parser;
     struct arena *arena;
     struct expr_place place;
     uint64_t failed_count; /* letters on which it failed */
@@ -26,7 +27,6 @@ void job_letters_free(struct job_letters **letters)
         return;
     expr_free(&l->where);
     expr_machine_free(&l->machine);
-    json_parser_free(&l->parser);
     arena_free(&l->arena);
     settled_free(&l->settled);
     free(l);
@@ -45,11 +45,10 @@ void job_letters_forget(struct job *job)
 
 static enum neap_status load_where(struct job *job, struct job_letters *l, struct error *err)
 {
-    static const struct expr_options options = { 0 };
+    static const struct expr_options options = { .memory_size_max = MACHINE_SIZE_MAX };
     l->place = (struct expr_place){ .file = "--where", .line = 1, .column = 1, .what = "where" };
-    l->parser = json_parser_new(RECORD_SIZE_MAX + CONTROL_ROOM_SIZE);
     l->arena = arena_new(ARENA_BLOCK_SIZE, ARENA_SIZE_MAX);
-    if (l->parser == NULL || l->arena == NULL)
+    if (l->arena == NULL)
         return error_set(err, NEAP_NOMEM, "out of memory");
     l->machine = expr_machine_new(&options, err);
     return l->machine == NULL ? NEAP_NOMEM : expr_new(l->machine, job->filter.where, &l->place, &l->where, err);
@@ -105,9 +104,9 @@ static bool ask_where(struct job *job, const struct record *record, const struct
                            .attempt = view->attempts,
                            .offset = view->offset };
     snprintf(topic, sizeof topic, "%.*s", (int)view->topic.size, (const char *)view->topic.at);
-    if (json_parse(l->parser, event.json, &event.root) != NEAP_OK) {
+    if (json_parse(job->parser, event.json, &event.root) != NEAP_OK) {
         event.json = BYTES("null");
-        if (json_parse(l->parser, event.json, &event.root) != NEAP_OK)
+        if (json_parse(job->parser, event.json, &event.root) != NEAP_OK)
             return false;
     }
     arena_reset(l->arena);

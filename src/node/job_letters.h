@@ -1,7 +1,7 @@
 /* job_letters.h - which dead letters a request is about.
  *
  * owner    the job
- * memory   the sets of what is settled (settled.h); where an expression is given its machine, a parser and an arena
+ * memory   the sets of what is settled (settled.h); where an expression is given its machine and an arena, 4 MiB together
  * limits   an expression that is asked costs its answer as much as reading LETTER_WHERE_COST bytes
  * errors   fail the job: an expression that does not load, sets that cannot be read. One that fails on a letter leaves that letter
  *          out; how many there were stands in the end line

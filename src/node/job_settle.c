@@ -18,11 +18,11 @@
 #include <stdlib.h>
 
 #define PIECE_COUNT_MAX  512u
-#define PIECE_SIZE_MAX   (512u << 10) /* of events in a piece; a larger one comes alone */
+#define PIECE_SIZE_MAX   (128u << 10) /* of events in a piece; a larger one comes alone */
 #define TARGET_COUNT_MAX 32u          /* partitions that a piece goes to, of pipelines */
 #define STAY_COUNT_MAX   12u          /* reasons to stay where they are */
-#define ARENA_SIZE_MAX   (8u << 20)
-#define ARENA_BLOCK_SIZE (256u << 10)
+#define ARENA_SIZE_MAX   (4u << 20)   /* a piece whose events are all headers becomes nine times as large */
+#define ARENA_BLOCK_SIZE (64u << 10)
 
 struct target {
     struct log_partition at;
