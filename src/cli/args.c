@@ -82,8 +82,8 @@ const struct cli_verb cli_verbs[] = {
       1, CLI_WORD_COUNT_MAX, cli_send },
     { "tail", "TOPIC [FILE]", "the last events of a topic, or those from a place or time on",
       "neap tail orders --since 10m --follow",
-      FIND_AND(FLAG_BIT(FLAG_FROM) | FLAG_BIT(FLAG_SINCE) | FLAG_BIT(FLAG_PARTITION) | FLAG_BIT(FLAG_KEY) |
-               FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_FOLLOW) | FLAG_BIT(FLAG_JSON)),
+      FIND_AND(FLAG_BIT(FLAG_FROM) | FLAG_BIT(FLAG_SINCE) | FLAG_BIT(FLAG_UNTIL) | FLAG_BIT(FLAG_PARTITION) |
+               FLAG_BIT(FLAG_KEY) | FLAG_BIT(FLAG_LIMIT) | FLAG_BIT(FLAG_FOLLOW) | FLAG_BIT(FLAG_JSON)),
       1, 2, cli_tail },
     { "status", "[FILE]", "the node and its pipelines in figures", "neap status --json", FIND_AND(FLAG_BIT(FLAG_JSON)),
       0, 1, cli_status },

@@ -44,7 +44,11 @@ static bool take_base64(struct event_line *e, struct json_value v, struct bytes 
 /* One member; its name is one of those that a line of `neap tail --json` has. */
 static bool take_member(struct event_line *e, struct bytes name, struct json_value v)
 {
-    static const char *const places[] = { "topic", "partition", "offset" };
+    /* Where it was read, and what a dead letter tells beside its event: where it goes is not its own to say. */
+    static const char *const places[] = { "topic", "partition",   "offset",   "reason",   "stage",
+                                          "error", "first_error", "pipeline", "attempts", "first",
+                                          "last",  "file",        "line",     "column",   "id",
+                                          "event", "correlation", "stays",    "settled",  "redrives" };
     if (bytes_equal(name, BYTES("key"))) {
         if (json_kind(v) != JSON_TEXT && json_kind(v) != JSON_NULL)
             return wrong(e, "'key' is neither text nor null");
@@ -74,7 +78,9 @@ static bool take_member(struct event_line *e, struct bytes name, struct json_val
         return take_base64(e, v, &e->value, &e->value_base64);
     for (size_t i = 0; i < COUNT_OF(places); i++)
         if (bytes_equal(name, bytes_of_text(places[i])))
-            return true; /* where it was read; where it goes is not its own to say */
+            return true;
+    if (bytes_equal(name, BYTES("full_size")))
+        return wrong(e, "its dead letter holds a part of the event: it was too large");
     return wrong(e, "a member is none of key, value, headers, time, text, key_base64, value_base64");
 }
 

@@ -15,7 +15,8 @@
 
 struct tailing {
     struct session session;
-    bool json, follow;
+    bool json, follow, has_until;
+    wall_time until;               /* what came in from then on is not shown */
     uint64_t limit, count;         /* events to print, and printed */
     uint64_t last;                 /* begin so many before the end; 0: a place is given */
     mono_time deadline;            /* --timeout, of following */
@@ -170,6 +171,8 @@ static int read_partition(struct tailing *t, uint32_t partition)
         request_number(&request, "partition", partition);
         request_text(&request, "key", s->cli->flags[FLAG_KEY]);
         request_number(&request, "limit", t->limit - t->count);
+        if (t->has_until)
+            request_number(&request, "before", t->until.ms > 0 ? (uint64_t)t->until.ms : 0);
         if (t->begun[partition])
             request_number(&request, "from", t->next[partition]);
         else if (!request_begin_place(t, &request))
@@ -284,6 +287,13 @@ static bool read_flags(struct cli *cli, struct tailing *t, uint64_t *partition)
         return false;
     if (cli->flags[FLAG_SINCE] != NULL && !cli_time(cli, FLAG_SINCE, cli->flags[FLAG_SINCE], &time))
         return false;
+    t->has_until = cli->flags[FLAG_UNTIL] != NULL;
+    if (t->has_until && !cli_time(cli, FLAG_UNTIL, cli->flags[FLAG_UNTIL], &t->until))
+        return false;
+    if (t->has_until && t->follow) {
+        say(cli, "tail: --follow never comes to an end, and --until says one: give one of them");
+        return false;
+    }
     bool placed = from != NULL || cli->flags[FLAG_SINCE] != NULL;
     t->last = placed ? 0 : cli->flags[FLAG_LIMIT] != NULL ? limit : LAST_DEFAULT;
     t->limit = placed ? limit : INT64_MAX;

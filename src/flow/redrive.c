@@ -8,6 +8,7 @@
 #define FROM_NAME  "neap.redriven.from"
 #define FOR_NAME   "neap.redriven.for"
 #define OWN_COUNT  3u
+#define TIMES_MAX  1000000000u /* nobody counts further */
 
 static const struct bytes own_names[OWN_COUNT] = { { (const uint8_t *)COUNT_NAME, sizeof COUNT_NAME - 1 },
                                                    { (const uint8_t *)FROM_NAME, sizeof FROM_NAME - 1 },
@@ -45,10 +46,10 @@ uint32_t redrive_count(const struct record *record)
     uint32_t n = 0;
     if (!find_header(record, own_names[0], &text))
         return 0;
-    for (size_t i = 0; i < text.size && i < 9; i++) {
+    for (size_t i = 0; i < text.size; i++) {
         if (text.at[i] < '0' || text.at[i] > '9')
             return 0;
-        n = n * 10 + (uint32_t)(text.at[i] - '0');
+        n = n < TIMES_MAX / 10 ? n * 10 + (uint32_t)(text.at[i] - '0') : TIMES_MAX;
     }
     return n;
 }
@@ -85,7 +86,8 @@ enum neap_status redrive_event(const struct record *letter, const struct dead_le
         if (!is_own(header.name))
             list[count++] = header;
     }
-    const char *times = arena_text(arena, "%u", redrive_count(letter) + 1);
+    uint32_t before = redrive_count(letter);
+    const char *times = arena_text(arena, "%u", before < TIMES_MAX ? before + 1 : TIMES_MAX);
     const char *target = arena_text(arena, "%.*s/%s", (int)view->topic.size, (const char *)view->topic.at, pipeline);
     struct bytes from = origin(letter, view, arena);
     if (times == NULL || target == NULL || from.at == NULL)

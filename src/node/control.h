@@ -27,7 +27,7 @@
  *     topic append     topic, [partition], [key], [headers],    what was appended, in its order, once it is durable
  *                      [records], [framed], [from], count, body
  *     topic read       topic, partition, from, limit, [key]     records; the end line has "next" and "more"
- *                      or instead of from: last, time, or to
+ *                      or instead of from: last, time, or to; [before] (Unix ms)
  *                      each line an event; framed: four bytes, little-endian, say how long it is, in the place of its newline;
  *                      records: so framed, and each says its own key, headers and time:
  *                           time (8 bytes, Unix ms; CONTROL_NO_TIME: none), key, value, count of headers (4 bytes), of each

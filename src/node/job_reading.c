@@ -40,12 +40,12 @@ static enum neap_status find_range(struct job *job, struct job_reading *r, struc
         status = offset_at(job, job->filter.since, &since, err);
     if (status == NEAP_OK && job->filter.has_before)
         status = offset_at(job, job->filter.before, &before, err);
-    if (job->last > 0)
-        from = end.n > job->last ? end.n - job->last : 0;
-    r->first = since > start.n ? since : start.n;
-    r->next = from > r->first ? from : r->first;
     r->end = end.n < before ? end.n : before;
     r->end = job->has_until && job->until < r->end ? job->until : r->end;
+    if (job->last > 0)
+        from = r->end > job->last ? r->end - job->last : 0;
+    r->first = since > start.n ? since : start.n;
+    r->next = from > r->first ? from : r->first;
     return status == NEAP_OK ? NEAP_OK : error_set(err, status, "where it begins: %s", status_text(status));
 }
 

@@ -143,6 +143,13 @@ ok(r.lines() == [{"topic": "p.dead", "dropped": broken - 2, "stay": 0, "dry_run"
 f = figures(h)
 ok(balance(f) == 0 and f["dead_lettered"] == broken + without, "the books know that it was a dead letter", f)
 
+r = neap("dlq", "show", "p", "--json", "--where", "event.size < 100", cwd=h)
+sent = neap("send", "copy", "--json", "--create", cwd=h, stdin=r.out.encode())
+copies = neap("tail", "copy", "--json", cwd=h).lines()
+ok(sent.code == 0 and sorted(x["value"]["size"] for x in copies) == list(range(0, 100, 10)) and [x["key"] for x in copies] == [x["key"] for x in r.lines()]
+   and [x["time"] for x in copies] == [x["time"] for x in r.lines()] and all(list(x["headers"]) == ["neap.id"] for x in copies),
+   "what dlq show --json prints neap send takes back, as the events that they were", (sent, copies))
+
 put(h, MENDED)
 r = neap("dlq", "redrive", "p", "--dry-run", cwd=h)
 ok(r.code == 0 and r.out == f"would redrive {without} dead letters of p.dead\n" and figures(h) == f, "redrive --dry-run changes nothing", r)
@@ -289,6 +296,45 @@ neap("run", "--until-idle", cwd=h)
 neap("topic", "delete", "orders", "--yes", cwd=h)
 r = neap("dlq", "redrive", "strict.dead", cwd=h)
 ok(r.code == 1 and "is gone" in r.err, "a topic that is gone, too", r)
+
+# ---- many ----
+
+h = folder("many")
+MANY = 50000   # more than what is settled in one fact
+put(h, STAGES)
+write("in.ndjson", "".join('{"id":"e%d"}\n' % i for i in range(MANY)), cwd=h)
+neap("run", "--until-idle", cwd=h)
+r = neap("dlq", "redrive", "p", "-n", "20001", cwd=h)
+s = neap("dlq", "drop", "p", "--where", "tonumber(id:sub(2)) % 2 == 0", "--yes", cwd=h)
+kinds = overview(h)["expression"]
+f = figures(h)
+left = neap("dlq", "list", "p", "--json", cwd=h).lines()
+ok(r.out == "redriven 20001 dead letters of p.dead\n".replace("20001", "20,001") and f["in_flight"] == kinds["redriven"] == 20001 and balance(f) == 0
+   and kinds["letters"] == len(left) == MANY - 20001 - kinds["dropped"] and all(int(x["id"][1:]) % 2 for x in left), "so many that it takes many pieces: each is settled once",
+   (r, s, kinds, f))
+ok(neap("dlq", "redrive", "p", "--rate", "1000000/s", cwd=h).code == 0 and overview(h)["expression"] == {**kinds, "letters": 0, "redriven": MANY - kinds["dropped"]}
+   and figures(h)["in_flight"] == MANY - kinds["dropped"], "until none is left")
+
+# ---- several at once ----
+
+h = folder("together")
+put(h, STAGES, ", follow: true")
+write("in.ndjson", "".join(json.dumps({"id": f"e{i}", "k": f"k{i % 50}"}) + "\n" for i in range(3000)), cwd=h)
+with Running(cwd=h) as run:
+    run.until_settled(3000)
+    run.stop()
+put(h, MENDED, ", follow: true")
+with Running(cwd=h) as run:
+    run.until(run.status, "the node answers")
+    verbs = [subprocess.Popen([NEAP, "dlq", "redrive", "p", "--json"], cwd=h, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for _ in range(4)]
+    verbs.append(subprocess.Popen([NEAP, "dlq", "drop", "p", "--key", "k7", "--yes", "--json"], cwd=h, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE))
+    said = [json.loads(v.communicate(timeout=60)[0]) for v in verbs]
+    redriven, dropped = sum(x["redriven"] for x in said[:4]), said[4]["dropped"]
+    run.until_settled(3000 + redriven)
+    f, landed = figures(h), ids(h)
+    run.stop()
+ok(redriven + dropped == 3000 and len(landed) == redriven and len(set(landed)) == redriven and balance(f) == 0,
+   "several commands at one time settle each letter once", (said, len(landed), f))
 
 # ---- kill -9 in the middle ----
 

@@ -170,12 +170,15 @@ neap("send", "when", "late", *D)
 moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second + 1))
 ok(values(neap("tail", "when", "--json", "--since", moment, *D)) == ["late"] and values(neap("tail", "when", "--json", "--since", "10m", *D)) == ["early", "late"],
    "--since a moment, and so long ago")
+ok(values(neap("tail", "when", "--json", "--until", moment, *D)) == ["early"] and values(neap("tail", "when", "--json", "--until", "10m", *D)) == []
+   and values(neap("tail", "when", "--json", "--since", moment, "--until", moment, *D)) == [], "--until a moment")
 r = neap("tail", "t", "-n", "1", *D)
 ok(r.code == 0 and r.out.startswith("0:99  20") and r.out.endswith('Z  -  {"n":99}\n'), "for people: place, time, key, value", r)
 r = neap("tail", "orders", "--key", "anna", "--from", "earliest", "--json", *D)
 ok(len(r.lines()) == 3, "--key shows the events of one key", r)
 ok(neap("tail", "nothing", *D).code == 1 and neap("tail", "t", "--partition", "1", *D).code == 1, "no such topic, no such partition: 1")
-for wrong in (("--from", "soon"), ("--from", "-1"), ("-n", "x"), ("--since", "yesterday"), ("--from", "1", "--since", "1m"), ("-x",)):
+for wrong in (("--from", "soon"), ("--from", "-1"), ("-n", "x"), ("--since", "yesterday"), ("--from", "1", "--since", "1m"), ("--until", "then"),
+              ("--until", "1m", "--follow"), ("-x",)):
     r = neap("tail", "t", *wrong, *D)
     if r.code != 2 or r.out:
         ok(False, f"wrong use is 2: {wrong}", r)
