@@ -29,12 +29,13 @@ struct config_named_expr {
 
 enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
 enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE,
-                         CONFIG_STAGE_PLUGIN,
+                         CONFIG_STAGE_PLUGIN, CONFIG_STAGE_EXEC,
                          CONFIG_STAGE_CHOICE /* not written: whether a branch takes the event */ };
 enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
 enum config_sqlite_mode { CONFIG_INSERT, CONFIG_UPSERT, CONFIG_IGNORE };
 enum config_fan { CONFIG_FAN_NONE, CONFIG_FANOUT, CONFIG_ROUTE };
 enum config_order { CONFIG_ORDER_KEY, CONFIG_ORDER_PARTITION, CONFIG_ORDER_NONE };
+enum config_protocol { CONFIG_PROTOCOL_NEAP, CONFIG_PROTOCOL_LINES };
 enum config_guarantee { CONFIG_GUARANTEE_MOST, CONFIG_EXACTLY_ONCE, CONFIG_AT_LEAST_ONCE };
 enum config_start { CONFIG_START_DEFAULT, CONFIG_START_SINK, CONFIG_START_EARLIEST, CONFIG_START_COMMITTED };
 
@@ -99,7 +100,10 @@ struct config_stage {
     uint32_t field_count;
     const char *symbol;            /* plugin */
     struct config_place symbol_place;
-    struct config_manners manners; /* of kinds that wait: plugin */
+    const char **command;          /* exec: the program and its arguments; ends with NULL */
+    uint32_t command_count;        /* without it */
+    enum config_protocol protocol;
+    struct config_manners manners; /* of kinds that wait: plugin, exec */
 };
 
 struct config_sink {

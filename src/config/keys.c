@@ -86,6 +86,7 @@ const struct scope_info scopes[SCOPE_COUNT] = {
                    sizeof(struct config_stage), NO_MEMBER, offsetof(struct config_stage, place) },
     [IN_STAGE_PLUGIN] = { "stage-plugin", "a plugin stage", NULL, NULL, sizeof(struct config_stage), NO_MEMBER,
                           NO_MEMBER },
+    [IN_STAGE_EXEC] = { "stage-exec", "an exec stage", NULL, NULL, sizeof(struct config_stage), NO_MEMBER, NO_MEMBER },
     [IN_SINK] = { "sink", "a sink", "sink", "Where events go: exactly one of these kinds.", sizeof(struct config_sink),
                   NO_MEMBER, offsetof(struct config_sink, place) },
     [IN_SINK_SQLITE] = { "sink-sqlite", "a sqlite sink", NULL, NULL, sizeof(struct config_sink), NO_MEMBER, NO_MEMBER },
@@ -329,13 +330,41 @@ const struct key keys[] = {
       .most = CONFIG_CONCURRENCY_MAX, .absent = "`32`",
       .doc = "So many calls at once, of different keys, each on a thread of its own. Of a range, the higher.",
       .example = "concurrency: 8" },
+    { IN_STAGE, "exec", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_EXEC, .of = IN_STAGE_EXEC, .bare = "command",
+      .doc = "A program in any language: children that live long are given one event at a time, in lines of JSON, and "
+             "keep, change, drop or fail it. One that crashes costs its event an attempt and is started again. See "
+             "[programs](exec.md).",
+      .example = "exec: {command: [python3, score.py], concurrency: 4, timeout: 2s}" },
+    { IN_STAGE_EXEC, "command", KEY_COMMAND, .required = true, ARRAY(config_stage, command, command_count),
+      .most = CONFIG_ARGUMENT_COUNT_MAX,
+      .doc = "The program and its arguments, as a list; a text is run by `/bin/sh -c`. It starts in the file's folder.",
+      .example = "command: [python3, score.py, --model, small]" },
+    { IN_STAGE_EXEC, "protocol", KEY_CHOICE, MEMBER(config_stage, protocol), .choices = "neap|lines",
+      .fallback = "neap",
+      .doc =
+          "`neap`: a line names its event, and so does its answer. `lines`, for plain filters: the event's JSON goes "
+          "in, one line comes out and takes its place, an empty one drops it.",
+      .example = "protocol: lines" },
+    { IN_STAGE_EXEC, "timeout", KEY_DURATION, MEMBER(config_stage, manners.timeout_ms), .least = 1,
+      .most = CONFIG_TIMEOUT_MS_MAX, .absent = "`30s`",
+      .doc =
+          "For one attempt, with the start of a child where it needs one. Past it the child is killed, with all that "
+          "it has started, and the event is tried again with another.",
+      .example = "timeout: 2s" },
+    { IN_STAGE_EXEC, "concurrency", KEY_COUNTS, MEMBER(config_stage, manners.concurrency), .least = 1,
+      .most = CONFIG_CHILD_COUNT_MAX, .absent = "`4`",
+      .doc = "So many children at most, of different keys each with one event. A range adapts itself to how they do.",
+      .example = "concurrency: 8" },
+    MANNER_RETRY(IN_STAGE_EXEC, config_stage, IN_RETRY),
+    MANNER_BREAKER(IN_STAGE_EXEC, config_stage),
     { IN_STAGE, "name", KEY_NAME, MEMBER(config_stage, name), .absent = "its kind; the second one KIND-2",
       .doc = "Its name in figures and dead letters.", .example = "name: paid-only" },
     { IN_STAGE, "if", KEY_EXPR, MEMBER(config_stage, condition), .what = "if", .absent = "always",
       .doc = "Where it is not true, the event passes this stage by.", .example = "if: event.country == \"CH\"" },
     { IN_STAGE, "on_error", KEY_CHOICE, MEMBER(config_stage, continue_on_error), .choices = "dead_letter|continue",
       .fallback = "dead_letter",
-      .doc = "What a failed expression or plugin means: the event gives up, or goes on as it came to this stage.",
+      .doc =
+          "What a failed expression, plugin or program means: the event gives up, or goes on as it came to this stage.",
       .example = "on_error: continue" },
 
     /* ---- sinks ---- */
@@ -441,8 +470,9 @@ static const struct {
     { IN_BRANCH, false, "pool|on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
-    { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|exec|lookup" },
+    { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|lookup" },
     { IN_STAGE_PLUGIN, false, "path|limit|pool|retry|breaker" },
+    { IN_STAGE_EXEC, false, "limit|pool" },
     { IN_STAGE, false, "optional|expects|produces" },
     { IN_SINK, true, "postgres|http|kafka|email" },
     { IN_SINK_SQLITE, false, "batch|newer" },

@@ -20,6 +20,7 @@ enum scope {
     IN_SOURCE_STDIN,
     IN_STAGE,
     IN_STAGE_PLUGIN,
+    IN_STAGE_EXEC,
     IN_SINK,
     IN_SINK_SQLITE,
     IN_SINK_FILE,
@@ -57,6 +58,7 @@ enum key_type {
     KEY_COUNTS,  /* struct config_counts: a number or a range of them, within least and most */
     KEY_TIMES,   /* struct config_times: a duration or a range of them, within least and most */
     KEY_OUTCOMES, /* struct outcome_list */
+    KEY_COMMAND, /* const char *[]: a program and its arguments; a text is one for /bin/sh */
     KEY_TYPE_COUNT
 };
 

@@ -19,6 +19,7 @@
 #define CONFIG_STAGE_COUNT_MAX    64u         /* of one pipeline; of a branch with those that it shares */
 #define CONFIG_FIELD_COUNT_MAX    128u        /* of one map, keep or remove */
 #define CONFIG_COLUMN_COUNT_MAX   1000u       /* SQLite's own limit is 2,000 columns */
+#define CONFIG_ARGUMENT_COUNT_MAX 256u      /* of a command: as many as the door takes (io/child.h) */
 #define CONFIG_TEXT_SIZE_MAX      (64u << 10) /* one value after ${...} was put in; also a file named in ${file:...} */
 #define CONFIG_MESSAGE_COUNT_MAX  100u        /* errors shown, and warnings shown; all are counted */
 #define CONFIG_ARENA_SIZE_MAX     (64u << 20) /* what one file can come to in memory: above it NEAP_NOMEM */
@@ -33,6 +34,8 @@
 #define CONFIG_INTERVAL_MS        50u         /* of `durability: interval` */
 #define CONFIG_TIMEOUT_MS_MAX     (7ull * 24 * 3600 * 1000)
 #define CONFIG_CONCURRENCY_MAX    1024u       /* calls of one stage at a time: as many as the door has at once (io/http.h) */
+#define CONFIG_CHILD_COUNT_MAX    256u        /* of one exec stage at a time: each is a process */
+#define CONFIG_CHILD_COUNT        4u          /* where nobody says how many */
 #define CONFIG_ATTEMPT_COUNT_MAX  1000u       /* with the longest backoff, hours: what waits longer is a matter for people */
 #define CONFIG_BACKOFF_MS_MAX     (3600u * 1000)
 #define CONFIG_OPEN_MS_MIN        100u        /* a breaker that looks more often than that is none */

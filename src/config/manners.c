@@ -120,6 +120,14 @@ static bool is_written(const struct voices *voices, const char *name, const char
     return false;
 }
 
+static bool is_said(const struct voices *voices, const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(voices->nodes); i++)
+        if (voices->nodes[i] != NULL && tree_find(voices->nodes[i], name) != NULL)
+            return true;
+    return false;
+}
+
 static void settle_rules(struct reading *r, struct config_retry *retry, const struct voices *voices,
                          const struct config_retry *like)
 {
@@ -224,6 +232,8 @@ static void settle_stage(struct reading *r, struct config_stage *stage, const st
         return;
     struct voices voices = *outer;
     voices.nodes[0] = own->value;
+    if (stage->kind == CONFIG_STAGE_EXEC && !is_said(&voices, "concurrency")) /* each of them is a process */
+        stage->manners.concurrency = (struct config_counts){ CONFIG_CHILD_COUNT, CONFIG_CHILD_COUNT };
     manners_inherit(&stage->manners, &p->manners);
     settle_rules(r, &stage->manners.retry, &voices, &p->manners.retry);
     settle_breaker(r, &stage->manners, &voices, manner_is_kept(kind, "breaker", NULL));

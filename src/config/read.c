@@ -186,6 +186,32 @@ static void read_fields(struct reading *r, const struct key *key, const struct t
     *(uint32_t *)member(into, key->count_at) = count;
 }
 
+/* A text is for the shell, as a line that is typed there; a list is a program as it is, with nothing in between. */
+static void read_command(struct reading *r, const struct key *key, const struct tree_node *node, void *into)
+{
+    const bool shell = node->kind == TREE_TEXT;
+    struct bytes text = { NULL, 0 };
+    uint32_t count = 0;
+    if (!shell && !is_list(r, key, node))
+        return;
+    const char **list = read_take(r, ((shell ? 3 : node->count) + 1) * sizeof *list);
+    if (list == NULL)
+        return;
+    if (shell) {
+        list[count++] = "/bin/sh";
+        list[count++] = "-c";
+        list[count++] = read_text(r, key, node, &text) ? (const char *)text.at : "";
+    }
+    for (struct tree_item *item = shell ? NULL : node->items; item != NULL; item = item->next)
+        if (read_text(r, key, item->value, &text))
+            list[count++] = (const char *)text.at;
+    list[count] = NULL;
+    if (count > 0 && list[shell ? 2 : 0][0] == '\0')
+        message_error(r->messages, node->place, "'%s' names no program; such as: %s", key->name, key->example);
+    memcpy(member(into, key->at), &list, sizeof list);
+    *(uint32_t *)member(into, key->count_at) = count;
+}
+
 /* The word alone, whatever else its list says. */
 static bool is_outcome(struct reading *r, struct bytes word, struct config_place place)
 {
@@ -357,13 +383,17 @@ static void read_block(struct reading *r, const struct key *key, const struct tr
 {
     const struct key *bare = key->bare == NULL ? NULL : key_find(key->of, bytes_of_text(key->bare));
     into = member(into, key->at);
-    if (node->kind != TREE_TEXT) {
+    bool is_bare = node->kind == TREE_TEXT || (bare != NULL && bare->type == KEY_COMMAND && node->kind == TREE_LIST);
+    if (!is_bare) {
         read_scope(r, key->of, node, node->place, into);
     } else if (bare != NULL) {
         for (const struct key *other = key_next(key->of, NULL); other != NULL; other = key_next(key->of, other))
             if (other->fallback != NULL)
                 read_fallback(r, other, member(into, other->at));
-        read_scalar(r, bare, node, member(into, bare->at));
+        if (bare->type == KEY_COMMAND)
+            read_command(r, bare, node, into);
+        else
+            read_scalar(r, bare, node, member(into, bare->at));
     } else if (node->text.size == 0 && key_next(key->of, NULL) == NULL) {
         return; /* `stdin:` alone says all there is to say */
     } else {
@@ -422,6 +452,9 @@ static void read_value(struct reading *r, const struct key *key, const struct tr
         break;
     case KEY_OUTCOMES:
         read_outcomes(r, key, node, member(into, key->at));
+        break;
+    case KEY_COMMAND:
+        read_command(r, key, node, into);
         break;
     case KEY_NAMED:
         read_named(r, key, node, into);

@@ -93,6 +93,7 @@ static const char *type_name(const struct key *key)
         [KEY_COUNTS] = "number, or a range of them",
         [KEY_TIMES] = "time, or a range of them",
         [KEY_OUTCOMES] = "list of statuses and words",
+        [KEY_COMMAND] = "text, or a list of them",
     };
     must(names[key->type] != NULL);
     if (key->type == KEY_BLOCK && key_next(key->of, NULL) == NULL)
@@ -105,6 +106,8 @@ static void write_type(const struct out *out, const struct key *key)
     struct bytes choice;
     if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "rate") == 0)
         out_text(out, "map or rate");
+    else if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "command") == 0)
+        out_text(out, "map or command");
     else if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "name") == 0)
         out_text(out, "map or name");
     else if (key->type != KEY_CHOICE)

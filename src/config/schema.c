@@ -91,8 +91,14 @@ static void write_type(const struct out *out, const struct key *key)
     case KEY_FIELDS:
         out_text(out, "\"type\": \"array\", \"minItems\": 1, \"uniqueItems\": true, \"items\": {" ANY_TEXT "}");
         break;
+    case KEY_COMMAND:
+        out_text(out,
+                 "\"type\": [\"string\", \"array\"], \"minLength\": 1, \"minItems\": 1, \"items\": {" ANY_TEXT "}");
+        break;
     case KEY_BLOCK:
-        if (key->bare != NULL)
+        if (key->bare != NULL && strcmp(key->bare, "command") == 0)
+            out_format(out, "\"anyOf\": [{\"type\": [\"string\", \"array\"]}, {\"$ref\": \"#/$defs/%s\"}]", of);
+        else if (key->bare != NULL)
             out_format(out, "\"anyOf\": [{\"type\": \"string\"}, {\"$ref\": \"#/$defs/%s\"}]", of);
         else
             out_format(out, "\"$ref\": \"#/$defs/%s\"", of);

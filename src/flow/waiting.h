@@ -50,6 +50,9 @@ struct waiting_verbs {
                    struct failure *failure);
     void (*cancel)(struct waiting *stage, struct waiting_work *work); /* done() comes soon: released, or what came first */
     uint32_t (*work)(struct waiting *stage, mono_time now); /* runs done() of whatever has ended; answers how many */
+    /* Nothing is at work, and nothing will be begun: what lives by turns of the stage's agent ends, in a second at most. On such a
+     * turn, before free(); again: fine. NULL: nothing of it does. */
+    void (*finish)(struct waiting *stage);
     void (*free)(struct waiting *stage);
 };
 

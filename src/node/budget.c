@@ -4,6 +4,7 @@
 #include "flow/pool.h"
 #include "node/control.h"
 #include "sink/sinks.h"
+#include "stage/exec.h"
 #include "stage/plugin.h"
 #include <stdio.h>
 #include <string.h>
@@ -121,7 +122,7 @@ static uint64_t databases_size(const struct config *config, const struct budget 
 
 bool budget_is_waiting(const struct config_stage *stage)
 {
-    return stage->kind == CONFIG_STAGE_PLUGIN;
+    return stage->kind == CONFIG_STAGE_PLUGIN || stage->kind == CONFIG_STAGE_EXEC;
 }
 
 uint32_t budget_waiting_count(const struct config_pipeline *p)
@@ -151,15 +152,28 @@ struct budget_plugin budget_plugin(const struct budget *b, const struct config_s
                                    plugin_room_size_least(b->event_size_max) + concurrency * PLUGIN_ANSWER_ROOM };
 }
 
+/* What a pipeline or `defaults` say of calls may be more than there should be processes. */
+uint32_t budget_children(const struct config_stage *stage)
+{
+    return (uint32_t)between(stage->manners.concurrency.most, 1, EXEC_CHILD_COUNT_MAX);
+}
+
+static uint64_t stage_size(const struct budget *b, const struct config_stage *stage)
+{
+    if (stage->kind == CONFIG_STAGE_EXEC)
+        return exec_memory_size(budget_children(stage), b->event_size_max) + DESTINATION_SIZE_MAX;
+    struct budget_plugin plugin = budget_plugin(b, stage);
+    return plugin_memory_size(plugin.concurrency, plugin.room_size) + pool_memory_size(plugin.concurrency);
+}
+
 static uint64_t stages_size(const struct config *config, const struct budget *b)
 {
     uint64_t size = 0;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct config_pipeline *p = &config->pipelines[i];
         for (uint32_t k = 0; k < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; k++) {
-            struct budget_plugin plugin = budget_plugin(b, &p->stages[k]);
             if (budget_is_waiting(&p->stages[k]))
-                size += plugin_memory_size(plugin.concurrency, plugin.room_size) + pool_memory_size(plugin.concurrency);
+                size += stage_size(b, &p->stages[k]);
         }
     }
     return size;

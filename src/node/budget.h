@@ -46,6 +46,7 @@ struct budget_plugin {
     size_t room_size;
 };
 struct budget_plugin budget_plugin(const struct budget *budget, const struct config_stage *stage);
+uint32_t budget_children(const struct config_stage *stage); /* of an exec: so many at most */
 /* Partitions of a topic as far as the file says. */
 uint32_t budget_partitions(const struct config *config, const char *topic);
 

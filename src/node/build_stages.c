@@ -68,6 +68,7 @@ static struct stage *stage_new(struct node *n, const struct config_stage *c, str
     case CONFIG_STAGE_CHOICE:
         return choice_new(n, c, err);
     case CONFIG_STAGE_PLUGIN:
+    case CONFIG_STAGE_EXEC:
         break; /* stands between two chains */
     }
     return NULL;
@@ -191,11 +192,17 @@ static struct waiting *plugin_stage_new(struct node_pipeline *np, const struct c
     return stage;
 }
 
+static struct waiting *waiting_new(struct node_pipeline *np, const struct config_stage *c, struct node_waiting *own,
+                                   struct error *err)
+{
+    return c->kind == CONFIG_STAGE_EXEC ? build_exec(np, c, own, err) : plugin_stage_new(np, c, own, err);
+}
+
 static enum neap_status build_waiting(struct node_pipeline *np, const struct config_stage *c, struct error *err)
 {
     struct node_waiting *own = &np->waiting[np->stage_count];
     struct error why = { .status = NEAP_NOMEM, .text = "out of memory" };
-    struct waiting *stage = plugin_stage_new(np, c, own, &why);
+    struct waiting *stage = waiting_new(np, c, own, &why);
     enum neap_status status = stage != NULL ? NEAP_OK : why.status;
     if (stage != NULL) {
         stage->name = c->name;
@@ -240,6 +247,8 @@ void build_free_stages(struct node_pipeline *np)
     for (uint32_t i = 0; np->chains != NULL && i < count; i++) {
         chain_free(&np->chains[i]);
         pool_close(&np->waiting[i].pool);
+        destination_release(&np->waiting[i].destination);
+        destinations_free(&np->waiting[i].table);
     }
     chain_free(&np->chain);
 }

@@ -19,6 +19,7 @@
 #include "node/budget.h"
 #include "node/control.h"
 #include "node/disk_watch.h"
+#include "flow/destination.h"
 #include "flow/pool.h"
 #include "sink/sinks.h"
 #include <stdatomic.h>
@@ -28,6 +29,8 @@
 
 struct node_waiting { /* what one waiting stage needs beside it */
     struct pool *pool;
+    struct destinations *table; /* of an exec: of one destination */
+    struct destination *destination;
 };
 
 struct node_pipeline {
@@ -130,6 +133,8 @@ enum neap_status build_let_go(struct node *n, struct error *err); /* of what hol
 
 enum neap_status build_stages(struct node_pipeline *np, struct error *err);
 void build_free_stages(struct node_pipeline *np);
+struct waiting *build_exec(struct node_pipeline *np, const struct config_stage *c, struct node_waiting *own,
+                           struct error *err); /* build_exec.c */
 enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink(struct node_pipeline *np, struct error *err);
 enum neap_status build_was_sink(struct node_pipeline *np, struct error *err);

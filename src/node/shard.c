@@ -35,6 +35,17 @@ static bool every_task(const struct node *n, bool (*holds)(const struct task *ta
     return true;
 }
 
+/* Nothing will be begun any more. */
+static void finish_stages(struct node *n)
+{
+    for (uint32_t i = 0; i < n->pipeline_count; i++)
+        for (uint32_t k = 0; k < n->pipelines[i].stage_count; k++) {
+            struct waiting *stage = n->pipelines[i].stages[k];
+            if (stage->verbs->finish != NULL)
+                stage->verbs->finish(stage);
+        }
+}
+
 static void drain(struct node *n)
 {
     n->shard.draining = true;
@@ -60,6 +71,8 @@ static uint32_t shard_work(void *ctx, mono_time now)
     if (work > 0)
         return work;
     bool idle = idle_asked && every_task(n, task_idle), at_rest = s->draining && every_task(n, task_at_rest);
+    if (at_rest)
+        finish_stages(n);
     bool is_news = idle != atomic_load(&s->idle) || at_rest != atomic_load(&s->at_rest);
     atomic_store(&s->idle, idle);
     atomic_store(&s->at_rest, at_rest);

@@ -240,20 +240,31 @@ static uint32_t work(struct waiting *stage, mono_time now)
     return count;
 }
 
+static void finish(struct waiting *stage)
+{
+    struct exec *e = exec_of(stage);
+    mono_time deadline = mono_after(io_now(e->o.io), END_GRACE_NS); /* for all of them together */
+    for (uint32_t i = 0; i < e->o.concurrency; i++)
+        if (e->places[i].child != NULL)
+            io_child_close_input(e->places[i].child);
+    for (uint32_t i = 0; i < e->o.concurrency; i++) {
+        struct exec_place *p = &e->places[i];
+        must(p->work == NULL);
+        io_timer_cancel(&p->timer);
+        e->figures.children -= p->child != NULL;
+        io_child_finish(&p->child, deadline);
+    }
+}
+
 static void exec_free(struct waiting *stage)
 {
     struct exec *e = exec_of(stage);
-    mono_time deadline = mono_after(io_now(e->o.io), END_GRACE_NS);
-    for (uint32_t i = 0; e->places != NULL && i < e->o.concurrency; i++)
-        if (e->places[i].child != NULL)
-            io_child_close_input(e->places[i].child);
-    for (uint32_t i = 0; e->places != NULL && i < e->o.concurrency; i++) {
-        struct exec_place *p = &e->places[i];
-        must(p->work == NULL);
-        io_child_finish(&p->child, deadline);
-        io_timer_cancel(&p->timer);
-        free(p->out.at);
-        free(p->in.at);
+    if (e->figures.children > 0)
+        finish(stage);
+    for (uint32_t i = 0; i < e->o.concurrency; i++) {
+        io_timer_cancel(&e->places[i].timer);
+        free(e->places[i].out.at);
+        free(e->places[i].in.at);
     }
     free(e->places);
     e->magic = 0;
@@ -270,7 +281,13 @@ size_t exec_memory_size(uint32_t concurrency, size_t event_size_max)
 struct waiting *exec_new(const struct exec_options *o)
 {
     static const struct waiting_verbs verbs = {
-        .kind = "exec", .begin = begin, .answer = answer, .cancel = cancel, .work = work, .free = exec_free
+        .kind = "exec",
+        .begin = begin,
+        .answer = answer,
+        .cancel = cancel,
+        .work = work,
+        .finish = finish,
+        .free = exec_free,
     };
     must(o->concurrency > 0 && o->concurrency <= EXEC_CHILD_COUNT_MAX && o->arguments[0] != NULL && o->rules != NULL);
     must(o->event_size_max >= HELLO_SIZE);

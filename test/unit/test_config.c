@@ -438,6 +438,8 @@ static const char *const frames[SCOPE_COUNT] = {
         "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      -\n        filter: event.a > 1\n        %s\n",
     [IN_STAGE_PLUGIN] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - plugin:\n          symbol: a\n          %s\n",
+    [IN_STAGE_EXEC] =
+        "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - exec:\n          command: a\n          %s\n",
     [IN_SINK] = "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      stdout: {}\n      %s\n",
     [IN_SINK_SQLITE] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      sqlite:\n        path: a\n        table: b\n"

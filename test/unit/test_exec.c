@@ -425,14 +425,14 @@ static void test_nonsense(void **state)
 static void test_late(void **state)
 {
     struct how how = usual();
-    how.timeout_ns = 300 * NS_PER_MS;
+    how.timeout_ns = NS_PER_S;
     how.to = 40;
     how.attempts = 2;
     run_real(&how, python("    if n == 5: os.system('sleep 1000')\n"
                           "    if n == 6 and e['attempt'] == 1: time.sleep(1000)\n"
                           "    say(id=id, event=event)\n"));
     assert_string_equal(w.reasons[5], "timeout");
-    assert_non_null(strstr(w.words[5], "no answer in 3"));
+    assert_non_null(strstr(w.words[5], "no answer in "));
     assert_int_equal(w.failed, 1);
     assert_int_equal(w.passed, how.to - 2);
     assert_true(exec_figures(w.stage).kills >= 3);
