@@ -95,7 +95,10 @@ void out_stranger(struct cli *cli, struct bytes text)
         uint8_t c = text.at[i];
         /* C0, DEL, and C1 as UTF-8 writes it: nobody's data drives the terminal. */
         bool c1 = c == 0xC2 && i + 1 < text.size && text.at[i + 1] >= 0x80 && text.at[i + 1] < 0xA0;
-        if ((c < 0x20 && c != '\t') || c == 0x7F || c1)
+        if (c1)
+            out_print(cli, "\\x%02x\\x%02x", c,
+                      text.at[++i]); /* its second byte alone would drive some terminals, too */
+        else if ((c < 0x20 && c != '\t') || c == 0x7F)
             out_print(cli, "\\x%02x", c);
         else
             out_write(cli, (struct bytes){ &text.at[i], 1 });
