@@ -7,7 +7,7 @@
 #ifndef CLI_DLQ_H
 #define CLI_DLQ_H
 
-#include "cli/session.h"
+#include "cli/table.h"
 
 struct dlq_place {
     uint32_t partition;
@@ -50,6 +50,17 @@ void dlq_say_failures(struct dlq *d);
 bool dlq_takes(const struct dlq *d, uint32_t partition); /* unless --partition is another one */
 /* ` --data DIR`, or however else the node was named: for a command that a person may copy. */
 const char *dlq_node_words(const struct dlq *d, char room[SESSION_PATH_SIZE_MAX]);
+void dlq_copy_text(char *room, size_t room_size, struct bytes text);
 int  dlq_list_letters(struct cli *cli);
+
+/* ---- dlq_print.c ---- */
+
+#define DLQ_COLUMN_COUNT 7u
+extern const struct table_column dlq_columns[DLQ_COLUMN_COUNT];
+/* Text of somebody else in a cell: cut at a character, and nothing in it drives the terminal. */
+void dlq_fill_cell(struct table *t, uint32_t column, struct bytes text);
+void dlq_print_row(struct table *t, struct json_value letter);
+/* All that it tells, and what may be done about it. `first`: no other one stands above it. */
+void dlq_print_letter(const struct dlq *d, struct bytes line, struct json_value letter, bool first);
 
 #endif

@@ -4,7 +4,6 @@
  * `--oldest`, and `--json` where no number is given, go through one partition after the other instead, and keep nothing. */
 #include "base/must.h"
 #include "cli/dlq.h"
-#include "cli/table.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -33,154 +32,12 @@ struct source {
 struct letters {
     struct dlq dlq;
     struct table table;
-    bool whole, json, failed, headed;
+    bool whole, json, failed;
     uint64_t limit, count;
     struct source *sources;
     struct source *filling;
     uint64_t first; /* of the answer at hand */
 };
-
-static const struct table_column columns[] = {
-    { NULL, "letter", false, false }, { NULL, "gave up", false, false },       { NULL, "reason", false, false },
-    { NULL, "stage", false, false },  { "attempts", "attempts", true, false }, { NULL, "key", false, false },
-    { NULL, "error", false, false },
-};
-
-/* ---- a row ---------------------------------------------------------------------------------------------------------- */
-
-/* Text of somebody else in a cell: cut at a character, and nothing in it drives the terminal. */
-static void fill_cell(struct table *t, uint32_t column, struct bytes text)
-{
-    char *cell = table_cell(t, column);
-    size_t size = 0;
-    while (size < text.size && size < TABLE_CELL_SIZE_MAX - 4) {
-        uint8_t c = text.at[size];
-        bool c1 = c == 0xC2 && size + 1 < text.size && text.at[size + 1] < 0xA0;
-        cell[size++] = c < 0x20 || c == 0x7F || c1 ? '.' : (char)c;
-    }
-    while (size < text.size && size > 0 && (text.at[size] & 0xC0) == 0x80)
-        size--;
-    snprintf(cell + size, TABLE_CELL_SIZE_MAX - size, "%s", size < text.size ? "..." : "");
-}
-
-static void print_row(struct letters *l, struct json_value root)
-{
-    static const char *const members[] = { "last", "reason", "stage", NULL, "key", "error" };
-    struct table *t = &l->table;
-    table_fill(t, root);
-    snprintf(table_cell(t, 0), TABLE_CELL_SIZE_MAX, "%llu:%llu", (unsigned long long)line_number(root, "partition"),
-             (unsigned long long)line_number(root, "offset"));
-    for (uint32_t i = 0; i < COUNT_OF(members); i++)
-        if (members[i] != NULL)
-            fill_cell(t, 1 + i, line_text(root, members[i]));
-    table_row(t);
-}
-
-/* ---- a whole letter --------------------------------------------------------------------------------------------------- */
-
-static void print_text(struct cli *cli, const char *title, struct bytes text)
-{
-    if (text.size == 0)
-        return;
-    out_print(cli, "  %-9s ", title);
-    out_stranger(cli, text);
-    out_print(cli, "\n");
-}
-
-static void print_history(struct cli *cli, struct json_value root)
-{
-    struct bytes first = line_text(root, "first"), last = line_text(root, "last");
-    unsigned long long attempts = line_number(root, "attempts"), redrives = line_number(root, "redrives");
-    if (last.size == 0)
-        return;
-    out_print(cli, "  gave up   %.*s", (int)last.size, (const char *)last.at);
-    if (attempts > 1)
-        out_print(cli, ", after %llu attempts since %.*s", attempts, (int)first.size, (const char *)first.at);
-    if (redrives > 0)
-        out_print(cli, ", redriven %llu time%s before", redrives, redrives == 1 ? "" : "s");
-    out_print(cli, "\n");
-}
-
-static void print_origin(struct cli *cli, struct json_value root)
-{
-    struct json_value event;
-    struct bytes file = line_text(root, "file");
-    if (file.size > 0) {
-        out_print(cli, "  at        ");
-        out_stranger(cli, file);
-        out_print(cli, ":%llu:%llu\n", (unsigned long long)line_number(root, "line"),
-                  (unsigned long long)line_number(root, "column"));
-    }
-    print_text(cli, "why", line_text(root, "error"));
-    print_text(cli, "at first", line_text(root, "first_error"));
-    print_history(cli, root);
-    if (json_get(root, BYTES("event"), &event) && json_kind(event) == JSON_OBJECT) {
-        struct bytes from = line_text(event, "topic"), pipeline = line_text(root, "pipeline");
-        out_print(cli, "  event     %.*s/%llu:%llu, of pipeline %.*s\n", (int)from.size, (const char *)from.at,
-                  (unsigned long long)line_number(event, "partition"), (unsigned long long)line_number(event, "offset"),
-                  (int)pipeline.size, (const char *)pipeline.at);
-    }
-    print_text(cli, "key", line_text(root, "key"));
-    print_text(cli, "id", line_text(root, "id"));
-    print_text(cli, "follows", line_text(root, "correlation"));
-}
-
-static void print_headers(struct cli *cli, struct json_value root)
-{
-    struct json_value headers, value;
-    struct bytes name;
-    if (!json_get(root, BYTES("headers"), &headers) || json_kind(headers) != JSON_OBJECT)
-        return;
-    for (uint64_t cursor = 0; json_next(headers, &cursor, &name, &value);) {
-        out_print(cli, "  header    ");
-        out_stranger(cli, name);
-        out_print(cli, ": ");
-        if (json_kind(value) == JSON_TEXT)
-            out_stranger(cli, json_text(value));
-        out_print(cli, "\n");
-    }
-}
-
-/* What may be done about it. */
-static void print_ways(struct letters *l, struct json_value root)
-{
-    struct cli *cli = l->dlq.session.cli;
-    char node[SESSION_PATH_SIZE_MAX];
-    struct bytes settled = line_text(root, "settled"), stays = line_text(root, "stays");
-    unsigned long long partition = line_number(root, "partition"), offset = line_number(root, "offset");
-    dlq_node_words(&l->dlq, node);
-    if (settled.size > 0)
-        out_print(cli, "  settled   %.*s\n", (int)settled.size, (const char *)settled.at);
-    else if (stays.size > 0)
-        out_print(cli, "  drop      neap dlq drop %s %llu:%llu%s\n  redrive   no: %.*s\n", l->dlq.topic, partition,
-                  offset, node, (int)stays.size, (const char *)stays.at);
-    else
-        out_print(cli, "  redrive   neap dlq redrive %s %llu:%llu%s\n", l->dlq.topic, partition, offset, node);
-}
-
-static void print_letter(struct letters *l, struct bytes line, struct json_value root)
-{
-    struct cli *cli = l->dlq.session.cli;
-    struct bytes reason = line_text(root, "reason"), stage = line_text(root, "stage");
-    out_print(cli, "%s%s%s %llu:%llu%s  ", l->headed ? "\n" : "", cli->colour_out ? "\033[1m" : "", l->dlq.topic,
-              (unsigned long long)line_number(root, "partition"), (unsigned long long)line_number(root, "offset"),
-              cli->colour_out ? "\033[0m" : "");
-    l->headed = true;
-    out_stranger(cli, reason.size > 0 ? reason : BYTES("no dead letter"));
-    if (stage.size > 0) {
-        out_print(cli, " in ");
-        out_stranger(cli, stage);
-    }
-    out_print(cli, "\n");
-    print_origin(cli, root);
-    print_headers(cli, root);
-    out_print(cli, "  value     ");
-    out_stranger(cli, line_value(line, root));
-    if (line_number(root, "full_size") > 0)
-        out_print(cli, "... cut: it had %llu bytes", (unsigned long long)line_number(root, "full_size"));
-    out_print(cli, "\n");
-    print_ways(l, root);
-}
 
 static void print_line(struct letters *l, struct bytes line)
 {
@@ -193,9 +50,9 @@ static void print_line(struct letters *l, struct bytes line)
     } else if (line_is_unreadable(s, root)) {
         return;
     } else if (l->whole) {
-        print_letter(l, line, root);
+        dlq_print_letter(&l->dlq, line, root, l->count == 1);
     } else {
-        print_row(l, root);
+        dlq_print_row(&l->table, root);
     }
 }
 
@@ -411,7 +268,7 @@ static int letters_verb(struct cli *cli, bool whole)
     int code = cli_number(cli, FLAG_LIMIT, INT64_MAX, &l->limit) ? dlq_open(&l->dlq, cli, false) : CLI_USAGE;
     if (l->dlq.place_count > 0)
         l->limit = INT64_MAX;
-    if (code == CLI_OK && !table_open(&l->table, cli, columns, COUNT_OF(columns)))
+    if (code == CLI_OK && !table_open(&l->table, cli, dlq_columns, DLQ_COLUMN_COUNT))
         code = CLI_SURROUNDINGS;
     if (code == CLI_OK) {
         code = print_letters(l);

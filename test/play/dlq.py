@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -281,8 +282,11 @@ for runs in (False, True):
 h = folder("gone")
 write("neap.yaml", TWO % "event.n > 0", cwd=h)
 neap("topic", "create", "orders", "--partitions", "2", cwd=h)
-neap("send", "orders", '{"i":1}', cwd=h)
+neap("send", "orders", '{"i":1}', "--key", "\x1b[2Jred \u009b31m" + "\u00e9" * 60, cwd=h)
 neap("run", "--until-idle", cwd=h)
+for words in (("list", "strict"), ("show", "strict")):
+    code, shown = on_terminal("dlq", *words, cwd=h)
+    ok(code == 0 and "\x1b[2J" not in shown and "\u009b" not in shown and "\ufffd" not in shown and "red" in shown, f"dlq {words[0]}: nobody's data drives the terminal", shown)
 neap("group", "delete", "strict", "--yes", cwd=h)
 r = neap("dlq", "redrive", "strict.dead", cwd=h)
 ok(r.code == 1 and "no pipeline of that name" in r.err and "neap dlq show strict.dead 0:0" in r.err, "a pipeline that is gone: said, with what shows the letter", r)
@@ -335,6 +339,40 @@ with Running(cwd=h) as run:
     run.stop()
 ok(redriven + dropped == 3000 and len(landed) == redriven and len(set(landed)) == redriven and balance(f) == 0,
    "several commands at one time settle each letter once", (said, len(landed), f))
+
+# ---- kill -9 at writes and syncs, of a directory at rest ----
+
+SWEPT = """pipelines:
+  p:
+    source: {topic: t, id: event.id}
+    stages: [%s]
+    sink: {%s}
+"""
+template = folder("sweep")
+write("neap.yaml", SWEPT % (STAGES, SINK), cwd=template)
+neap("topic", "create", "t", "--partitions", "3", cwd=template)
+for k in "abcd":
+    neap("send", "t", "--key", k, cwd=template, stdin="".join('{"id":"%s%d"}\n' % (k, i) for i in range(75)).encode())
+neap("run", "--until-idle", cwd=template)
+write("neap.yaml", SWEPT % (MENDED, SINK), cwd=template)
+bad, ended = [], {}
+for call in ("pwritev", "fdatasync"):
+    for when in [*range(1, 12), *range(12, 200, 9)]: # most writes fill a journal file with zeros
+        h = os.path.join(os.path.dirname(template), "swept")
+        shutil.rmtree(h, ignore_errors=True)
+        shutil.copytree(template, h)
+        strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={when}"]
+        r = neap("dlq", "redrive", "p", "--rate", "1000/s", cwd=h, command=strace)
+        between = figures(h)
+        again = neap("dlq", "redrive", "p", "--json", cwd=h)
+        neap("run", "--until-idle", cwd=h)
+        f, landed = figures(h), ids(h)
+        if balance(between) or balance(f) or f["accepted"] != 600 or len(landed) != 300 or len(set(landed)) != 300 or again.code:
+            bad.append((call, when, r, between, again, f, len(landed)))
+        if r.code == 0:
+            ended[call] = when
+            break
+ok(not bad and len(ended) == 2 and min(ended.values()) > 3, "killed at its writes and at each of its syncs: none is lost, none comes twice", (ended, bad[:3]))
 
 # ---- kill -9 in the middle ----
 
