@@ -290,7 +290,8 @@ NEAP_API enum neap_status neap_handler_register(struct neap *neap, const char *n
 NEAP_API bool             neap_call_cancelled(const struct neap_call *call);
 NEAP_API int64_t          neap_call_left_ms(const struct neap_call *call); /* until the deadline; 0: it has passed */
 /* What the event's value is from here on: JSON. Copied; the last one counts. NEAP_TOOLARGE: over what the handle's memory
- * lets an event be, some 950 KB at the default of 64 MiB and at most NEAP_EVENT_SIZE_MAX. */
+ * lets an event be, some 950 KB at the default of 64 MiB and at most NEAP_EVENT_SIZE_MAX. NEAP_AGAIN: so many large ones are on
+ * their way that there is no room for it: come back, the call counts for nothing and the event comes again. */
 NEAP_API enum neap_status neap_call_emit(struct neap_call *call, struct neap_bytes value);
 /* Why it fails, for the dead letter: up to 255 bytes of UTF-8, copied. */
 NEAP_API void             neap_call_reason(struct neap_call *call, const char *text);

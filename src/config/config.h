@@ -99,6 +99,7 @@ struct config_stage {
     const char **fields;           /* keep, remove */
     uint32_t field_count;
     const char *symbol;            /* plugin */
+    const char *object;            /* plugin: `path` of the shared object it is in; NULL: the program has it */
     struct config_place symbol_place;
     const char **command;          /* exec: the program and its arguments; ends with NULL */
     uint32_t command_count;        /* without it */

@@ -317,11 +317,14 @@ const struct key keys[] = {
       ARRAY(config_stage, fields, field_count), .most = CONFIG_FIELD_COUNT_MAX, .doc = "Removes these fields.",
       .example = "remove: [iban]" },
     { IN_STAGE, "plugin", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_PLUGIN, .of = IN_STAGE_PLUGIN,
-      .doc = "A C function of the program that Neap is embedded in: it keeps, changes, drops or fails each event. "
-             "Only such a program can run the file: see [the library](library.md).",
-      .example = "plugin: {symbol: score, timeout: 2s}" },
+      .doc = "A C function: it keeps, changes, drops or fails each event. It is in a shared object, `path`; or in the "
+             "program that Neap is embedded in, and then only such a program can run the file. See "
+             "[the library](library.md#a-stage-of-your-own).",
+      .example = "plugin: {path: ./score.so, symbol: score, timeout: 2s}" },
     { IN_STAGE_PLUGIN, "symbol", KEY_TEXT, .required = true, MEMBER(config_stage, symbol),
-      .doc = "The name that the function was registered by.", .example = "symbol: score" },
+      .doc = "Its name in the shared object, or that it was registered by.", .example = "symbol: score" },
+    { IN_STAGE_PLUGIN, "path", KEY_PATH, MEMBER(config_stage, object), .absent = "the program has it",
+      .doc = "The shared object, made with `neap/plugin.h`.", .example = "path: ./score.so" },
     { IN_STAGE_PLUGIN, "timeout", KEY_DURATION, MEMBER(config_stage, manners.timeout_ms), .least = 1,
       .most = CONFIG_TIMEOUT_MS_MAX, .absent = "`30s`",
       .doc = "For one event. Past it the call is told so, and the event becomes a dead letter when it comes back.",
@@ -471,7 +474,7 @@ static const struct {
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
     { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|call|lookup" },
-    { IN_STAGE_PLUGIN, false, "path|limit|pool|retry|breaker" },
+    { IN_STAGE_PLUGIN, false, "limit|pool|retry|breaker" },
     { IN_STAGE_EXEC, false, "limit|pool" },
     { IN_STAGE, false, "optional|expects|produces" },
     { IN_SINK, true, "postgres|http|kafka|email" },

@@ -44,7 +44,7 @@ static void check_plugins(struct meaning *m, struct config_pipeline *p)
         if (stage->kind != CONFIG_STAGE_PLUGIN || stage->symbol == NULL)
             continue;
         stage->symbol_place = tree_place(item->value, (const char *const[]){ "plugin", "symbol", NULL });
-        if (p->sink.kind != CONFIG_SINK_NONE)
+        if (p->sink.kind != CONFIG_SINK_NONE && stage->object == NULL)
             message_warning(m->r->messages, stage->symbol_place,
                             "'%s' is registered by the program that runs this file; whether it is there cannot be "
                             "known here, and 'neap run' has none",

@@ -12,6 +12,7 @@
 
 #include "io/child.h"
 #include "io/http.h"
+#include "io/library.h"
 #include "io/io.h"
 #include <stdatomic.h>
 
@@ -47,6 +48,10 @@ struct io_child {
     const struct io_child_events *events;
     void *ctx;
     int64_t pid;
+};
+
+struct io_library {
+    struct io *io;
 };
 
 #define IO_WRITE_PARTS_MAX 8u
@@ -138,6 +143,11 @@ struct io_verbs {
     void (*child_close_input)(struct io_child *child);
     void (*child_kill)(struct io_child *child);
     void (*child_finish)(struct io_child *child, mono_time deadline);
+
+    enum neap_status (*library_open)(struct io *io, const char *path, struct io_library **ret_library,
+                                     struct error *err);
+    const void *(*library_find)(struct io_library *library, const char *symbol);
+    void (*library_close)(struct io_library *library);
 };
 
 #endif

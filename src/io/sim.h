@@ -134,6 +134,15 @@ void sim_child_exit(struct sim_child *child, int status, int64_t after_ns);
 void sim_child_deafen(struct sim_child *child); /* it reads no more */
 void **sim_child_own(struct sim_child *child);  /* the program's, for this child; NULL at first */
 
+/* ---- shared objects ------------------------------------------------------------------------------------------------- */
+
+#define SIM_OBJECT_COUNT_MAX 4u
+struct sim_object { /* kept until the door is closed */
+    const char *path, *symbol;
+    const void *at;
+};
+void sim_object_set(struct io *io, const struct sim_object *object); /* from now on it is there */
+
 /* ---- faults -------------------------------------------------------------------------------------------------------- */
 
 enum sim_call {

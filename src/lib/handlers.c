@@ -2,11 +2,8 @@
  *
  * The table is fixed while a run is open, so that what a run was given stays what it is. */
 #include "lib/lib.h"
+#include "stage/native.h"
 #include <stdlib.h>
-
-struct neap_call {
-    struct handler_call *call;
-};
 
 static _Thread_local const struct neap *in_handler_of;
 
@@ -75,68 +72,34 @@ enum neap_status neap_handler_register(struct neap *neap, const char *name, neap
 
 /* ---- being called -------------------------------------------------------------------------------------------------- */
 
-static struct neap_bytes outside(struct bytes b)
-{
-    return (struct neap_bytes){ b.at, b.size };
-}
-
-static uint32_t list_headers(const struct record *record, struct neap_header *room)
-{
-    struct reader left = reader_of(record->headers);
-    struct record_header header;
-    uint32_t count = 0;
-    while (count < record->header_count && record_header_next(&left, &header) == NEAP_OK)
-        room[count++] = (struct neap_header){ outside(header.name), outside(header.value) };
-    return count;
-}
-
 enum stage_outcome lib_handle(void *ctx, const struct handler_event *e, struct handler_call *inner)
 {
-    static const enum stage_outcome outcomes[] = {
-        [NEAP_KEEP] = STAGE_PASS, [NEAP_DROP] = STAGE_DROP, [NEAP_FAIL] = STAGE_FAIL
-    };
     const struct lib_handler *h = ctx;
     struct neap_header headers[NEAP_HEADER_COUNT_MAX];
     struct neap_call call = { .call = inner };
-    struct neap_handled handled = { .event = { .key = outside(e->record.key),
-                                               .value = outside(e->json),
-                                               .id = outside(e->id),
-                                               .headers = headers,
-                                               .header_count = list_headers(&e->record, headers),
-                                               .time_ms = e->record.time_ms },
-                                    .pipeline = e->pipeline,
-                                    .stage = e->stage,
-                                    .topic = e->topic,
-                                    .partition = e->partition,
-                                    .offset = e->record.offset };
+    struct neap_handled handled = native_handled(e, headers);
     in_handler_of = h->neap;
     enum neap_verdict verdict = h->function(h->ctx, &handled, &call);
     in_handler_of = NULL;
-    return (unsigned)verdict < COUNT_OF(outcomes) ? outcomes[verdict] : (enum stage_outcome)verdict;
+    return native_outcome(verdict);
 }
 
 bool neap_call_cancelled(const struct neap_call *call)
 {
-    return call == NULL || handler_call_cancelled(call->call);
+    return native_cancelled(call);
 }
 
 int64_t neap_call_left_ms(const struct neap_call *call)
 {
-    if (call == NULL)
-        return 0;
-    int64_t left_ns = handler_call_deadline(call->call).ns - io_now(handler_call_io(call->call)).ns;
-    return left_ns > 0 ? left_ns / NS_PER_MS : 0;
+    return native_left_ms(call);
 }
 
 enum neap_status neap_call_emit(struct neap_call *call, struct neap_bytes value)
 {
-    if (call == NULL || value.at == NULL)
-        return NEAP_MISUSE;
-    return handler_call_emit(call->call, (struct bytes){ value.at, value.size });
+    return native_emit(call, value);
 }
 
 void neap_call_reason(struct neap_call *call, const char *text)
 {
-    if (call != NULL && text != NULL)
-        handler_call_reason(call->call, text);
+    native_reason(call, text);
 }

@@ -1,6 +1,7 @@
 /* build_stages.c - the stages of a pipeline file: chains of inline ones, and the waiting ones between them. */
 #include "config/messages.h"
 #include "node/node_parts.h"
+#include "stage/object.h"
 #include "stage/plugin.h"
 #include "stage/stages.h"
 
@@ -125,8 +126,24 @@ static const struct node_handler *find_handler(const struct node *n, const char 
     return NULL;
 }
 
+static enum neap_status say_at_symbol(const struct node *n, const struct config_stage *c, const struct error *why,
+                                      struct error *err)
+{
+    return error_set(err, NEAP_MISUSE, "%s:%u:%u: error: %s", n->config->file, c->symbol_place.line,
+                     c->symbol_place.column, why->text);
+}
+
+static enum neap_status check_object(const struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct object_options options = { .io = n->io, .path = c->object, .symbol = c->symbol };
+    struct error why = { 0 };
+    return object_check(&options, &why) == NEAP_OK ? NEAP_OK : say_at_symbol(n, c, &why, err);
+}
+
 static enum neap_status check_handler(const struct node *n, const struct config_stage *c, struct error *err)
 {
+    if (c->object != NULL)
+        return check_object(n, c, err);
     if (find_handler(n, c->symbol) != NULL)
         return NEAP_OK;
     struct nearest nearest = { .wanted = bytes_of_text(c->symbol) };
@@ -162,12 +179,32 @@ static enum neap_status open_pool(struct node *n, const struct config_stage *c, 
     return pool_open(&options, ret_pool, err);
 }
 
+/* In a shared object, or registered by the program: build_check_handlers() has looked. */
+static enum neap_status find_function(struct node_pipeline *np, const struct config_stage *c, struct node_waiting *own,
+                                      struct node_handler *ret_found, struct error *err)
+{
+    struct node *n = np->node;
+    struct object_options options = {
+        .io = n->io, .path = c->object, .symbol = c->symbol, .pipeline = np->config->name, .stage = c->name
+    };
+    struct error why = { 0 };
+    if (c->object == NULL) {
+        *ret_found = *find_handler(n, c->symbol);
+        return NEAP_OK;
+    }
+    if (object_open(&options, &own->object, &why) != NEAP_OK)
+        return say_at_symbol(n, c, &why, err);
+    *ret_found = (struct node_handler){ .symbol = c->symbol, .function = object_handle, .ctx = own->object };
+    return NEAP_OK;
+}
+
 static struct waiting *plugin_stage_new(struct node_pipeline *np, const struct config_stage *c,
                                         struct node_waiting *own, struct error *err)
 {
     struct node *n = np->node;
-    const struct node_handler *found = find_handler(n, c->symbol);
-    must(found != NULL); /* build_check_handlers() */
+    struct node_handler found = { .symbol = c->symbol };
+    if (find_function(np, c, own, &found, err) != NEAP_OK)
+        return NULL;
     struct budget_plugin sizes = budget_plugin(&n->budget, c);
     if (open_pool(n, c, sizes.concurrency, &own->pool, err) != NEAP_OK)
         return NULL;
@@ -176,8 +213,8 @@ static struct waiting *plugin_stage_new(struct node_pipeline *np, const struct c
                                       .owner = &n->shard.agent,
                                       .pool = own->pool,
                                       .parser = n->shard.parser,
-                                      .function = found->function,
-                                      .ctx = found->ctx,
+                                      .function = found.function,
+                                      .ctx = found.ctx,
                                       .symbol = c->symbol,
                                       .pipeline = np->config->name,
                                       .concurrency = sizes.concurrency,
@@ -247,6 +284,7 @@ void build_free_stages(struct node_pipeline *np)
     for (uint32_t i = 0; np->chains != NULL && i < count; i++) {
         chain_free(&np->chains[i]);
         pool_close(&np->waiting[i].pool);
+        object_close(&np->waiting[i].object);
         destination_release(&np->waiting[i].destination);
         destinations_free(&np->waiting[i].table);
     }

@@ -29,6 +29,7 @@
 
 struct node_waiting { /* what one waiting stage needs beside it */
     struct pool *pool;
+    struct object *object; /* of a plugin that is in one */
     struct destinations *table; /* of an exec: of one destination */
     struct destination *destination;
 };

@@ -112,6 +112,9 @@ static const struct io_verbs verbs = {
     .child_close_input = real_child_close_input,
     .child_kill = real_child_kill,
     .child_finish = real_child_finish,
+    .library_open = real_library_open,
+    .library_find = real_library_find,
+    .library_close = real_library_close,
 };
 
 /* A process may be started with a standard stream closed. The next file opened would take its number, and what is meant for

@@ -228,4 +228,10 @@ void real_child_close_input(struct io_child *child);
 void real_child_kill(struct io_child *child);
 void real_child_finish(struct io_child *child, mono_time deadline);
 
+/* ---- library.c ---- */
+
+enum neap_status real_library_open(struct io *io, const char *path, struct io_library **ret_library, struct error *err);
+const void *real_library_find(struct io_library *library, const char *symbol);
+void real_library_close(struct io_library *library);
+
 #endif

@@ -182,6 +182,9 @@ static const struct io_verbs verbs = {
     .child_close_input = sim_child_close_input,
     .child_kill = sim_child_kill,
     .child_finish = sim_child_finish,
+    .library_open = sim_library_open,
+    .library_find = sim_library_find,
+    .library_close = sim_library_close,
 };
 
 struct io *sim_open(const struct sim_options *options)

@@ -172,6 +172,8 @@ struct sim {
     struct sim_child *children;
     struct sim_program_entry *programs;
     int64_t last_pid;
+    const struct sim_object *objects[SIM_OBJECT_COUNT_MAX];
+    uint32_t object_count;
     uint32_t http_count, http_count_max; /* calls in flight; 0: there was none yet */
     struct sim_file standard[3];
     struct sim_buffer buffers[3];
@@ -294,6 +296,12 @@ enum neap_status sim_child_send(struct io_child *child, struct bytes bytes);
 void sim_child_close_input(struct io_child *child);
 void sim_child_kill(struct io_child *child);
 void sim_child_finish(struct io_child *child, mono_time deadline);
+
+/* ---- library.c ---- */
+
+enum neap_status sim_library_open(struct io *io, const char *path, struct io_library **ret_library, struct error *err);
+const void *sim_library_find(struct io_library *library, const char *symbol);
+void sim_library_close(struct io_library *library);
 
 /* ---- standard.c ---- */
 
