@@ -57,6 +57,17 @@ static void window_add(struct breaker_window *w, uint32_t room, bool failed, boo
 }
 
 /* Is `part` the share of `whole` at which it opens? */
+/* A second has passed with so many calls. */
+static void steady_second(struct breaker_steady *s, uint64_t count)
+{
+    uint64_t rate = count * 256;
+    s->second_count += s->second_count < STEADY_RISE;
+    if (rate >= s->rate_256) /* of the first seconds the mean: a young one is not slow, but unknown */
+        s->rate_256 += (rate - s->rate_256 + s->second_count - 1) / s->second_count;
+    else
+        s->rate_256 -= (s->rate_256 - rate) / STEADY_FALL;
+}
+
 static bool reaches(uint32_t part, uint32_t whole, uint32_t percent)
 {
     return part * 100 >= whole * percent;
@@ -85,6 +96,8 @@ static void open_now(struct breaker *b, mono_time now, uint64_t chance)
         least = least < max - max / 5 ? least : max - max / 5;
         least = least > b->options.open_ns_min ? least : b->options.open_ns_min;
     }
+    if (b->steady.second_count == 0)
+        steady_second(&b->steady, b->steady.count); /* it did not live for a second: what there was of it */
     enter(b, BREAKER_OPEN);
     b->until = mono_after(now, chance_between(chance, least, most));
     b->opened_count++;
@@ -99,23 +112,16 @@ static void close_now(struct breaker *b, mono_time now)
 
 /* ---- what is steady, and the ramp back to it ---- */
 
-static void steady_second(struct breaker_steady *s, uint64_t count)
-{
-    uint64_t rate = count * 256;
-    if (rate >= s->rate_256)
-        s->rate_256 += (rate - s->rate_256 + STEADY_RISE - 1) / STEADY_RISE;
-    else
-        s->rate_256 -= (s->rate_256 - rate) / STEADY_FALL;
-}
-
 static void steady_advance(struct breaker_steady *s, mono_time now)
 {
     int64_t second = now.ns / NS_PER_S, passed = second - s->second;
     if (passed <= 0)
         return;
-    steady_second(s, s->count);
-    for (int64_t i = 1; i < passed && i < RATE_SECONDS_MAX; i++)
-        steady_second(s, 0);
+    if (s->count > 0 || s->second_count > 0) { /* before its first call it was not idle, but not there */
+        steady_second(s, s->count);
+        for (int64_t i = 1; i < passed && i < RATE_SECONDS_MAX; i++)
+            steady_second(s, 0);
+    }
     s->second = second;
     s->count = 0;
 }

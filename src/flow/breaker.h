@@ -60,6 +60,7 @@ struct breaker {
     struct breaker_steady {      /* calls that began, each second, while closed and not ramping: a sluggish average */
         int64_t second;
         uint64_t count, rate_256; /* in this second; a second, in 256ths */
+        uint32_t second_count;    /* that were measured, up to what the average goes by */
     } steady;
     uint64_t opened_count, late_count;
 };

@@ -342,6 +342,40 @@ static void a_recovery_is_no_stampede(void **state)
     }
 }
 
+/* So many good calls in so long a time are all that is known of a destination, when it fails; and that it works again. */
+static uint64_t rate_after(int64_t ms, uint32_t per_s)
+{
+    struct breaker b;
+    struct breaker_options options = BREAKER_OPTIONS_DEFAULT;
+    mono_time now = { 1234567 * NS_PER_MS }, not_before;
+    breaker_init(&b, &options, now);
+    now.ns += 100 * NS_PER_S; /* it waits for its first call, and was not idle */
+    for (int64_t i = 0; i < ms * per_s / 1000; i++) {
+        assert_true(breaker_ask(&b, now, &not_before));
+        breaker_done(&b, breaker_begin(&b, now), OUTCOME_DELIVERED, 1, now, 0);
+        now.ns += NS_PER_S / per_s;
+    }
+    for (uint32_t i = 0; i < 200 && breaker_ask(&b, now, &not_before); i++)
+        breaker_done(&b, breaker_begin(&b, now), OUTCOME_TRANSIENT, 1, now, 0);
+    now = not_before;
+    while (!breaker_figures(&b, now).ramping) {
+        assert_true(breaker_ask(&b, now, &not_before));
+        breaker_done(&b, breaker_begin(&b, now), OUTCOME_DELIVERED, 1, now, 0);
+    }
+    assert_true(breaker_figures(&b, now).ramping);
+    now.ns += 20 * NS_PER_S;
+    return breaker_figures(&b, now).rate_per_s_max;
+}
+
+/* A rate of which little was seen is taken for what was seen, and not for nothing: who fails soon after it was first called has
+ * its calls back within seconds, and no more than were seen. */
+static void a_young_one_comes_back(void **state)
+{
+    assert_in_range(rate_after(300, 2000), 600, 900);
+    assert_in_range(rate_after(3000, 2000), 1500, 3000);
+    assert_in_range(rate_after(30000, 2000), 2000, 3000);
+}
+
 static void open_doubles_and_a_ramp_that_ends_forgives(void **state)
 {
     struct breaker b;
@@ -371,6 +405,7 @@ int main(void)
         cmocka_unit_test(opens_at_half_of_twenty_and_not_before),
         cmocka_unit_test(late_answers_decide_nothing),
         cmocka_unit_test(a_recovery_is_no_stampede),
+        cmocka_unit_test(a_young_one_comes_back),
         cmocka_unit_test(open_doubles_and_a_ramp_that_ends_forgives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

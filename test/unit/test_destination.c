@@ -128,7 +128,6 @@ static void begin(struct history *h)
     struct destination_want want = { chance_below(&h->s, 3) == 0, chance_below(&h->s, 5) };
     struct model *m = &h->models[which];
     mono_time times[DESTINATION_REASON_COUNT];
-    uint32_t no = model_refusals(m, &h->options, &want, h->now, times);
     char name[40];
     snprintf(name, sizeof name, "https://host-%u:443", which);
     struct destination *d;
@@ -139,6 +138,9 @@ static void begin(struct history *h)
         h->full_count++;
         return;
     }
+    if (destination_figures(d, h->now).begun_count == 0) /* what was steady is forgotten, and measured anew */
+        m->breaker.steady = (struct breaker_steady){ .second = h->now.ns / NS_PER_S };
+    uint32_t no = model_refusals(m, &h->options, &want, h->now, times);
     struct destination_call call = { 77, 77 };
     struct destination_verdict may = destination_begin(d, &want, h->now, &call);
     h->reasons[may.reason]++;
