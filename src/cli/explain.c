@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "cli/check.h"
 #include "cli/session.h"
+#include "flow/destination.h"
 #include "node/budget.h"
 #include <stdio.h>
 
@@ -189,9 +190,27 @@ static const char *plural(uint64_t count)
     return count == 1 ? "" : "s";
 }
 
-/* Of each stage that waits for something outside. */
-static void say_manners(struct cli *cli, const struct config_pipeline *p)
+/* Whom it asks, without what may be a secret. */
+static void write_call(const struct explaining *e, const struct config_stage *stage, char *room)
 {
+    char name[DESTINATION_NAME_SIZE_MAX], size[32];
+    struct bytes destination = BYTES("an address out of the event");
+    if (stage->call.url.text != NULL)
+        (void)destination_name_of(bytes_of_text(stage->call.url.text), name, &destination);
+    size_t used =
+        (size_t)snprintf(room, TEXT_SIZE_MAX, "%s to %.*s, at least once, with the same Idempotency-Key",
+                         config_method_word(stage->call.method), (int)destination.size, (const char *)destination.at);
+    if (stage->call.into != NULL)
+        used += (size_t)snprintf(room + used, TEXT_SIZE_MAX - used, "; answers of up to %s become %s",
+                                 cli_size_text(size, budget_call(&e->budget, stage).answer_size_max), stage->call.into);
+    if (stage->call.cache.by.text != NULL && used < TEXT_SIZE_MAX)
+        snprintf(room + used, TEXT_SIZE_MAX - used, "; those of one %s are asked for once", stage->call.cache.by.text);
+}
+
+/* Of each stage that waits for something outside. */
+static void say_manners(struct explaining *e, const struct config_pipeline *p)
+{
+    struct cli *cli = e->cli;
     char text[TEXT_SIZE_MAX], manners[1024];
     for (uint32_t i = 0; i < p->stage_count; i++) {
         config_manners_text(&p->stages[i], manners, sizeof manners);
@@ -199,6 +218,10 @@ static void say_manners(struct cli *cli, const struct config_pipeline *p)
             continue;
         snprintf(text, sizeof text, "%s: %s", p->stages[i].name, manners);
         say_part(cli, "waits at", text);
+        if (p->stages[i].kind != CONFIG_STAGE_CALL)
+            continue;
+        write_call(e, &p->stages[i], text);
+        say_part(cli, "", text);
     }
 }
 
@@ -226,7 +249,7 @@ static void explain_way(struct explaining *e, const struct config_pipeline *p)
     if (each && size < sizeof text)
         snprintf(text + size, sizeof text - size, ", in each branch");
     say_part(cli, "through", text);
-    say_manners(cli, p);
+    say_manners(e, p);
     if (p->fan != CONFIG_FAN_NONE)
         write_branches(e, p, text);
     else

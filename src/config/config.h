@@ -29,7 +29,7 @@ struct config_named_expr {
 
 enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
 enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE,
-                         CONFIG_STAGE_PLUGIN, CONFIG_STAGE_EXEC,
+                         CONFIG_STAGE_PLUGIN, CONFIG_STAGE_EXEC, CONFIG_STAGE_CALL,
                          CONFIG_STAGE_CHOICE /* not written: whether a branch takes the event */ };
 enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
 enum config_sqlite_mode { CONFIG_INSERT, CONFIG_UPSERT, CONFIG_IGNORE };
@@ -75,6 +75,40 @@ struct config_manners {
     struct config_breaker breaker;
 };
 
+/* A text, or an expression that gives one. */
+struct config_text {
+    const char *text;              /* NULL: `expr` */
+    struct config_expr expr;
+    struct config_place place;     /* of the value */
+};
+
+struct config_header {
+    const char *name;
+    struct config_place place;
+    struct config_text value;
+};
+
+struct config_cache {
+    struct config_expr by;         /* not given: nothing is cached */
+    int64_t age_ms, stale_ms;
+    uint64_t size;
+};
+
+enum config_method { CONFIG_POST, CONFIG_PUT, CONFIG_PATCH, CONFIG_GET, CONFIG_DELETE };
+
+struct config_call {
+    struct config_text url;
+    enum config_method method;
+    struct config_expr body;       /* not given: the event's JSON; none with GET and DELETE */
+    struct config_header *headers;
+    uint32_t header_count;
+    const char *into;              /* NULL: the answer is dropped */
+    struct config_cache cache;
+    const char *fallback;          /* JSON; NULL: none */
+    bool private_allowed;          /* allow_private_network */
+};
+const char *config_method_word(enum config_method method); /* "POST" */
+
 struct config_source {
     enum config_source_kind kind;
     struct config_place place;
@@ -104,7 +138,8 @@ struct config_stage {
     const char **command;          /* exec: the program and its arguments; ends with NULL */
     uint32_t command_count;        /* without it */
     enum config_protocol protocol;
-    struct config_manners manners; /* of kinds that wait: plugin, exec */
+    struct config_call call;
+    struct config_manners manners; /* of kinds that wait: plugin, exec, call */
 };
 
 struct config_sink {

@@ -21,6 +21,8 @@ enum scope {
     IN_STAGE,
     IN_STAGE_PLUGIN,
     IN_STAGE_EXEC,
+    IN_STAGE_CALL,
+    IN_CACHE,
     IN_SINK,
     IN_SINK_SQLITE,
     IN_SINK_FILE,
@@ -59,6 +61,9 @@ enum key_type {
     KEY_TIMES,   /* struct config_times: a duration or a range of them, within least and most */
     KEY_OUTCOMES, /* struct outcome_list */
     KEY_COMMAND, /* const char *[]: a program and its arguments; a text is one for /bin/sh */
+    KEY_TEXT_OR_EXPR, /* struct config_text: a text, or {expr: EXPR} */
+    KEY_HEADERS, /* struct config_header[]: a map of names to the same */
+    KEY_DATA,    /* const char *: any value, as JSON */
     KEY_TYPE_COUNT
 };
 

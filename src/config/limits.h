@@ -40,6 +40,11 @@
 #define CONFIG_BACKOFF_MS_MAX     (3600u * 1000)
 #define CONFIG_OPEN_MS_MIN        100u        /* a breaker that looks more often than that is none */
 #define CONFIG_OPEN_MS_MAX        (3600u * 1000)
+#define CONFIG_URL_SIZE_MAX       8192u       /* as the door takes it (io/http.h) */
+#define CONFIG_HEADER_COUNT_MAX   32u         /* of one call */
+#define CONFIG_DATA_SIZE_MAX      4096u       /* of one value that is kept as JSON */
+#define CONFIG_CACHE_SIZE_MIN     (16u << 10)
+#define CONFIG_CACHE_SIZE_MAX     (1ull << 32)
 #define CONFIG_OUTCOME_COUNT_MAX  64u         /* words of `permanent` or `transient` */
 #define CONFIG_RATE_COUNT_MAX     1000000u    /* a period: each has a share of it that a clock of ns can tell */
 #define CONFIG_INTERVAL_MS_MAX    60000u

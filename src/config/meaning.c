@@ -4,6 +4,7 @@
 #include "config/meaning.h"
 #include "base/must.h"
 #include "config/branches.h"
+#include "config/calls.h"
 #include "config/limits.h"
 #include "config/loops.h"
 #include "config/manners.h"
@@ -49,6 +50,17 @@ static void check_plugins(struct meaning *m, struct config_pipeline *p)
                             "'%s' is registered by the program that runs this file; whether it is there cannot be "
                             "known here, and 'neap run' has none",
                             shown(bytes_of_text(stage->symbol)).text);
+    }
+}
+
+static void check_calls(struct meaning *m, const struct config_pipeline *p)
+{
+    const struct tree_item *list = tree_find(m->now, "stages");
+    const struct tree_item *item = list == NULL ? NULL : list->value->items;
+    for (uint32_t i = p->shared_stage_count; i < p->stage_count && item != NULL; i++, item = item->next) {
+        const struct tree_item *call = tree_find(item->value, "call");
+        if (p->stages[i].kind == CONFIG_STAGE_CALL && call != NULL)
+            call_check(m->r, &p->stages[i], call->value);
     }
 }
 
@@ -355,6 +367,7 @@ static void check_pipelines(struct meaning *m)
         struct config_pipeline *p = &config->pipelines[i];
         m->now = m->nodes[i];
         check_plugins(m, p);
+        check_calls(m, p);
         check_source(m, p);
         check_topics(m, p);
         check_claims(m, p);

@@ -52,6 +52,8 @@ static const struct key *kind_that_holds(enum scope scope, struct bytes name, co
 {
     if (present != NULL && present->type == KEY_BLOCK && key_find(present->of, name) != NULL)
         return present;
+    if (present != NULL && key_find(IN_DEFAULTS, name) != NULL)
+        return NULL; /* an inline kind has no manners, wherever they stand */
     for (const struct key *key = key_next(scope, NULL); key != NULL; key = key_next(scope, key))
         if (key->kind && key->type == KEY_BLOCK && key_find(key->of, name) != NULL)
             return key;
@@ -342,6 +344,44 @@ static void keep_array(const struct key *key, void *list, uint32_t count, void *
     *(uint32_t *)member(into, key->count_at) = count;
 }
 
+/* A text, or {expr: EXPR}. */
+static bool read_text_or_expr(struct reading *r, const struct key *key, const char *name, const struct tree_node *node,
+                              struct config_text *ret_text)
+{
+    struct bytes text;
+    if (node->kind == TREE_TEXT) {
+        if (!read_text(r, key, node, &text))
+            return false;
+        *ret_text = (struct config_text){ .text = (const char *)text.at, .place = node->place };
+        return true;
+    }
+    const struct tree_item *expr = tree_find(node, "expr");
+    if (node->count != 1 || expr == NULL) {
+        message_error(r->messages, node->place, "'%s' takes a text, or {expr: EXPR}; such as: %s", key->name,
+                      key->example);
+        return false;
+    }
+    ret_text->place = expr->value->place;
+    return read_expr(r, key->what, name, expr->value, &ret_text->expr);
+}
+
+static void read_headers(struct reading *r, const struct key *key, const struct tree_node *node, void *into)
+{
+    if (!is_map(r, key, node))
+        return;
+    struct config_header *list = read_take(r, node->count * sizeof *list);
+    uint32_t count = 0;
+    for (struct tree_item *item = node->items; item != NULL && list != NULL; item = item->next) {
+        struct bytes name = arena_copy(r->arena, item->key->text);
+        r->starved = r->starved || name.at == NULL;
+        if (r->starved || !is_named(r, key, item->key))
+            continue;
+        list[count] = (struct config_header){ .name = (const char *)name.at, .place = item->key->place };
+        count += read_text_or_expr(r, key, list[count].name, item->value, &list[count].value);
+    }
+    keep_array(key, list, count, into);
+}
+
 /* A map of names to maps: pipelines, topics. */
 static void read_named(struct reading *r, const struct key *key, const struct tree_node *node, void *into)
 {
@@ -450,6 +490,15 @@ static void read_value(struct reading *r, const struct key *key, const struct tr
     case KEY_DURABILITY:
         read_durability(r, key, node, member(into, key->at));
         break;
+    case KEY_TEXT_OR_EXPR:
+        read_text_or_expr(r, key, NULL, node, member(into, key->at));
+        break;
+    case KEY_HEADERS:
+        read_headers(r, key, node, into);
+        break;
+    case KEY_DATA:
+        read_data(r, key, node, member(into, key->at));
+        break;
     case KEY_OUTCOMES:
         read_outcomes(r, key, node, member(into, key->at));
         break;
@@ -494,7 +543,7 @@ static void read_pair(struct reading *r, enum scope scope, const struct tree_ite
                       state->kind->name, scopes[scope].noun, scope == IN_STAGE ? "; a new stage begins with '- '" : "");
         return;
     }
-    if (key->kind) {
+    if (key->kind) { /* its struct begins with which it is */
         state->kind = key;
         *(int *)into = key->first;
     }

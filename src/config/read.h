@@ -33,6 +33,8 @@ void *read_take(struct reading *r, size_t size); /* zeroed; NULL: starved */
 /* A text with ${...} put in; never empty unless it was quoted. */
 bool  read_text(struct reading *r, const struct key *key, const struct tree_node *node, struct bytes *ret_text);
 bool  read_scalar(struct reading *r, const struct key *key, const struct tree_node *node, void *into);
+/* Any value as JSON: what is plain and looks like a number, true, false or null is that; all else is a text. */
+bool  read_data(struct reading *r, const struct key *key, const struct tree_node *node, const char **ret_json);
 bool  read_expr(struct reading *r, const char *what, const char *name, const struct tree_node *node,
                 struct config_expr *ret_expr);
 /* The default of `key`, as if it had been written. */

@@ -94,6 +94,9 @@ static const char *type_name(const struct key *key)
         [KEY_TIMES] = "time, or a range of them",
         [KEY_OUTCOMES] = "list of statuses and words",
         [KEY_COMMAND] = "text, or a list of them",
+        [KEY_TEXT_OR_EXPR] = "text, or `{expr: EXPR}`",
+        [KEY_HEADERS] = "names: texts, or `{expr: EXPR}`",
+        [KEY_DATA] = "any value",
     };
     must(names[key->type] != NULL);
     if (key->type == KEY_BLOCK && key_next(key->of, NULL) == NULL)
@@ -108,6 +111,8 @@ static void write_type(const struct out *out, const struct key *key)
         out_text(out, "map or rate");
     else if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "command") == 0)
         out_text(out, "map or command");
+    else if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "url") == 0)
+        out_text(out, "map or text");
     else if (key->type == KEY_BLOCK && key->bare != NULL && strcmp(key->bare, "name") == 0)
         out_text(out, "map or name");
     else if (key->type != KEY_CHOICE)
@@ -141,6 +146,15 @@ static void write_row(const struct out *out, const struct key *key, const char *
     out_format(out, " | %s | `%s` |\n", key->doc, key->example);
 }
 
+/* Of a map inside a kind. */
+static void write_inner(const struct out *out, const struct key *key, const char *outer)
+{
+    char indent[80];
+    snprintf(indent, sizeof indent, "%s%s: ", outer, key->name);
+    for (const struct key *in = key_next(key->of, NULL); in != NULL; in = key_next(key->of, in))
+        write_row(out, in, indent);
+}
+
 static void write_table(const struct out *out, enum scope scope, bool kinds)
 {
     out_text(out, "\n| key | value | default | what it is for | for example |\n| --- | --- | --- | --- | --- |\n");
@@ -154,6 +168,8 @@ static void write_table(const struct out *out, enum scope scope, bool kinds)
             char indent[40];
             snprintf(indent, sizeof indent, "%s: ", key->name);
             write_row(out, in, indent);
+            if (in->type == KEY_BLOCK && in->of == IN_CACHE)
+                write_inner(out, in, indent);
         }
     }
 }
@@ -165,6 +181,52 @@ static bool has_beside(enum scope scope)
             return true;
     return false;
 }
+
+static const char calls_in_words[] =
+    "\n"
+    "### Calls\n"
+    "\n"
+    "A `call` sends the event's JSON to its `url`, and with `into` the JSON of the answer becomes a field of it. "
+    "Events of one key\n"
+    "are asked for one at a time and in order, as many keys at once as `concurrency` says. A redirect is an answer, "
+    "and not\n"
+    "followed; certificates are verified.\n"
+    "\n"
+    "- **Delivered** is a status from 200 to 299, with a body that is JSON where there is `into`. Without `into` the "
+    "body is read and\n"
+    "  dropped.\n"
+    "- **Tried again** is what `retry` calls transient, and what has no status: `timeout`, `connect`, `dns`, `tls`, "
+    "`reset`, and\n"
+    "  `answer` (no HTTP, no JSON, too large). After its last attempt the event is a dead letter, with that word as "
+    "its reason, or\n"
+    "  `unavailable` where there was a status.\n"
+    "- **Refused** is what `retry` calls permanent: a dead letter at once, reason `refused`.\n"
+    "- **Told to come later** is a 429. It costs no attempt, and neither does an open breaker, a limit or a retry "
+    "budget that is\n"
+    "  used up: the event waits, and so do those behind it. `Retry-After` is honoured, for the event and for its "
+    "destination.\n"
+    "\n"
+    "Breaker, limit, budget and adaptive concurrency are kept for each destination (scheme, host and port), together "
+    "for all calls\n"
+    "that have the same manners. While the breaker is open nothing is called, and nothing gives up: events stay in "
+    "their topic. With\n"
+    "a `fallback` they go on with that instead, as they do when their last attempt has failed transiently; what was "
+    "refused is a\n"
+    "dead letter all the same. An old answer of the cache (`stale`) comes before the fallback.\n"
+    "\n"
+    "A call may reach the server twice: after a timeout, or a crash. Each has an `Idempotency-Key`, which is the same "
+    "for an event at\n"
+    "this stage in each attempt and after each restart, and differs from those of all other events, stages and data "
+    "directories.\n"
+    "\n"
+    "A `url` out of an event leads to public addresses only, whatever its name said when it was looked up: never to "
+    "this machine,\n"
+    "private networks or the cloud's metadata, unless `allow_private_network` says so. Such an event is a dead letter, "
+    "`refused`.\n"
+    "\n"
+    "The answers that are at work at once share 1/16 of `node.memory`, with 16KiB each at least: `neap explain` says "
+    "how large\n"
+    "one may be.\n";
 
 static const char topics_in_words[] =
     "\n"
@@ -292,6 +354,8 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
             out_text(&out, "\nBeside the kind:\n");
         if (has_beside(scope))
             write_table(&out, scope, false);
+        if (scope == IN_STAGE)
+            out_text(&out, calls_in_words);
         if (scope == IN_TOPIC)
             out_text(&out, topics_in_words);
         if (scope == IN_DEFAULTS)

@@ -11,7 +11,11 @@
 #define PUT_IN       "\\\\$\\\\{" /* ${ as a pattern in a JSON text */
 #define SIZE         "[0-9]+(B|KiB|MiB|GiB|TiB)"
 #define DURATION     "[0-9]+(ms|s|m|h|d)"
-#define ANY_TEXT     "\"type\": [\"string\", \"number\", \"boolean\"]"
+#define TEXT_OR_EXPR                                                                                             \
+    "{\"type\": [\"string\", \"number\", \"boolean\"]}, {\"type\": \"object\", \"properties\": {\"expr\": {}}, " \
+    "\"required\": "                                                                                             \
+    "[\"expr\"], \"additionalProperties\": false}"
+#define ANY_TEXT "\"type\": [\"string\", \"number\", \"boolean\"]"
 
 static void write_choices(const struct out *out, const char *choices)
 {
@@ -71,6 +75,16 @@ static void write_type(const struct out *out, const struct key *key)
     case KEY_OUTCOMES:
         out_text(out, "\"type\": \"array\", \"minItems\": 1, \"uniqueItems\": true, \"items\": {\"type\": [\"string\", "
                       "\"integer\"], \"pattern\": \"^([1-5][0-9x][0-9x]|[a-z]+)$|" PUT_IN "\"}");
+        break;
+    case KEY_TEXT_OR_EXPR:
+        out_text(out, "\"anyOf\": [" TEXT_OR_EXPR "]");
+        break;
+    case KEY_HEADERS:
+        out_text(out, "\"type\": \"object\", \"minProperties\": 1, \"additionalProperties\": {\"anyOf\": [" TEXT_OR_EXPR
+                      "]}");
+        break;
+    case KEY_DATA:
+        out_text(out, "\"default\": null");
         break;
     case KEY_COUNT:
         out_format(out,

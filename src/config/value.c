@@ -273,6 +273,9 @@ static bool store(struct reading *r, const struct key *key, struct bytes text, s
     case KEY_TEXT:
         memcpy(into, &text.at, sizeof text.at);
         return true;
+    case KEY_TEXT_OR_EXPR:
+        *(struct config_text *)into = (struct config_text){ .text = (const char *)text.at, .place = place };
+        return true;
     case KEY_PATH: {
         const char *path = read_path(r, text);
         memcpy(into, &path, sizeof path);

@@ -1,5 +1,6 @@
 #include "node/budget.h"
 #include "base/must.h"
+#include "base/rooms.h"
 #include "flow/pipeline.h"
 #include "flow/pool.h"
 #include "node/control.h"
@@ -9,18 +10,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MIB                (1ull << 20)
-#define PARSER_FACTOR      15u /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
-#define SPARE_FROM         (16 * MIB) /* what is above it is shared out, below it there are the least shares */
-#define BATCH_SIZE_MIN     (256u << 10)
-#define BATCH_SIZE_MAX     (2u << 20)
-#define READER_SIZE        (256u << 10)
-#define ARENA_OTHER_SIZE   (1u << 20) /* of letters */
-#define INDEX_ENTRY_SIZE   48u        /* two indexes of 24 bytes per batch of events */
-#define PLUGIN_ANSWER_ROOM 1024u      /* of each call that may be at work, beside the largest event */
-#define SLOTS_PER_CALL     16u
-#define SLOT_ROOM          512u
-#define WAY_COUNT_MAX      16u
+#define MIB                     (1ull << 20)
+#define PARSER_FACTOR           15u /* simdjson: 8 bytes of tape, 4 of index, 5/3 of text for each byte, and the text */
+#define SPARE_FROM              (16 * MIB) /* what is above it is shared out, below it there are the least shares */
+#define BATCH_SIZE_MIN          (256u << 10)
+#define BATCH_SIZE_MAX          (2u << 20)
+#define READER_SIZE             (256u << 10)
+#define ARENA_OTHER_SIZE        (1u << 20) /* of letters */
+#define INDEX_ENTRY_SIZE        48u        /* two indexes of 24 bytes per batch of events */
+#define PLUGIN_ANSWER_ROOM      1024u      /* of each call that may be at work, beside the largest event */
+#define SLOTS_PER_CALL          16u
+#define SLOT_ROOM               512u
+#define WAY_COUNT_MAX           16u
+#define ANSWER_SIZE_MIN         (16u << 10)
+#define CACHE_ENTRY_SIZE        256u /* of a cache: with so many bytes each the places and the room are used up together */
+#define CALL_HANDLE_SIZE        (48u << 10) /* what libcurl keeps of a call, and of a connection */
+#define LIMIT_KEY_COUNT         4096u
+#define LIMIT_KEY_COUNT_OF_MANY 256u /* where each of many destinations has them */
+#define LIMIT_KEY_SIZE          40u
 
 static uint64_t between(uint64_t n, uint64_t low, uint64_t high)
 {
@@ -122,7 +129,7 @@ static uint64_t databases_size(const struct config *config, const struct budget 
 
 bool budget_is_waiting(const struct config_stage *stage)
 {
-    return stage->kind == CONFIG_STAGE_PLUGIN || stage->kind == CONFIG_STAGE_EXEC;
+    return stage->kind == CONFIG_STAGE_PLUGIN || stage->kind == CONFIG_STAGE_EXEC || stage->kind == CONFIG_STAGE_CALL;
 }
 
 uint32_t budget_waiting_count(const struct config_pipeline *p)
@@ -158,10 +165,50 @@ uint32_t budget_children(const struct config_stage *stage)
     return (uint32_t)between(stage->manners.concurrency.most, 1, EXEC_CHILD_COUNT_MAX);
 }
 
+uint32_t budget_destinations(const struct config_stage *stage)
+{
+    return stage->call.url.text != NULL ? 1 : CALL_DESTINATION_COUNT;
+}
+
+uint32_t budget_limit_keys(const struct config_stage *stage)
+{
+    uint32_t count = stage->call.url.text != NULL ? LIMIT_KEY_COUNT : LIMIT_KEY_COUNT_OF_MANY;
+    return stage->manners.limit.per.text != NULL ? count : 0;
+}
+
+struct call_options budget_call(const struct budget *b, const struct config_stage *stage)
+{
+    const struct config_cache *cache = &stage->call.cache;
+    uint32_t concurrency = stage->manners.concurrency.most;
+    struct call_options o = { .into = stage->call.into,
+                              .concurrency_max = concurrency,
+                              .answer_size_max =
+                                  between(b->answers_size / concurrency, ANSWER_SIZE_MIN, b->event_size_max),
+                              .request_size = b->event_size_max + CALL_HEAD_SIZE_MAX };
+    if (cache->by.text != NULL)
+        o.cache =
+            (struct cache_options){ .size = cache->size / ROOMS_UNIT * ROOMS_UNIT,
+                                    .entry_count_max = (uint32_t)between(cache->size / CACHE_ENTRY_SIZE, 16, 1 << 20),
+                                    .age_ns = cache->age_ms * NS_PER_MS,
+                                    .stale_ns = cache->stale_ms * NS_PER_MS };
+    return o;
+}
+
+/* With what the door and the table of destinations keep for it. */
+static uint64_t call_size(const struct budget *b, const struct config_stage *stage)
+{
+    struct call_options o = budget_call(b, stage);
+    uint64_t destination = DESTINATION_SIZE_MAX + (uint64_t)budget_limit_keys(stage) * LIMIT_KEY_SIZE;
+    return call_memory_size(&o) + (uint64_t)o.concurrency_max * CALL_HANDLE_SIZE +
+           budget_destinations(stage) * destination;
+}
+
 static uint64_t stage_size(const struct budget *b, const struct config_stage *stage)
 {
     if (stage->kind == CONFIG_STAGE_EXEC)
         return exec_memory_size(budget_children(stage), b->event_size_max) + DESTINATION_SIZE_MAX;
+    if (stage->kind == CONFIG_STAGE_CALL)
+        return call_size(b, stage);
     struct budget_plugin plugin = budget_plugin(b, stage);
     return plugin_memory_size(plugin.concurrency, plugin.room_size) + pool_memory_size(plugin.concurrency);
 }
@@ -266,6 +313,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     uint64_t all = config->memory_size, spare = all > SPARE_FROM ? all - SPARE_FROM : 0;
     struct budget b = { .gate_unit_count = all >= 96 * MIB ? 8 : all >= 48 * MIB ? 4 : 3, .reader_size = READER_SIZE };
     b.record_size = record_size_written(config);
+    b.answers_size = all / 16;
     budget_log(all, &b.log);
     set_event_size(&b, spare);
     uint64_t waiting =

@@ -10,6 +10,7 @@
 #include "flow/window.h"
 #include "gate/gate.h"
 #include "node/node.h"
+#include "stage/call.h"
 
 struct budget {
     struct log_options log; /* sizes only */
@@ -23,6 +24,7 @@ struct budget {
     size_t database_cache_size;
     size_t reader_size;
     size_t share_size; /* for the batches of one pipeline */
+    size_t answers_size; /* for those of one call stage, together */
     struct node_memory_term terms[16];
     uint32_t term_count;
     uint64_t sum; /* of the terms; more than node.memory: it does not add up */
@@ -47,6 +49,10 @@ struct budget_plugin {
 };
 struct budget_plugin budget_plugin(const struct budget *budget, const struct config_stage *stage);
 uint32_t budget_children(const struct config_stage *stage); /* of an exec: so many at most */
+/* Of a call: counts and sizes alone. */
+struct call_options budget_call(const struct budget *budget, const struct config_stage *stage);
+uint32_t budget_destinations(const struct config_stage *stage); /* of a call: so many at one time */
+uint32_t budget_limit_keys(const struct config_stage *stage);   /* of its limit, where it has keys; else 0 */
 /* Partitions of a topic as far as the file says. */
 uint32_t budget_partitions(const struct config *config, const char *topic);
 

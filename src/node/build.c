@@ -216,6 +216,7 @@ void build_free(struct node *n)
         sqlite_database_close(&n->databases[i].database);
     if (n->vfs != NULL)
         io_vfs_unregister(n->vfs);
+    destinations_free(&s->destinations);
     if (s->machine != NULL)
         expr_machine_free(&s->machine);
     if (s->parser != NULL)

@@ -70,6 +70,7 @@ static struct stage *stage_new(struct node *n, const struct config_stage *c, str
         return choice_new(n, c, err);
     case CONFIG_STAGE_PLUGIN:
     case CONFIG_STAGE_EXEC:
+    case CONFIG_STAGE_CALL:
         break; /* stands between two chains */
     }
     return NULL;
@@ -232,7 +233,9 @@ static struct waiting *plugin_stage_new(struct node_pipeline *np, const struct c
 static struct waiting *waiting_new(struct node_pipeline *np, const struct config_stage *c, struct node_waiting *own,
                                    struct error *err)
 {
-    return c->kind == CONFIG_STAGE_EXEC ? build_exec(np, c, own, err) : plugin_stage_new(np, c, own, err);
+    if (c->kind == CONFIG_STAGE_EXEC)
+        return build_exec(np, c, own, err);
+    return c->kind == CONFIG_STAGE_CALL ? build_call(np, c, err) : plugin_stage_new(np, c, own, err);
 }
 
 static enum neap_status build_waiting(struct node_pipeline *np, const struct config_stage *c, struct error *err)

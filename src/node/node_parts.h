@@ -22,6 +22,7 @@
 #include "flow/destination.h"
 #include "flow/pool.h"
 #include "sink/sinks.h"
+#include "stage/call.h"
 #include <stdatomic.h>
 
 #define NODE_MAGIC   0x4e4f4445u
@@ -74,6 +75,7 @@ struct shard {
     struct arena *arena, *letter_arena;
     struct codec_room unpack;
     struct expr_machine *machine;
+    struct destinations *destinations; /* of calls; NULL: nobody calls */
     bool draining;
     _Atomic bool drain_asked, at_rest;
     _Atomic bool idle_asked, idle; /* idle: nothing was left to do in a turn that began after it was asked */
@@ -136,6 +138,11 @@ enum neap_status build_stages(struct node_pipeline *np, struct error *err);
 void build_free_stages(struct node_pipeline *np);
 struct waiting *build_exec(struct node_pipeline *np, const struct config_stage *c, struct node_waiting *own,
                            struct error *err); /* build_exec.c */
+/* ---- build_manners.c */
+struct destination_options build_manners(const struct config_manners *m, uint32_t concurrency_max);
+void build_waiting_manners(struct waiting *stage, const struct config_manners *m, uint32_t concurrency);
+
+struct waiting *build_call(struct node_pipeline *np, const struct config_stage *c, struct error *err); /* build_calls.c */
 enum neap_status build_sink_exprs(struct node_pipeline *np, struct error *err);
 enum neap_status build_sink(struct node_pipeline *np, struct error *err);
 enum neap_status build_was_sink(struct node_pipeline *np, struct error *err);

@@ -316,7 +316,7 @@ static size_t answer_room(const struct call_options *o)
 
 static uint32_t flight_count_of(const struct call_options *o)
 {
-    return o->concurrency_max + (o->cache_key != NULL ? CALL_REFRESH_COUNT : 0);
+    return o->concurrency_max + (o->cache.size > 0 ? CALL_REFRESH_COUNT : 0);
 }
 
 size_t call_memory_size(const struct call_options *o)
@@ -324,7 +324,7 @@ size_t call_memory_size(const struct call_options *o)
     size_t count = flight_count_of(o);
     return sizeof(struct call) + count * (sizeof(struct flight) + sizeof(struct line) + answer_room(o)) +
            rooms_memory_size(round_up(o->request_size, ROOMS_UNIT)) +
-           (o->cache_key != NULL ? cache_memory_size(&o->cache) : 0);
+           (o->cache.size > 0 ? cache_memory_size(&o->cache) : 0);
 }
 
 static void time_has_come(struct io_timer *timer, mono_time now)
@@ -381,6 +381,7 @@ struct waiting *call_new(const struct call_options *o)
     must((o->url != NULL) != (o->url_expr != NULL) && o->header_count <= CALL_HEADER_COUNT_MAX);
     must(o->concurrency_max > 0 && o->request_size > CALL_HEAD_SIZE_MAX && o->rules != NULL);
     must(o->fallback.at == NULL || o->into != NULL);
+    must((o->cache_key != NULL) == (o->cache.size > 0));
     struct call *c = calloc(1, sizeof *c);
     if (c == NULL)
         return NULL;

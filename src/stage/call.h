@@ -28,7 +28,6 @@
 #define CALL_HEADER_COUNT_MAX  32u
 #define CALL_REFRESH_COUNT     4u
 #define CALL_DESTINATION_COUNT 64u /* of a stage whose addresses come out of events: at one time */
-#define CALL_LIMIT_KEY_COUNT   4096u /* of a limit for each key, of one destination */
 #define CALL_HEAD_SIZE_MAX     (128u << 10) /* of a request, without its body */
 
 struct call_header {
@@ -58,7 +57,7 @@ struct call_options {
     struct expr *limit_key;            /* with manners.limit_key_count_max */
     const struct outcome_rules *rules; /* kept */
     struct expr *cache_key;            /* NULL: nothing is cached */
-    struct cache_options cache;
+    struct cache_options cache;        /* with cache_key; size 0 without */
     uint32_t concurrency_max;          /* the waiting stage's own */
     size_t answer_size_max, request_size; /* request_size: at least the largest event and CALL_HEAD_SIZE_MAX */
 };
@@ -66,6 +65,6 @@ struct call_options {
 /* Sets verbs; the rest of what a struct waiting has is the caller's. NULL: out of memory, and nothing was taken. `url` is one that
  * destination_name_of() understands. */
 struct waiting *call_new(const struct call_options *options);
-size_t          call_memory_size(const struct call_options *options);
+size_t          call_memory_size(const struct call_options *options); /* only counts, sizes and `into` are looked at */
 
 #endif

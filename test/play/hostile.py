@@ -10,9 +10,12 @@ import socket
 import ssl
 import struct
 import sys
+import time
 import urllib.parse
 
 counts = {"connections": 0, "open": 0, "requests": 0, "tenth": 0, "broken": 0}
+journal = []            # of /score: [number, key, Idempotency-Key, when] of each request, as it came
+frozen = asyncio.Event()
 
 
 def head(status, size, *headers, reason="Said"):
@@ -118,6 +121,33 @@ async def ok(writer, reader, query):
     writer.write(whole(200, b"ok", "Content-Type: text/plain"))
 
 
+async def score(writer, reader, query, headers, body):
+    """Scores what it is sent, {"n": …, "k": …}: each whose number `fails` divides is refused for ever. Frozen, it says nothing."""
+    event = json.loads(body)
+    journal.append([event["n"], event["k"], headers.get("idempotency-key"), time.monotonic()])
+    if frozen.is_set():
+        await hang(writer, reader, query)
+    await asyncio.sleep(query.get("ms", 0) / 1000)
+    if query.get("fails", 0) > 0 and event["n"] % query["fails"] == 0:
+        writer.write(whole(500, b"this one never"))
+    else:
+        writer.write(whole(200, json.dumps({"risk": event["n"] * 2}).encode()))
+
+
+async def freeze(writer, reader, query):
+    frozen.set()
+    writer.write(whole(200, b"frozen"))
+
+
+async def thaw(writer, reader, query):
+    frozen.clear()
+    writer.write(whole(200, b"thawed"))
+
+
+async def told(writer, reader, query):
+    writer.write(whole(200, json.dumps(journal).encode()))
+
+
 async def stats(writer, reader, query):
     writer.write(whole(200, json.dumps(counts).encode()))
 
@@ -134,6 +164,8 @@ async def answer(reader, writer):
     if path == "/echo":
         said = json.dumps([method, target, headers, body.decode("latin-1")]).encode()
         writer.write(whole(200, said) if method != "HEAD" else head(200, len(said)))
+    elif path == "/score":
+        await score(writer, reader, query, headers, body)
     elif path[1:] in HANDLERS:
         await HANDLERS[path[1:]](writer, reader, query)
     else:
@@ -143,7 +175,7 @@ async def answer(reader, writer):
 
 HANDLERS = {"hang": hang, "reset": reset, "partial": partial, "close": close, "last": last, "garbage": garbage, "drip": drip,
             "head": long_head, "latency": latency, "tenth": tenth, "large": large, "busy": busy, "redirect": redirect,
-            "interim": interim, "ok": ok, "stats": stats}
+            "interim": interim, "ok": ok, "stats": stats, "freeze": freeze, "thaw": thaw, "journal": told}
 
 
 async def serve(reader, writer):

@@ -491,7 +491,7 @@ static void a_rate_for_each(void **state)
     open_world(42);
     struct call_options options = options_of();
     options.manners.limit = (struct limit_rate){ 10, NS_PER_S, 1 };
-    options.manners.limit_key_count_max = CALL_LIMIT_KEY_COUNT;
+    options.manners.limit_key_count_max = 64;
     options.limit_key = fixture_expr(&w.f, "event.n % 4");
     w.event_count = 201;
     start(&options);

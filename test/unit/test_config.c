@@ -365,6 +365,46 @@ static void nearest_manners_win(void **state)
     config_free(&c);
 }
 
+static void calls_as_written(void **state)
+{
+    struct text yaml = text_of_file(SOURCE_ROOT "/test/config/calls.yaml");
+    struct config *c = must_load(yaml.at);
+    const struct config_call *call = &c->pipelines[0].stages[0].call;
+    assert_int_equal(c->pipelines[0].stages[0].kind, CONFIG_STAGE_CALL);
+    assert_string_equal(call->url.text, "http://fraud.internal/score");
+    assert_int_equal(call->method, CONFIG_POST);
+    assert_string_equal(call->into, "score");
+    assert_string_equal(call->body.text, "{card = event.card}");
+    assert_int_equal(call->header_count, 2);
+    assert_string_equal(call->headers[0].name, "Authorization");
+    assert_string_equal(call->headers[0].value.text, "Bearer none");
+    assert_null(call->headers[1].value.text);
+    assert_string_equal(call->headers[1].value.expr.text, "event.region");
+    assert_string_equal(call->cache.by.text, "event.card");
+    assert_int_equal(call->cache.age_ms, 300000);
+    assert_int_equal(call->cache.stale_ms, 3600000);
+    assert_int_equal(call->cache.size, 16 << 20);
+    assert_string_equal(call->fallback, "{\"risk\":\"unknown\",\"level\":3,\"sure\":false,\"why\":[\"no "
+                                        "answer\",\"1\",\"007\",1e3,\"~\",null]}");
+    assert_int_equal(c->pipelines[0].stages[0].manners.retry.attempts, 3);
+    assert_int_equal(c->pipelines[0].stages[0].manners.retry.budget_percent, 5);
+    call = &c->pipelines[0].stages[1].call;
+    assert_string_equal(call->url.text, "https://example.com/seen");
+    assert_string_equal(c->pipelines[0].stages[1].name, "call");
+    assert_null(call->into);
+    assert_int_equal(call->method, CONFIG_POST);
+    call = &c->pipelines[0].stages[2].call;
+    assert_null(call->url.text);
+    assert_string_equal(call->url.expr.text, "event.callback");
+    assert_int_equal(call->method, CONFIG_PUT);
+    assert_true(call->private_allowed);
+    assert_int_equal(call->cache.size, 1 << 20);
+    assert_int_equal(call->cache.stale_ms, 0);
+    assert_int_equal(c->pipelines[1].stages[3].manners.breaker.minimum_calls, 10);
+    config_free(&c);
+    free(yaml.at);
+}
+
 static void manners_in_words(void **state)
 {
     char words[512];
@@ -375,6 +415,15 @@ static void manners_in_words(void **state)
     assert_string_equal(words, "");
     config_manners_text(&c->pipelines[0].stages[1], words, sizeof words);
     assert_string_equal(words, "90s for an attempt, 32 at once");
+    config_free(&c);
+    c = must_load("pipelines: {p: {source: {stdin: }, stages: [call: {url: 'http://a', concurrency: 8..64, limit: "
+                  "{rate: 5/m, per: "
+                  "event.a},\n  breaker: {slow_call: 1s}}], sink: {stdout: }}}\n");
+    config_manners_text(&c->pipelines[0].stages[0], words, sizeof words);
+    assert_string_equal(
+        words, "30s for an attempt, 8 to 64 at once, as the destination can take, 5/m for each event.a, 8 attempts "
+               "with 100ms..30s between them, retries up to 20% of successes, a breaker that opens for 5s..5m when "
+               "50% of 100 calls fail, or 100% of them take 1s");
     config_free(&c);
 }
 
@@ -445,6 +494,11 @@ static const char *const frames[SCOPE_COUNT] = {
         "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      sqlite:\n        path: a\n        table: b\n"
         "        columns: [id]\n        key: [id]\n        %s\n",
     [IN_SINK_FILE] = "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      file:\n        path: a\n        %s\n",
+    [IN_STAGE_CALL] = "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - call:\n          url: "
+                      "http://a\n          into: a\n"
+                      "          %s\n",
+    [IN_CACHE] = "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - call:\n          url: http://a\n"
+                 "          cache:\n            by: event.a\n            age: 1s\n            %s\n",
     [IN_DEFAULTS] = "defaults:\n  %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_LIMIT] = "defaults:\n  limit:\n    rate: 1/s\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_RETRY] = "defaults:\n  retry:\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
@@ -811,6 +865,7 @@ int main(void)
         cmocka_unit_test(defaults),
         cmocka_unit_test(manners_by_default),
         cmocka_unit_test(nearest_manners_win),
+        cmocka_unit_test(calls_as_written),
         cmocka_unit_test(manners_in_words),
         cmocka_unit_test(examples_load),
         cmocka_unit_test(every_key_has_an_example_that_loads),
