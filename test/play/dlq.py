@@ -240,6 +240,59 @@ def lines_of(name):
 ok(lines_of("strict.ndjson") == list(range(20)) and lines_of("other.ndjson") == list(range(20)), "in their order, and the other pipeline does not see them twice", p)
 ok(all(balance(x) == 0 for x in p.values()) and p["other"]["filtered"] == 20 and p["strict"]["delivered"] == 20, "both books balance", p)
 
+# ---- letters of a stage that waits ----
+
+h = folder("waits")
+CHILD = """import json, sys
+for line in sys.stdin:
+    ask = json.loads(line)
+    if "neap" in ask:
+        continue
+    if ask["event"]["n"] %% 7 == 0 and %r not in ask["headers"]:
+        print(json.dumps({"id": ask["id"], "error": "the tide is " + ("low", "out", "gone")[ask["attempt"] - 1]}), flush=True)
+    else:
+        print(json.dumps({"id": ask["id"], "event": {**ask["event"], "times": int(ask["headers"].get("neap.redrives", "0"))}}), flush=True)
+"""
+WAITS = """topics: {orders: {partitions: 2, retention: forever}}
+pipelines:
+  asks:
+    source: {topic: orders, id: event.n}
+    stages: [{name: tide, exec: {command: [python3, child.py], concurrency: 2, retry: {attempts: 3, backoff: 5ms..20ms}, breaker: {failure_rate: 100%}}}]
+    sink: {file: {path: asks.ndjson}}
+  too:
+    source: {topic: orders}
+    stages: [{exec: {command: cat, protocol: lines}}]
+    sink: {file: {path: too.ndjson}}
+"""
+write("neap.yaml", WAITS, cwd=h)
+write("child.py", CHILD % "never", cwd=h)
+neap("topic", "create", "orders", "--partitions", "2", cwd=h)
+for k in "abc":
+    neap("send", "orders", "--key", k, cwd=h, stdin="".join('{"n":%d,"k":"%s"}\n' % (i, k) for i in range(70)).encode())
+r = neap("run", "--until-idle", cwd=h)
+letters = neap("dlq", "show", "asks", "--json", cwd=h).lines()
+ok(r.code == 0 and len(letters) == 30 and all(x["attempts"] == 3 and x["stage"] == "tide" and "tide is gone" in x["error"] and "tide is low" in x["first_error"]
+   and x["first"] <= x["last"] and x["value"]["n"] % 7 == 0 for x in letters), "a letter of a stage that tried again tells how often, and the first error beside the last one", (r, letters[:1]))
+r = neap("dlq", "show", "asks", "-n", "1", cwd=h)
+ok("after 3 attempts since" in r.out and "at first" in r.out and "tide is low" in r.out, "a person is told, too", r)
+write("child.py", CHILD % "neap.redrives", cwd=h)
+r = neap("dlq", "redrive", "asks", "--stage", "tide", "--key", "b", cwd=h)
+s = neap("dlq", "redrive", "asks", cwd=h)
+ok((r.out, s.out) == ("redriven 10 dead letters of asks.dead\n", "redriven 20 dead letters of asks.dead\n"), "its events go their way again", (r, s))
+r = neap("run", "--until-idle", "--summary", "json", cwd=h)
+p = json.loads(r.out.splitlines()[-1])["pipelines"]
+
+
+def said(name, place):
+    with open(os.path.join(place, name), encoding="utf-8") as f:
+        return [json.loads(x) for x in f]
+
+
+landed, too = said("asks.ndjson", h), said("too.ndjson", h)
+ok(sorted((x["k"], x["n"]) for x in landed) == [(k, n) for k in "abc" for n in range(70)] and all(x["times"] == (x["n"] % 7 == 0) for x in landed),
+   "and arrive, each once, having told the stage that they were redriven", len(landed))
+ok(len(too) == 210 and p["too"]["filtered"] == 30 and all(balance(x) == 0 for x in p.values()), "another pipeline's waiting stage is not asked about them", (len(too), p))
+
 # ---- a branch: only the one that gave up takes it ----
 
 BRANCHES = """pipelines:
