@@ -204,16 +204,42 @@ static void each_range(struct session *s, void *ctx, struct bytes line)
     d->ranges[d->range_count++] = (struct dlq_range){ line_number(root, "start"), line_number(root, "end") };
 }
 
+/* A pipeline whose file is at hand has said where its letters go; else whoever has the log knows, or finds them by their name. */
+static bool find_in_file(struct dlq *d, char topic[LOG_NAME_SIZE_MAX + 1])
+{
+    struct config *config = NULL;
+    struct config_messages *messages = NULL;
+    struct error error = { 0 };
+    bool found = false;
+    if (d->session.file[0] == '\0')
+        return false;
+    if (config_load(d->session.cli->io, d->session.file, &config, &messages, &error) == NEAP_OK) {
+        for (uint32_t i = 0; i < config->pipeline_count && !found; i++) {
+            const struct config_pipeline *p = &config->pipelines[i];
+            found = strcmp(p->name, d->name) == 0;
+            if (found)
+                dlq_copy_text(topic, LOG_NAME_SIZE_MAX + 1, bytes_of_text(p->dead_letter));
+        }
+    }
+    config_messages_free(&messages);
+    config_free(&config);
+    return found;
+}
+
 int dlq_find(struct dlq *d)
 {
     struct request request;
+    char topic[LOG_NAME_SIZE_MAX + 1];
+    bool in_file = find_in_file(d, topic);
     request_begin(&request, "dlq list");
-    request_text(&request, "name", d->name);
+    request_text(&request, "name", in_file ? topic : d->name);
     int code = dlq_ask(d, &request, each_match, d);
     if (code == CLI_OK && d->match_count != 1)
         code = CLI_NO;
     if (code != CLI_OK)
         return code;
+    if (in_file)
+        dlq_copy_text(d->pipeline, sizeof d->pipeline, bytes_of_text(d->name));
     request_begin(&request, "topic describe");
     request_text(&request, "topic", d->topic);
     code = dlq_ask(d, &request, each_range, d);

@@ -49,6 +49,7 @@ static int use_file(struct session *s, const char *file)
     if (status == NEAP_OK) {
         s->disk = config->disk;
         s->has_file = true;
+        snprintf(s->file, sizeof s->file, "%s", file);
         code = use_data(s, config->data);
     } else if (messages != NULL && messages->error_count > 0) {
         say(s->cli, "%s:%u:%u: %s ('neap check %s' says it all; --data DIR needs no file)", file,

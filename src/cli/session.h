@@ -17,6 +17,7 @@ struct session {
     struct cli *cli;
     char data[SESSION_PATH_SIZE_MAX];     /* empty: only a socket is known */
     char socket[SESSION_PATH_SIZE_MAX];
+    char file[SESSION_PATH_SIZE_MAX];     /* the pipeline file that said where; empty: none did */
     bool writes, running;
     bool has_file;                        /* a pipeline file was named */
     bool follows;                         /* a node that ends is no error: session_ask() answers SESSION_GONE */

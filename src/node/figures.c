@@ -63,6 +63,14 @@ const char *node_user_of_topic(const struct node *n, const struct log_topic *top
     return NULL;
 }
 
+bool node_writes_letters(const struct node *n, const char *pipeline, uint32_t topic_id)
+{
+    for (uint32_t i = 0; i < n->pipeline_count; i++)
+        if (n->pipelines[i].dead.id == topic_id && strcmp(n->pipelines[i].config->name, pipeline) == 0)
+            return true;
+    return false;
+}
+
 struct sums {
     uint64_t redriven; /* events that were taken in once more */
     uint64_t in_log;   /* events since the pipeline began */

@@ -68,9 +68,9 @@ static bool holds_letters(struct job *job, const struct log_topic *topic, struct
 /* The pipeline's own, by the file of this node, by its usual name, or by what lies in it. */
 static bool is_of_pipeline(struct job *job, const struct log_topic *topic, const struct letters_topic *t)
 {
-    const char *user = job->context.node != NULL ? node_user_of_topic(job->context.node, topic) : NULL;
     size_t size = strlen(job->name);
-    return (user != NULL && strcmp(user, job->name) == 0) || strcmp(t->pipeline, job->name) == 0 ||
+    return (job->context.node != NULL && node_writes_letters(job->context.node, job->name, topic->id)) ||
+           strcmp(t->pipeline, job->name) == 0 ||
            (ends_in_suffix(topic->name) && strncmp(topic->name, job->name, size) == 0 &&
             strcmp(topic->name + size, DEAD_LETTER_SUFFIX) == 0);
 }

@@ -57,6 +57,8 @@ void             node_close(struct node **node);
 bool             node_reader_left(struct node *node);    /* of standard output; the node then drains and leaves. Any thread */
 /* A pipeline that reads, fills or writes the topic; NULL: none does. */
 const char      *node_user_of_topic(const struct node *node, const struct log_topic *topic);
+/* Whether the letters of the pipeline of that name go to that topic. */
+bool             node_writes_letters(const struct node *node, const char *pipeline, uint32_t topic_id);
 struct log      *node_log(struct node *node);
 uint32_t         node_pipeline_count(const struct node *node);
 void             node_pipeline_figures(struct node *node, uint32_t index,

@@ -240,6 +240,24 @@ def lines_of(name):
 ok(lines_of("strict.ndjson") == list(range(20)) and lines_of("other.ndjson") == list(range(20)), "in their order, and the other pipeline does not see them twice", p)
 ok(all(balance(x) == 0 for x in p.values()) and p["other"]["filtered"] == 20 and p["strict"]["delivered"] == 20, "both books balance", p)
 
+# ---- one topic for the letters of two pipelines ----
+
+h = folder("shared")
+write("neap.yaml", (TWO % "event.n > 0").replace("    sink: {file: {path: strict.ndjson}}", "    sink: {file: {path: strict.ndjson}}\n    dead_letter: rejected")
+      .replace("    sink: {file: {path: other.ndjson}}", "    stages: [filter: event.m > 0]\n    sink: {file: {path: other.ndjson}}\n    dead_letter: rejected"), cwd=h)
+neap("topic", "create", "orders", "--partitions", "2", cwd=h)
+neap("send", "orders", '{"n":1}', '{"m":1}', '{"m":2}', cwd=h)
+neap("run", "--until-idle", cwd=h)
+r = [[x["pipeline"] for x in neap("dlq", "list", name, "--json", cwd=h).lines()] for name in ("strict", "other", "rejected")]
+ok(r[0] == ["strict"] * 2 and r[1] == ["other"] and sorted(r[2]) == ["other", "strict", "strict"], "each pipeline's name means its own letters, the topic's name all of them", r)
+with Running(cwd=h) as run:
+    run.until(run.status, "the node answers")
+    live = [[x["pipeline"] for x in neap("dlq", "list", name, "--json", "--node", "data/neap.sock", cwd=h).lines()] for name in ("strict", "other", "rejected")]
+    ok(live == r, "also where only the node knows", live)
+    r = neap("dlq", "drop", "other", "--yes", "--node", "data/neap.sock", cwd=h)
+    ok(r.out == "dropped 1 dead letter of rejected\n", "and what is dropped is its own", r)
+    run.stop()
+
 # ---- letters of a stage that waits ----
 
 h = folder("waits")
