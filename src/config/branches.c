@@ -353,6 +353,7 @@ bool config_is_inline(enum config_stage_kind kind)
     case CONFIG_STAGE_MAP:
     case CONFIG_STAGE_KEEP:
     case CONFIG_STAGE_REMOVE:
+    case CONFIG_STAGE_LUA:
     case CONFIG_STAGE_CHOICE:
         return true;
     default:

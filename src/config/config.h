@@ -28,7 +28,7 @@ struct config_named_expr {
 };
 
 enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
-enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE,
+enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE, CONFIG_STAGE_LUA,
                          CONFIG_STAGE_PLUGIN, CONFIG_STAGE_EXEC, CONFIG_STAGE_CALL,
                          CONFIG_STAGE_CHOICE /* not written: whether a branch takes the event */ };
 enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
@@ -130,6 +130,7 @@ struct config_stage {
     bool no_route;                 /* choice in a route without a rest: of its last branch, which counts what none took */
     struct config_named_expr *map;
     uint32_t map_count;
+    struct config_expr script;     /* lua */
     const char **fields;           /* keep, remove */
     uint32_t field_count;
     const char *symbol;            /* plugin */

@@ -318,6 +318,10 @@ const struct key keys[] = {
     { IN_STAGE, "remove", KEY_FIELDS, .kind = true, .first = CONFIG_STAGE_REMOVE,
       ARRAY(config_stage, fields, field_count), .most = CONFIG_FIELD_COUNT_MAX, .doc = "Removes these fields.",
       .example = "remove: [iban]" },
+    { IN_STAGE, "lua", KEY_SCRIPT, .kind = true, .first = CONFIG_STAGE_LUA, MEMBER(config_stage, script), .what = "lua",
+      .doc = "A script with a function `process(event)`: what it returns goes on in the event's place, nothing, one "
+             "table or several.",
+      .example = "lua: 'function process(event) return {id = event.id} end'" },
     { IN_STAGE, "plugin", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_PLUGIN, .of = IN_STAGE_PLUGIN,
       .doc = "A C function: it keeps, changes, drops or fails each event. It is in a shared object, `path`; or in the "
              "program that Neap is embedded in, and then only such a program can run the file. See "
@@ -524,7 +528,7 @@ static const struct {
     { IN_BRANCH, false, "pool|on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
-    { IN_STAGE, true, "validate|lua|encrypt|decrypt|dedup|reorder|window|join|collect|delay|lookup" },
+    { IN_STAGE, true, "validate|encrypt|decrypt|dedup|reorder|window|join|collect|delay|lookup" },
     { IN_STAGE_PLUGIN, false, "limit|pool|retry|breaker" },
     { IN_STAGE_EXEC, false, "limit|pool" },
     { IN_STAGE_CALL, false, "batch|compensate|pool" },

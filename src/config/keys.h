@@ -47,6 +47,7 @@ enum key_type {
     KEY_DISK,    /* struct config_disk: a size, or a share of the disk */
     KEY_CHOICE,  /* an enum (or bool): `first` plus the index among `choices` */
     KEY_EXPR,    /* struct config_expr */
+    KEY_SCRIPT,  /* struct config_expr: a Lua script with process(event) */
     KEY_EXPRS,   /* struct config_named_expr[]: a map of names to expressions */
     KEY_COLUMNS, /* the same, or a list of field names */
     KEY_FIELDS,  /* const char *[] */

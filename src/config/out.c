@@ -11,7 +11,7 @@ void out_text(const struct out *out, const char *text)
 
 void out_format(const struct out *out, const char *format, ...)
 {
-    char text[2048];
+    char text[4096];
     va_list values;
     va_start(values, format);
     int size = vsnprintf(text, sizeof text, format, values);

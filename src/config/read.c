@@ -472,6 +472,9 @@ static void read_value(struct reading *r, const struct key *key, const struct tr
     case KEY_EXPR:
         read_expr(r, key->what, NULL, node, member(into, key->at));
         break;
+    case KEY_SCRIPT:
+        read_script(r, key->what, node, member(into, key->at));
+        break;
     case KEY_EXPRS:
         read_exprs(r, key, node, into);
         break;

@@ -37,6 +37,7 @@ bool  read_scalar(struct reading *r, const struct key *key, const struct tree_no
 bool  read_data(struct reading *r, const struct key *key, const struct tree_node *node, const char **ret_json);
 bool  read_expr(struct reading *r, const char *what, const char *name, const struct tree_node *node,
                 struct config_expr *ret_expr);
+bool  read_script(struct reading *r, const char *what, const struct tree_node *node, struct config_expr *ret_script);
 /* The default of `key`, as if it had been written. */
 void  read_fallback(struct reading *r, const struct key *key, void *into);
 /* `path` as seen from `folder`; "." and doubled slashes are gone. NULL: starved. */

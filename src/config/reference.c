@@ -5,6 +5,7 @@
 #include "config/limits.h"
 #include "config/manners.h"
 #include "config/out.h"
+#include "flow/script.h"
 #include <stdio.h>
 
 static const char intro[] =
@@ -82,6 +83,7 @@ static const char *type_name(const struct key *key)
         [KEY_DURABILITY] = "`fsync`, `interval`, or map",
         [KEY_CHOICE] = "one of",
         [KEY_EXPR] = "expression",
+        [KEY_SCRIPT] = "script",
         [KEY_EXPRS] = "names: expressions",
         [KEY_COLUMNS] = "names: expressions, or a list of fields",
         [KEY_FIELDS] = "list of names",
@@ -289,13 +291,69 @@ static void write_takers(const struct out *out)
             out_text(out, before[0] != '\0' ? " |\n" : "");
         }
 }
+static const char scripts_in_words[] =
+    "\n"
+    "### Scripts\n"
+    "\n"
+    "```yaml\n"
+    "stages:\n"
+    "  - lua: |\n"
+    "      local vat = {CH = 0.081, DE = 0.19}\n"
+    "      function process(event)\n"
+    "        if event.test then return end                   -- filtered\n"
+    "        local lines = {}\n"
+    "        for i, line in ipairs(event.lines) do           -- one event for each line of the order\n"
+    "          lines[i] = {order = event.id, no = i, sku = line.sku, total = line.price * (1 + vat[event.country])}\n"
+    "        end\n"
+    "        return table.unpack(lines)\n"
+    "      end\n"
+    "```\n"
+    "\n"
+    "`process(event)` gives nothing, and the event is filtered; one table, and that is the event from then on; or "
+    "several, "
+    "and each\n"
+    "goes on by itself. An event that became several still counts once: delivered when all that came of it has landed, "
+    "in one "
+    "batch of\n"
+    "its sink, and in the dead letters, as it came, when any of them fails or is refused; `produced` counts what "
+    "landed. Key, "
+    "id, headers\n"
+    "and time stay those of the event, whose names a script has as an expression has them. At most %u come of one "
+    "event, and "
+    "none in front\n"
+    "of a stage that waits, which takes one at a time: let the pipeline end in branches or a topic there.\n"
+    "\n"
+    "Everything else is as in expressions: the same functions, 1,000,000 instructions and a share of `memory` for each "
+    "event, "
+    "no clock,\n"
+    "chance or I/O, `pairs` in one order. The script begins anew with each event: a local of its own is set again, a "
+    "global "
+    "cannot be\n"
+    "set, so nothing is kept from one event to the next. An event that it fails on is a dead letter, `lua`, with file, "
+    "line "
+    "and calls.\n"
+    "\n"
+    "The event cannot be assigned to; `copy(event)` gives a table that can, with the same fields. A part of an event "
+    "that is "
+    "passed on as\n"
+    "it is keeps all its values. Of what is built anew: the fields of a table are written in the order of their names; "
+    "integers stay\n"
+    "integers, floats have a point (`3.0`, `7 // 2` is `3`), integers beyond 64 bits signed become floats; a missing "
+    "field "
+    "and null are\n"
+    "both nil, and `null` writes a null (`copy` keeps those that are there); `{}` is an object, and `array{}` an "
+    "array, "
+    "with items or\n"
+    "without.\n";
+
 static const char branches_in_words[] =
     "\n"
     "### How branches work\n"
     "\n"
     "Each branch reads what the pipeline accepted, and does its part of the way by itself:\n"
     "\n"
-    "- Where all stages before the branches are inline (`filter map keep remove`), each branch reads the pipeline's "
+    "- Where all stages before the branches are inline (`filter map keep remove lua`), each branch reads the "
+    "pipeline's "
     "own "
     "topic and\n"
     "  runs them itself. An event that fails in one of them gives up in every branch: a dead letter each, because none "
@@ -362,6 +420,8 @@ void config_write_reference(void (*write)(void *ctx, struct bytes text), void *c
             write_takers(&out);
         if (scope == IN_BRANCH)
             out_text(&out, branches_in_words);
+        if (scope == IN_STAGE)
+            out_format(&out, scripts_in_words, SCRIPT_OUTPUT_COUNT_MAX);
     }
     out_format(&out,
                "\n## Limits\n\n"

@@ -5,6 +5,7 @@
 #include "config/read.h"
 #include "config/traps.h"
 #include "config/units.h"
+#include "flow/script.h"
 #include "log/log.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -378,23 +379,38 @@ static bool asks_for_truth(const char *what)
     return strcmp(what, "filter") == 0 || strcmp(what, "if") == 0;
 }
 
+/* False: it does not compile, which is said. */
+static bool compiles(struct reading *r, const char *label, const struct tree_node *node, enum neap_status status,
+                     const struct error *err)
+{
+    r->starved = r->starved || status == NEAP_NOMEM;
+    if (status == NEAP_OK || r->starved)
+        return status == NEAP_OK;
+    struct config_place place = node->place;
+    const char *message = split_place(r, err->text, &place);
+    message_error(r->messages, stands_as_written(r, node) ? place : node->place, "%s: %s%s", label, message,
+                  looks_cut(message) ? trap_of_expression(r->text, node) : "");
+    return false;
+}
+
+static bool compile_script(struct reading *r, const char *label, const struct tree_node *node)
+{
+    struct expr_place at = { r->file, node->place.line, node->place.column, label };
+    struct script *script = NULL;
+    struct error err = { 0 };
+    enum neap_status status = script_new(r->machine, (const char *)node->text.at, &at, &script, &err);
+    script_free(&script);
+    return compiles(r, label, node, status, &err);
+}
+
 static bool compile(struct reading *r, const char *what, const char *label, const struct tree_node *node)
 {
     struct expr_place at = { r->file, node->place.line, node->place.column, label };
     struct expr *expr = NULL;
     struct error err = { 0 };
     enum neap_status status = expr_new(r->machine, (const char *)node->text.at, &at, &expr, &err);
-    if (status == NEAP_NOMEM) {
-        r->starved = true;
+    if (!compiles(r, label, node, status, &err))
         return false;
-    }
-    if (status != NEAP_OK) {
-        struct config_place place = node->place;
-        const char *message = split_place(r, err.text, &place);
-        message_error(r->messages, stands_as_written(r, node) ? place : node->place, "%s: %s%s", label, message,
-                      looks_cut(message) ? trap_of_expression(r->text, node) : "");
-        return false;
-    }
     uint32_t hint = expr_hint(expr);
     expr_free(&expr);
     if (asks_for_truth(what) && (hint & EXPR_HINT_BARE_PATH) != 0)
@@ -406,13 +422,11 @@ static bool compile(struct reading *r, const char *what, const char *label, cons
     return true;
 }
 
-bool read_expr(struct reading *r, const char *what, const char *name, const struct tree_node *node,
-               struct config_expr *ret_expr)
+/* A text that may be one: of the code itself it says nothing. */
+static bool is_code(struct reading *r, const char *label, const char *noun, const struct tree_node *node)
 {
-    struct shown named = shown(name == NULL ? (struct bytes){ NULL, 0 } : bytes_of_text(name));
-    const char *space = name == NULL ? "" : " ", *of = named.text;
     if (node->kind != TREE_TEXT) {
-        message_error(r->messages, node->place, "%s%s%s takes an expression, not a %s%s", what, space, of,
+        message_error(r->messages, node->place, "%s takes %s%s, not a %s%s", label, noun[0] == 'e' ? "an " : "a ", noun,
                       node->kind == TREE_LIST ? "list" : "map",
                       node->in_flow || r->text.at[node->start] == '{' || r->text.at[node->start] == '['
                           ? "; quote one that begins with '{' or '['"
@@ -422,15 +436,30 @@ bool read_expr(struct reading *r, const char *what, const char *name, const stru
     if (is_tag(r, node))
         return false;
     if (node->text.size == 0 || memchr(node->text.at, '\0', node->text.size) != NULL) {
-        message_error(r->messages, node->place, "%s%s%s has no expression%s", what, space, of,
+        message_error(r->messages, node->place, "%s has no %s%s", label, noun,
                       node->text.size > 0 ? " but a NUL character" : trap_of_expression(r->text, node));
         return false;
     }
     if (has_put_in(node))
-        message_warning(r->messages, node->place, "'${NAME}' is not put into expressions: write env.NAME");
+        message_warning(r->messages, node->place, "'${NAME}' is not put into %ss: write env.NAME", noun);
+    return true;
+}
+
+bool read_script(struct reading *r, const char *what, const struct tree_node *node, struct config_expr *ret_script)
+{
+    if (!is_code(r, what, "script", node) || !compile_script(r, what, node))
+        return false;
+    *ret_script = (struct config_expr){ keep_text(r, node->text), node->place };
+    return ret_script->text != NULL;
+}
+
+bool read_expr(struct reading *r, const char *what, const char *name, const struct tree_node *node,
+               struct config_expr *ret_expr)
+{
+    struct shown named = shown(name == NULL ? (struct bytes){ NULL, 0 } : bytes_of_text(name));
     char label[sizeof named.text + 40];
-    snprintf(label, sizeof label, "%s%s%s", what, space, of);
-    if (!compile(r, what, label, node))
+    snprintf(label, sizeof label, "%s%s%s", what, name == NULL ? "" : " ", named.text);
+    if (!is_code(r, label, "expression", node) || !compile(r, what, label, node))
         return false;
     *ret_expr = (struct config_expr){ keep_text(r, node->text), node->place };
     return ret_expr->text != NULL;

@@ -3,6 +3,7 @@
  * C1  What a stage did not finish is undone: an event is copied before a stage that may fail and go on. Its changes are an
  *     array in the arena, so the copy takes that array along.
  * C2  The figures count an event once, when it has been taken; a run that is handed over again leaves no trace.
+ * C4  Of what an event became each runs through the stages behind by itself; the figures of those count the last of them.
  * C3  A failure for want of room is no failure of the event while others have taken room in the same arena. */
 #include "flow/chain.h"
 #include "base/must.h"
@@ -14,6 +15,7 @@ struct chain {
     uint32_t magic, count;
     struct json_parser *parser;
     uint32_t reached_count; /* stages that have seen the event at hand */
+    bool keeps_single;
     struct chain_link {
         struct chain_step step;
         struct chain_figures figures;
@@ -62,6 +64,11 @@ const struct chain_figures *chain_figures(const struct chain *chain, uint32_t in
 {
     must(index < chain->count);
     return &chain->links[index].figures;
+}
+
+void chain_keep_single(struct chain *chain)
+{
+    chain->keeps_single = true;
 }
 
 const char *chain_stage_name(const struct chain *chain, uint32_t index)
@@ -139,7 +146,7 @@ static enum stage_outcome run_link(struct chain_link *link, struct event *event,
     enum stage_outcome outcome = run_stage(link, event, arena, &skipped, failure);
     if (outcome != STAGE_FAIL) {
         link->counter = skipped                 ? &link->figures.skipped
-                        : outcome == STAGE_PASS ? &link->figures.passed
+                        : outcome != STAGE_DROP ? &link->figures.passed
                                                 : &link->figures.dropped;
         return outcome;
     }
@@ -152,8 +159,86 @@ static enum stage_outcome run_link(struct chain_link *link, struct event *event,
     return STAGE_PASS;
 }
 
+/* Who is given events, and what has come of the one at hand. */
+struct giving {
+    chain_done *done;
+    void *ctx;
+    uint32_t index, given_count;
+    bool refused; /* there is no room for one of those that it became */
+};
+
+static enum stage_outcome run_from(struct chain *chain, uint32_t from, struct event *event, struct arena *arena,
+                                   struct giving *giving, struct failure *failure);
+
+/* It goes on as that text, parsed. */
+static bool become(struct chain *chain, uint32_t link, struct event *event, struct bytes json, struct arena *arena,
+                   struct failure *failure)
+{
+    event->json = json;
+    event->fields = NULL;
+    event->field_count = event->field_room = 0;
+    event->keep_only = false;
+    if (parse(chain, event, arena, failure))
+        return true;
+    failure->stage = chain->links[link].step.stage->name;
+    return false;
+}
+
+static enum stage_outcome too_many(struct chain *chain, uint32_t link, uint32_t count, struct arena *arena,
+                                   struct failure *failure)
+{
+    const char *text =
+        arena_text(arena,
+                   "it became %u events, and a stage behind it takes one at a time: let the pipeline end "
+                   "in branches or a topic before that stage",
+                   count);
+    *failure = (struct failure){ .reason = "lua",
+                                 .stage = chain->links[link].step.stage->name,
+                                 .message = bytes_of_text(text != NULL ? text : "it became several events"),
+                                 .status = NEAP_BADINPUT };
+    return STAGE_FAIL;
+}
+
+/* Rule C4. */
+static enum stage_outcome split(struct chain *chain, uint32_t link, struct event *event, struct arena *arena,
+                                struct giving *giving, struct failure *failure)
+{
+    uint32_t count = event->became_count;
+    if (count == 1)
+        return become(chain, link, event, event->became[0], arena, failure) ? STAGE_PASS : STAGE_FAIL;
+    if (chain->keeps_single)
+        return too_many(chain, link, count, arena, failure);
+    for (uint32_t i = 0; i < count && !giving->refused; i++) {
+        struct event one = *event;
+        if (!become(chain, link, &one, event->became[i], arena, failure))
+            return STAGE_FAIL;
+        enum stage_outcome outcome = run_from(chain, link + 1, &one, arena, giving, failure);
+        if (outcome == STAGE_FAIL)
+            return STAGE_FAIL;
+        if (outcome != STAGE_PASS)
+            continue;
+        giving->refused = !giving->done(giving->ctx, giving->index, &one, STAGE_MORE, NULL);
+        giving->given_count++;
+    }
+    return giving->given_count > 0 ? STAGE_SPLIT : STAGE_DROP;
+}
+
+static enum stage_outcome run_from(struct chain *chain, uint32_t from, struct event *event, struct arena *arena,
+                                   struct giving *giving, struct failure *failure)
+{
+    for (uint32_t i = from; i < chain->count; i++) {
+        chain->reached_count = i + 1 > chain->reached_count ? i + 1 : chain->reached_count;
+        enum stage_outcome outcome = run_link(&chain->links[i], event, arena, failure);
+        if (outcome == STAGE_SPLIT)
+            outcome = split(chain, i, event, arena, giving, failure);
+        if (outcome != STAGE_PASS)
+            return outcome;
+    }
+    return STAGE_PASS;
+}
+
 static enum stage_outcome run_event(struct chain *chain, struct event *event, struct arena *arena,
-                                    struct failure *failure)
+                                    struct giving *giving, struct failure *failure)
 {
     event->fields = NULL;
     event->field_count = event->field_room = 0;
@@ -162,13 +247,7 @@ static enum stage_outcome run_event(struct chain *chain, struct event *event, st
     *failure = (struct failure){ .reason = NULL };
     if (!parse(chain, event, arena, failure))
         return STAGE_FAIL;
-    for (uint32_t i = 0; i < chain->count; i++) {
-        chain->reached_count = i + 1;
-        enum stage_outcome outcome = run_link(&chain->links[i], event, arena, failure);
-        if (outcome != STAGE_PASS)
-            return outcome;
-    }
-    return STAGE_PASS;
+    return run_from(chain, 0, event, arena, giving, failure);
 }
 
 uint32_t chain_run(struct chain *chain, struct event *events, uint32_t count, struct arena *arena, chain_done *done,
@@ -177,14 +256,18 @@ uint32_t chain_run(struct chain *chain, struct event *events, uint32_t count, st
     CHECK_MAGIC(chain, CHAIN_MAGIC);
     for (uint32_t i = 0; i < count; i++) {
         struct failure failure;
+        struct giving giving = { .done = done, .ctx = ctx, .index = i };
+        struct bytes json = events[i].json;
         bool empty = arena_used(arena) == 0;
-        enum stage_outcome outcome = run_event(chain, &events[i], arena, &failure);
-        if (outcome == STAGE_FAIL && failure.status == NEAP_NOMEM && !empty)
-            return i; /* rule C3 */
-        if (outcome == STAGE_FAIL && failure.status == NEAP_NOMEM)
+        enum stage_outcome outcome = run_event(chain, &events[i], arena, &giving, &failure);
+        bool no_room = outcome == STAGE_FAIL && failure.status == NEAP_NOMEM;
+        if (no_room && empty)
             failure.reason = "too_large";
         must(outcome != STAGE_FAIL || failure.reason != NULL);
-        if (!done(ctx, i, &events[i], outcome, outcome == STAGE_FAIL ? &failure : NULL))
+        bool taken = !(no_room && !empty) && !giving.refused && /* rule C3 */
+                     done(ctx, i, &events[i], outcome, outcome == STAGE_FAIL ? &failure : NULL);
+        events[i].json = json; /* it may have to run again */
+        if (!taken)
             return i;
         for (uint32_t link = 0; link < chain->reached_count; link++)
             ++*chain->links[link].counter;

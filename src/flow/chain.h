@@ -7,6 +7,7 @@
  * memory   one block, taken in chain_new(); per event the caller's arena; the parser is the caller's
  * limits   CHAIN_STAGE_COUNT_MAX stages
  * errors   an event's failures are outcomes: STAGE_FAIL with the failure that its dead letter tells
+ *          an event that became several fails as a whole when one of them does
  * promise  `if` that is not true passes the stage by; under on_error: continue a stage that fails (its `if` too) leaves the
  *          event as it came to it, counts it, and the event goes on. Every event taken is given out exactly once, in order */
 #ifndef FLOW_CHAIN_H
@@ -36,9 +37,16 @@ uint32_t chain_stage_count(const struct chain *chain);
 const struct chain_figures *chain_figures(const struct chain *chain, uint32_t index);
 const char *chain_stage_name(const struct chain *chain, uint32_t index);
 
+/* Behind this chain one event cannot be several: where a stage makes it so, it fails. */
+void chain_keep_single(struct chain *chain);
+
 /* Is given each event: index in the batch, what became of it, and for STAGE_FAIL why. The event, its document and the
  * arena are good for reading and for sink->add() until it returns. False: there is no room for this one; it has not been
- * taken, and it runs again from its first stage when it is handed over again. */
+ * taken, and it runs again from its first stage when it is handed over again.
+ *
+ * An event that became several is given out as each of those that pass all stages (STAGE_MORE), and then once more itself, with
+ * what became of all: STAGE_SPLIT where any did, else STAGE_DROP; STAGE_FAIL: those that were given out do not count. Nor do they
+ * where chain_run() answers that the event was not taken. */
 typedef bool chain_done(void *ctx, uint32_t index, struct event *event, enum stage_outcome outcome,
                         const struct failure *failure);
 

@@ -49,6 +49,8 @@ struct event {
     /* what the stages made of it: */
     struct event_field *fields; /* in the arena; at most one of each name */
     uint32_t field_count, field_room;
+    struct bytes *became; /* by a stage that split it; in the arena */
+    uint32_t became_count;
     bool keep_only; /* `keep`: of the event as it came, nothing but what fields[] names stays */
 };
 

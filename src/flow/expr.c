@@ -21,21 +21,23 @@ static enum neap_status take_room(struct expr *expr, const char *text, struct er
     return NEAP_OK;
 }
 
-enum neap_status expr_new(struct expr_machine *machine, const char *text, const struct expr_place *place,
-                          struct expr **ret_expr, struct error *err)
+enum neap_status expr_new_of(struct expr_machine *machine, const char *text, const struct expr_place *place,
+                             bool script, struct expr **ret_expr, struct error *err)
 {
     struct error own;
     CHECK_MAGIC(machine, MACHINE_MAGIC);
     err = err != NULL ? err : &own;
     err->status = NEAP_OK;
     if (strlen(text) > EXPR_SIZE_MAX)
-        return error_set(err, NEAP_BADINPUT, "%s%s%u:%u: an expression of more than %u bytes",
+        return error_set(err, NEAP_BADINPUT, "%s%s%u:%u: %s of more than %u bytes",
                          place->file != NULL ? place->file : "", place->file != NULL ? ":" : "", place->line,
-                         place->column, EXPR_SIZE_MAX);
+                         place->column, script ? "a script" : "an expression", EXPR_SIZE_MAX);
     struct expr *expr = calloc(1, sizeof(*expr));
     if (expr == NULL)
         return error_set(err, NEAP_NOMEM, "no memory for an expression");
-    *expr = (struct expr){ .magic = EXPR_MAGIC, .machine = machine, .place = *place, .function = LUA_NOREF };
+    *expr = (struct expr){
+        .magic = EXPR_MAGIC, .machine = machine, .place = *place, .function = LUA_NOREF, .script = script
+    };
     machine->expr_count++;
     enum neap_status status = take_room(expr, text, err);
     if (status == NEAP_OK) {
@@ -48,6 +50,12 @@ enum neap_status expr_new(struct expr_machine *machine, const char *text, const 
     else
         expr_free(&expr);
     return status;
+}
+
+enum neap_status expr_new(struct expr_machine *machine, const char *text, const struct expr_place *place,
+                          struct expr **ret_expr, struct error *err)
+{
+    return expr_new_of(machine, text, place, false, ret_expr, err);
 }
 
 void expr_free(struct expr **expr_at)
@@ -113,24 +121,32 @@ static enum neap_status ask(struct expr_machine *m, struct failure *failure)
     return status == NEAP_OK ? NEAP_OK : fail_limit(expr, m->arena, failure);
 }
 
-enum neap_status expr_eval(struct expr *expr, const struct event *e, struct arena *arena, struct value *ret_value,
-                           struct failure *failure)
+enum neap_status expr_ask(struct expr *expr, const struct event *e, struct arena *arena, struct value *result,
+                          struct failure *failure)
 {
     CHECK_MAGIC(expr, EXPR_MAGIC);
     struct expr_machine *m = expr->machine;
-    struct value result = { .kind = VALUE_NIL };
     must(m->event == NULL); /* one call at a time */
     m->generation++;
     m->expr = expr;
     m->event = e;
     m->arena = arena;
-    m->result = &result;
+    m->result = result;
     m->stop = STOP_NONE;
     m->no_room = m->too_large = m->too_deep = m->side_ready = false;
     enum neap_status status = ask(m, failure);
     m->event = NULL;
     m->arena = NULL;
     m->result = NULL;
+    return status;
+}
+
+enum neap_status expr_eval(struct expr *expr, const struct event *e, struct arena *arena, struct value *ret_value,
+                           struct failure *failure)
+{
+    struct value result = { .kind = VALUE_NIL };
+    must(!expr->script);
+    enum neap_status status = expr_ask(expr, e, arena, &result, failure);
     if (status == NEAP_OK)
         *ret_value = result;
     return status;

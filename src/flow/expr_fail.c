@@ -2,6 +2,7 @@
 #include "flow/expr_internal.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SHOWN_SIZE_MAX 200 /* of the source text, in messages */
 #define GUILTY_MAX     3u  /* names listed where it may be any of several */
@@ -17,6 +18,8 @@ void fail_place(const struct expr *expr, uint32_t at, uint32_t *ret_line, uint32
         if (expr->text[i] == '\n') {
             line++;
             column = expr->place.column;
+        } else if (line > expr->place.line && expr->script) {
+            column++; /* a script is a block of text: each line is indented as the first is */
         }
     *ret_line = line;
     *ret_column = column;
@@ -130,16 +133,28 @@ const char *fail_unknown(struct bytes name, const char *library, struct arena *a
 
 /* ---- failing at an event ----------------------------------------------------------------------------------------------- */
 
+/* Of a script one line is shown, by whoever knows which. */
 static int shown_size(const struct expr *expr)
 {
     return expr->size > SHOWN_SIZE_MAX ? SHOWN_SIZE_MAX : (int)expr->size;
+}
+
+/* Where the first word of that line of the text is. */
+static uint32_t line_at(const struct expr *expr, uint32_t line)
+{
+    uint32_t at = 0;
+    for (; line > 1 && at < expr->size; at++)
+        line -= expr->text[at] == '\n';
+    while (at < expr->size && (expr->text[at] == ' ' || expr->text[at] == '\t'))
+        at++;
+    return at;
 }
 
 static enum neap_status give_up(const struct expr *expr, uint32_t at, const char *message, struct failure *failure)
 {
     if (failure == NULL)
         return NEAP_BADINPUT;
-    *failure = (struct failure){ .reason = "expression",
+    *failure = (struct failure){ .reason = expr->script ? "lua" : "expression",
                                  .stage = expr->place.what,
                                  .message = bytes_of_text(message != NULL ? message : "the expression failed"),
                                  .file = expr->place.file,
@@ -230,10 +245,39 @@ static enum neap_status fail_nil(const struct expr *expr, const char *message, s
     return give_up(expr, guilty[0].path->start, said, failure);
 }
 
+/* What is shown of it from there. `line` 0: not known, nothing. */
+static struct bytes line_of(const struct expr *expr, uint32_t at, uint32_t line)
+{
+    size_t size = line == 0 ? 0 : strcspn(expr->text + at, "\n");
+    return (struct bytes){ (const uint8_t *)expr->text + at, size > SHOWN_SIZE_MAX ? SHOWN_SIZE_MAX : size };
+}
+
+/* "attempt to index a nil value (field 'a'): local x = event.a.b, in price (line 4), process (line 9)" */
+static enum neap_status fail_script(const struct expr *expr, const char *message, struct arena *arena,
+                                    struct failure *failure)
+{
+    const struct expr_machine *m = expr->machine;
+    uint32_t line = m->trace_line;
+    if (strncmp(message, "expr:", 5) == 0) {
+        uint32_t said = (uint32_t)strtoul(message + 5, NULL, 10);
+        const char *rest = strchr(message + 5, ' ');
+        line = said > 0 ? said : line;
+        message = rest != NULL ? rest + 1 : message;
+    }
+    uint32_t at = line_at(expr, line);
+    struct bytes shown = line_of(expr, at, line);
+    return give_up(expr, at,
+                   arena_text(arena, "%s%s%.*s%s", message, shown.size > 0 ? ": " : "", (int)shown.size, shown.at,
+                              m->trace),
+                   failure);
+}
+
 enum neap_status fail_lua(const struct expr *expr, const char *message, struct arena *arena, struct failure *failure)
 {
     if (message == NULL)
         message = "it ended with an error that is no text";
+    if (expr->script)
+        return fail_script(expr, message, arena, failure);
     if (strncmp(message, "expr:", 5) == 0 && strchr(message, ' ') != NULL)
         message = strchr(message, ' ') + 1;
     if (speaks_of_nil(message))
@@ -246,24 +290,28 @@ enum neap_status fail_limit(const struct expr *expr, struct arena *arena, struct
 {
     const struct expr_machine *m = expr->machine;
     const char *said = NULL;
+    uint32_t at = expr->script ? line_at(expr, m->trace_line) : 0;
+    struct bytes line = line_of(expr, at, m->trace_line);
+    int size = expr->script ? (int)line.size : shown_size(expr);
+    const char *colon = size > 0 ? ": " : ""; /* nobody knows which line of a script was to have the last byte */
     if (m->no_room) {
-        give_up(expr, 0, "no room left in the batch", failure);
+        give_up(expr, at, "no room left in the batch", failure);
         if (failure != NULL)
             failure->status = NEAP_NOMEM;
         return NEAP_NOMEM;
     }
     if (m->stop == STOP_INSTRUCTIONS)
-        said = arena_text(arena, "stopped: it takes more than %u instructions: %.*s", m->instruction_count_max,
-                          shown_size(expr), expr->text);
+        said = arena_text(arena, "stopped: it takes more than %u instructions%s%.*s", m->instruction_count_max, colon,
+                          size, expr->text + at);
     else if (m->stop != STOP_NONE)
-        said = arena_text(arena, "stopped: it takes more than %zu bytes of memory: %.*s",
-                          m->stop == STOP_CHURN ? m->churn_size_max : m->memory_size_max, shown_size(expr), expr->text);
+        said = arena_text(arena, "stopped: it takes more than %zu bytes of memory%s%.*s",
+                          m->stop == STOP_CHURN ? m->churn_size_max : m->memory_size_max, colon, size, expr->text + at);
     else if (m->too_large || m->too_deep)
-        said = arena_text(arena, "its value is too %s: %.*s", m->too_large ? "large" : "deep", shown_size(expr),
-                          expr->text);
+        said = arena_text(arena, "its value is too %s%s%.*s", m->too_large ? "large" : "deep", colon, size,
+                          expr->text + at);
     else
         return NEAP_OK;
-    give_up(expr, 0, said, failure);
+    give_up(expr, at, said, failure);
     if (m->stop == STOP_NONE && failure != NULL) {
         failure->reason = "too_large";
         failure->status = NEAP_TOOLARGE;

@@ -8,7 +8,8 @@
  *     expr_pattern.c  Lua's patterns with every step counted
  *     expr_view.c     the event as Lua sees it
  *     expr_value.c    what comes out: a struct value
- *     expr_fail.c     what is said when it does not */
+ *     expr_fail.c     what is said when it does not
+ *     script.c        a script: its names, its calls, what several values become */
 #ifndef FLOW_EXPR_INTERNAL_H
 #define FLOW_EXPR_INTERNAL_H
 
@@ -132,6 +133,7 @@ struct expr {
     uint8_t top;
     uint32_t roots;   /* bit per enum root: named in the text; the chunk's arguments, in this order */
     bool loops;       /* holds a function: may run long, needs the hook */
+    bool script;      /* `process` is called, and may give several values (script.h) */
     bool measure_lua; /* the small tree is passed by: for the bench and the differential test */
     int function;     /* in the registry */
 };
@@ -170,6 +172,10 @@ struct expr_machine {
     const struct event *event;
     struct arena *arena;
     struct value *result;
+    struct bytes *outputs; /* of a script, in place of `result` */
+    uint32_t output_count;
+    uint32_t trace_line; /* of a script's text, from 1: where it failed; 0: not known */
+    char trace[256];     /* ", in price (line 4), process (line 9)" */
     int64_t budget;
     enum stop stop;
     bool no_room, too_large, too_deep, side_ready;
@@ -205,6 +211,7 @@ size_t view_count(struct expr_machine *m, const struct view *view);
 int view_pairs(lua_State *L);                          /* pairs() of a view at 1 */
 int view_next(lua_State *L);                           /* next() of a view at 1 */
 void view_text(lua_State *L, const struct view *view); /* pushes its JSON */
+void view_copy(lua_State *L, const struct view *view); /* pushes a table of its fields or items; a null is script's `null` */
 
 void library_setup(lua_State *L); /* leaves the sealed table of names on the stack */
 void library_sorted_keys(lua_State *L,
@@ -220,6 +227,19 @@ const char *const *library_fields(const struct lexer *lexer,
                                   const struct token *token); /* NULL: not a library's name */
 bool lua_load_expr(struct expr *expr, struct error *err);
 int lua_run_expr(struct expr_machine *m); /* LUA_OK: m->result is filled in; otherwise the error is on the stack */
+
+/* ---- scripts ---- */
+
+extern const char *const script_names[]; /* in reach beside the others, `process` last; ends with NULL */
+enum neap_status expr_new_of(struct expr_machine *machine, const char *text, const struct expr_place *place, bool script,
+                             struct expr **ret_expr, struct error *err);
+enum neap_status expr_ask(struct expr *expr, const struct event *e, struct arena *arena, struct value *result,
+                          struct failure *failure);
+void script_push_names(lua_State *L);     /* the values of script_names, but for `process` */
+int  script_name_count(void);             /* of those */
+int  script_trace(lua_State *L);          /* a message handler: notes the calls that led to an error */
+void script_take(lua_State *L);           /* what is on the stack becomes the machine's outputs; raises */
+bool script_is_array(lua_State *L, int table); /* marked by array() */
 
 /* ---- out ---- */
 

@@ -130,10 +130,11 @@ struct loading {
     struct error *err;
 };
 
-enum form { FORM_OPEN, FORM_CLOSED }; /* `return TEXT`: a list of values; `return (TEXT)`: exactly one */
+/* `return TEXT`: a list of values; `return (TEXT)`: exactly one; `TEXT return process(event)`: a script. */
+enum form { FORM_OPEN, FORM_CLOSED, FORM_SCRIPT };
 
 /* The event's names are the chunk's arguments: constants, so that assigning to one is a compile error. */
-static void add_arguments(luaL_Buffer *buffer, uint32_t roots)
+static void add_arguments(luaL_Buffer *buffer, uint32_t roots, bool script)
 {
     const char *before = "local ";
     for (uint32_t root = 0; root < ROOT_COUNT; root++) {
@@ -144,6 +145,10 @@ static void add_arguments(luaL_Buffer *buffer, uint32_t roots)
         luaL_addstring(buffer, "<const>");
         before = ",";
     }
+    for (const char *const *name = script_names; script && *name != NULL; name++) {
+        luaL_addstring(buffer, ",");
+        luaL_addstring(buffer, *name);
+    }
     if (roots != 0)
         luaL_addstring(buffer, " = ... "); /* not ">=" */
 }
@@ -153,12 +158,14 @@ static int load_chunk(lua_State *L, const struct expr *expr, const char *names, 
 {
     luaL_Buffer buffer;
     luaL_buffinit(L, &buffer);
-    add_arguments(&buffer, expr->roots);
+    static const char *const begins[] = { "return ", "return (", "" };
+    static const char *const ends[] = { "\n", "\n)", "\nreturn neap__out(process(event))\n" };
+    add_arguments(&buffer, expr->roots, expr->script);
     if (names != NULL)
         luaL_addstring(&buffer, names);
-    luaL_addstring(&buffer, form == FORM_CLOSED ? "return (" : "return ");
+    luaL_addstring(&buffer, begins[form]);
     luaL_addlstring(&buffer, expr->text, size);
-    luaL_addstring(&buffer, form == FORM_CLOSED && size == expr->size ? "\n)" : "\n");
+    luaL_addstring(&buffer, size == expr->size ? ends[form] : "\n");
     luaL_pushresult(&buffer);
     size_t chunk_size;
     const char *chunk = lua_tolstring(L, -1, &chunk_size);
@@ -268,7 +275,7 @@ static int add_dumped(lua_State *L, const void *part, size_t size, void *ctx)
 static void push_code(lua_State *L, const struct expr *expr, const char *names)
 {
     struct dumping dumping = { .begun = false };
-    if (load_chunk(L, expr, names, FORM_CLOSED, expr->size) != LUA_OK)
+    if (load_chunk(L, expr, names, expr->script ? FORM_SCRIPT : FORM_CLOSED, expr->size) != LUA_OK)
         lua_error(L);
     lua_dump(L, add_dumped, &dumping, 1);
     must(dumping.begun);
@@ -324,9 +331,43 @@ static bool is_candidate(const struct lexer *lexer, const struct token *token)
            !is_word_of(library_names, lexer, token) && !is_word_of(keywords, lexer, token);
 }
 
+/* A script sets it, by `function process(event)` or by an assignment. */
+static bool has_process(const struct expr *expr)
+{
+    struct lexer lexer = { expr->text, expr->size, 0 };
+    struct token before = { .kind = TOKEN_END }, token;
+    for (token_next(&lexer, &token); token.kind != TOKEN_END && token.kind != TOKEN_BAD; token_next(&lexer, &token)) {
+        struct lexer ahead = lexer;
+        struct token next;
+        token_next(&ahead, &next);
+        if (token_is(&lexer, &token, "process") && !token_is_field(&lexer, token.start) &&
+            (token_is(&lexer, &before, "function") || token_is(&ahead, &next, "=")))
+            return true;
+        before = token;
+    }
+    return false;
+}
+
+/* `count = 0` in a script, or `function helper()`. */
+static bool is_set(const struct expr *expr, const struct token *name)
+{
+    struct lexer lexer = { expr->text, expr->size, 0 };
+    struct token before = { .kind = TOKEN_END }, token;
+    for (token_next(&lexer, &token); token.start < name->start; token_next(&lexer, &token))
+        before = token;
+    token_next(&lexer, &token);
+    return token_is(&lexer, &token, "=") || token_is(&lexer, &before, "function");
+}
+
 static void report_unknown(struct loading *loading, const struct token *token, const char *library)
 {
     struct expr *expr = loading->expr;
+    if (expr->script && library == NULL && is_set(expr, token)) {
+        fail_compile(expr, token->start, loading->err,
+                     "'%.*s' is no local, and a script keeps nothing in globals: write 'local' before it",
+                     (int)token->size, expr->text + token->start);
+        return;
+    }
     struct bytes name = { (const uint8_t *)expr->text + token->start, token->size };
     const char *said = fail_unknown(name, library, loading->expr->arena);
     fail_compile(expr, token->start, loading->err, "%s", said);
@@ -352,7 +393,7 @@ static bool check_names(lua_State *L, struct loading *loading)
     struct lexer lexer = { expr->text, expr->size, 0 };
     uint32_t count = 0;
     for (token_next(&lexer, &token); token.kind != TOKEN_END && token.kind != TOKEN_BAD; token_next(&lexer, &token)) {
-        if (!is_candidate(&lexer, &token))
+        if (!is_candidate(&lexer, &token) || (expr->script && is_word_of(script_names, &lexer, &token)))
             continue;
         if (token_is(&lexer, &token, "_ENV") ||
             strncmp(expr->text + token.start, ABSENT_NAME, sizeof(ABSENT_NAME) - 1) == 0) {
@@ -375,13 +416,29 @@ static bool check_names(lua_State *L, struct loading *loading)
     return !check_candidates(L, loading, names, count);
 }
 
+/* Nowhere in the text is a local of that name made, nor anything else done with the library but asking it for a field. */
+static bool only_indexed(const struct expr *expr, const struct token *name)
+{
+    struct lexer lexer = { expr->text, expr->size, 0 };
+    struct token token, next;
+    for (token_next(&lexer, &token); token.kind != TOKEN_END && token.kind != TOKEN_BAD; token_next(&lexer, &token)) {
+        bool same = token.size == name->size && !token_is_field(&lexer, token.start) &&
+                    memcmp(expr->text + token.start, expr->text + name->start, name->size) == 0;
+        struct lexer ahead = lexer;
+        token_next(&ahead, &next);
+        if (same && !token_is(&ahead, &next, "."))
+            return false;
+    }
+    return true;
+}
+
 /* `math.flor`: known at load, where no local of the text can hide the library. */
 static bool check_fields(struct loading *loading)
 {
     const struct expr *expr = loading->expr;
     struct lexer lexer = { expr->text, expr->size, 0 };
     struct token token, dot, field;
-    if (expr->loops)
+    if (expr->loops && !expr->script)
         return true;
     for (token_next(&lexer, &token); token.kind != TOKEN_END && token.kind != TOKEN_BAD; token_next(&lexer, &token)) {
         const char *const *fields = token_is_field(&lexer, token.start) ? NULL : library_fields(&lexer, &token);
@@ -389,7 +446,7 @@ static bool check_fields(struct loading *loading)
         token_next(&ahead, &dot);
         token_next(&ahead, &field);
         if (fields == NULL || !token_is(&ahead, &dot, ".") || field.kind != TOKEN_NAME ||
-            is_word_of(fields, &ahead, &field))
+            is_word_of(fields, &ahead, &field) || (expr->script && !only_indexed(expr, &token)))
             continue;
         char library[16];
         must(token.size < sizeof(library));
@@ -405,11 +462,20 @@ static int load(lua_State *L)
 {
     struct loading *loading = lua_touserdata(L, 1);
     struct expr *expr = loading->expr;
-    for (enum form form = FORM_OPEN; form <= FORM_CLOSED; form++) {
+    enum form first = expr->script ? FORM_SCRIPT : FORM_OPEN, last = expr->script ? FORM_SCRIPT : FORM_CLOSED;
+    for (enum form form = first; form <= last; form++) {
         if (load_chunk(L, expr, NULL, form, expr->size) != LUA_OK) {
             report_fault(L, loading, form);
             return 0;
         }
+    }
+    if (expr->script && count_tokens(expr, NULL, NULL) == 0) {
+        fail_compile(expr, 0, loading->err, "the script is empty");
+        return 0;
+    }
+    if (expr->script && !has_process(expr)) {
+        fail_compile(expr, 0, loading->err, "a script needs a function of this name: function process(event) ... end");
+        return 0;
     }
     if (check_names(L, loading) && check_fields(loading))
         expr->function = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -448,6 +514,12 @@ static int run(lua_State *L)
             view_push_root(L, (enum root)root);
             count++;
         }
+    if (m->expr->script) {
+        script_push_names(L);
+        lua_call(L, count + script_name_count(), LUA_MULTRET);
+        script_take(L);
+        return 0;
+    }
     lua_call(L, count, 1);
     lua_value(L, -1, m->result);
     return 0;
@@ -460,11 +532,14 @@ static int run_once(struct expr_machine *m)
     m->stop = STOP_NONE;
     m->budget = m->instruction_count_max;
     m->churn_left = m->churn_size_max;
+    m->trace_line = 0;
+    m->trace[0] = '\0';
     lua_settop(L, 0);
+    lua_pushcfunction(L, script_trace);
     lua_pushcfunction(L, run);
     if (m->expr->loops)
         lua_sethook(L, count_hook, LUA_MASKCOUNT, (int)step);
-    int status = lua_pcall(L, 0, 0, 0);
+    int status = lua_pcall(L, 0, 0, m->expr->script ? 1 : 0);
     if (m->expr->loops)
         lua_sethook(L, NULL, 0, 0);
     if (status == LUA_ERRMEM && m->stop == STOP_NONE)

@@ -435,6 +435,12 @@ static void collect_paths(struct expr *expr)
 void expr_read_text(struct expr *expr)
 {
     must(expr->paths != NULL && expr->nodes != NULL);
+    if (expr->script) {
+        collect_paths(expr);
+        expr->roots |= 1u << ROOT_EVENT; /* what process() is called with */
+        expr->loops = true;
+        return;
+    }
     struct tree tree = { .expr = expr, .lexer = { expr->text, expr->size, 0 } };
     advance(&tree);
     expr->top = read_or(&tree);

@@ -175,7 +175,7 @@ static void write_array(lua_State *L, int table, lua_Integer count, struct write
         write_lua(L, lua_gettop(L), w, depth + 1);
         lua_pop(L, 1);
     }
-    write_u8(w, ']');
+    write_bytes(w, count == 0 ? BYTES("[]") : BYTES("]"));
 }
 
 static void write_object(lua_State *L, int table, struct writer *w, uint32_t depth)
@@ -218,7 +218,7 @@ static void write_table(lua_State *L, int table, struct writer *w, uint32_t dept
         lua_pop(L, 1);
         sequence++;
     }
-    if (count > 0 && sequence == count) {
+    if (sequence == count && (count > 0 || script_is_array(L, table))) {
         write_array(L, table, count, w, depth);
         return;
     }
@@ -273,6 +273,9 @@ static void write_lua(lua_State *L, int index, struct writer *w, uint32_t depth)
         break;
     case LUA_TUSERDATA:
         write_view(L, view_at(L, index), w);
+        break;
+    case LUA_TLIGHTUSERDATA: /* a script's `null` */
+        write_bytes(w, BYTES("null"));
         break;
     default:
         luaL_error(L, "a %s cannot leave an expression", luaL_typename(L, index));

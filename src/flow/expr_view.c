@@ -140,6 +140,8 @@ static int view_index(lua_State *L)
 
 static int view_no_change(lua_State *L)
 {
+    if (machine_of(L)->expr->script)
+        return luaL_error(L, "an event is not changed by assigning to it: take a copy(event), or use `map`");
     return luaL_error(L, "an event is not changed by assigning to it: that is what `map` is for");
 }
 
@@ -178,30 +180,38 @@ struct walk { /* through any kind of view; starts as zeros */
     lua_Integer index;
 };
 
+/* The next name (of an array none, but its index) and value; false: no more. */
+static bool walk_next(lua_State *L, const struct view *view, struct walk *walk, struct bytes *ret_name,
+                      struct operand *ret_operand)
+{
+    struct expr_machine *m = machine_of(L);
+    struct json_value json;
+    struct event_member member;
+    machine_charge(L, 1);
+    if (view->of.kind == OPERAND_EVENT) {
+        if (!event_next(m->event, &walk->event, &member))
+            return false;
+        *ret_name = member.name;
+        *ret_operand = member.origin == EVENT_SET ? operand_of_set(m, member.set) : operand_of_json(member.json);
+    } else {
+        if (!json_next(view->of.json, &walk->cursor, ret_name, &json))
+            return false;
+        walk->index++;
+        *ret_operand = operand_of_json(json);
+    }
+    if (m->no_room)
+        luaL_error(L, "no room");
+    return true;
+}
+
 /* Pushes the next name or number and its value; false: no more. A null is no field. */
 static bool walk_step(lua_State *L, const struct view *view, struct walk *walk)
 {
-    struct expr_machine *m = machine_of(L);
     struct bytes name;
     struct operand operand = { .kind = OPERAND_NIL };
-    while (operand.kind == OPERAND_NIL) {
-        struct json_value json;
-        struct event_member member;
-        machine_charge(L, 1);
-        if (view->of.kind == OPERAND_EVENT) {
-            if (!event_next(m->event, &walk->event, &member))
-                return false;
-            name = member.name;
-            operand = member.origin == EVENT_SET ? operand_of_set(m, member.set) : operand_of_json(member.json);
-        } else {
-            if (!json_next(view->of.json, &walk->cursor, &name, &json))
-                return false;
-            walk->index++;
-            operand = operand_of_json(json);
-        }
-        if (m->no_room)
-            luaL_error(L, "no room");
-    }
+    while (operand.kind == OPERAND_NIL)
+        if (!walk_next(L, view, walk, &name, &operand))
+            return false;
     if (is_array(view))
         lua_pushinteger(L, walk->index);
     else
@@ -257,6 +267,28 @@ int view_next(lua_State *L)
         return luaL_error(L, "next: no such field");
     lua_pushnil(L);
     return 1;
+}
+
+void view_copy(lua_State *L, const struct view *view)
+{
+    struct walk walk = { .index = 0 };
+    struct bytes name;
+    struct operand operand;
+    must_be_walkable(L, view);
+    lua_newtable(L);
+    while (walk_next(L, view, &walk, &name, &operand)) {
+        if (operand.kind == OPERAND_NIL)
+            lua_pushlightuserdata(L, NULL);
+        else
+            view_push(L, &operand);
+        if (is_array(view)) {
+            lua_rawseti(L, -2, walk.index);
+            continue;
+        }
+        lua_pushlstring(L, (const char *)name.at, name.size);
+        lua_rotate(L, -2, 1);
+        lua_rawset(L, -3);
+    }
 }
 
 void view_text(lua_State *L, const struct view *view)

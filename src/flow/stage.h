@@ -3,13 +3,19 @@
  * owner    the task whose chain it is in
  * memory   what its kind's constructor took; per event only the arena
  * errors   STAGE_FAIL with a failure: the event becomes a dead letter, or goes on under on_error: continue
- * promise  an inline stage is pure: it sees one event and changes only that */
+ * promise  an inline stage is pure: it sees one event and changes only that, or says what it becomes: none, one or several */
 #ifndef FLOW_STAGE_H
 #define FLOW_STAGE_H
 
 #include "flow/event.h"
 
-enum stage_outcome { STAGE_PASS, STAGE_DROP, STAGE_FAIL };
+enum stage_outcome {
+    STAGE_PASS,
+    STAGE_DROP,
+    STAGE_FAIL,
+    STAGE_SPLIT, /* it became what event->became says */
+    STAGE_MORE,  /* of a chain alone: one of those that the event became; it is given out itself when all have been */
+};
 
 struct stage {
     const struct stage_verbs *verbs;

@@ -294,33 +294,57 @@ struct taking {
     struct task_batch *batch;
     const struct record *record;
     enum taken taken;
+    struct { /* as the batch was before the event, which may become several rows */
+        struct writer rows;
+        uint32_t row_count;
+        uint64_t produced;
+    } before;
+    bool is_buried; /* one of them was refused, and so all are */
 };
 
-static enum taken add_row(struct task *t, struct task_batch *b, const struct record *record, const struct event *event)
+static void take_back(struct taking *g)
 {
-    struct sink *sink = t->p->o.sink;
+    g->batch->rows = g->before.rows;
+    g->batch->row_count = g->before.row_count;
+    g->batch->counts.produced = g->before.produced;
+}
+
+/* TAKEN: it has its row; or, where `failure` has a reason, it never will. */
+static enum taken add_row(struct taking *g, const struct event *event, struct failure *failure)
+{
+    struct task_batch *b = g->batch;
+    struct sink *sink = g->task->p->o.sink;
     struct writer before = b->rows;
-    struct failure failure = { .reason = "refused", .stage = sink->name };
-    if (b->row_count == sink->row_count_max)
-        return BATCH_FULL;
-    enum neap_status status = sink->verbs->add(sink, &b->rows, event, t->p->o.arena, &failure);
+    enum neap_status status = NEAP_AGAIN;
+    *failure = (struct failure){ .reason = "refused", .stage = sink->name };
+    if (b->row_count < sink->row_count_max)
+        status = sink->verbs->add(sink, &b->rows, event, g->task->p->o.arena, failure);
     if (status == NEAP_OK) {
         b->row_count++;
-        b->counts.delivered++;
         b->counts.produced++;
+        failure->reason = NULL;
         return TAKEN;
     }
     b->rows = before;
-    if (status == NEAP_AGAIN && b->row_count > 0)
+    if (status == NEAP_AGAIN && g->before.row_count > 0)
         return BATCH_FULL;
     if (status == NEAP_AGAIN) {
-        failure.reason = "too_large";
-        failure.message = BYTES("it does not fit into an empty batch of its sink");
+        failure->reason = "too_large";
+        failure->message = b->row_count == 0 ? BYTES("it does not fit into an empty batch of its sink")
+                                             : BYTES("what it became does not fit into one batch of its sink");
     } else if (status != NEAP_BADINPUT && status != NEAP_TOOLARGE && status != NEAP_REFUSED) {
-        task_stop_with(t, status, "add offset %" PRIu64 " to a batch: %s", record->offset, status_text(status));
+        task_stop_with(g->task, status, "add offset %" PRIu64 " to a batch: %s", g->record->offset,
+                       status_text(status));
         return STOPPED;
     }
-    return task_add_letter(t, b, record, &failure, NULL);
+    return TAKEN;
+}
+
+static enum taken bury(struct taking *g, const struct failure *failure)
+{
+    take_back(g);
+    g->is_buried = true;
+    return task_add_letter(g->task, g->batch, g->record, failure, NULL);
 }
 
 /* What cannot be read is what came out of the waiting stage before, where that changed it. */
@@ -334,24 +358,38 @@ static struct failure name_stage(const struct task *t, const struct record *reco
     return said;
 }
 
+static enum taken settle(struct taking *g, struct event *event, enum stage_outcome outcome,
+                         const struct failure *failure)
+{
+    struct failure said;
+    enum taken taken = TAKEN;
+    switch (outcome) {
+    case STAGE_PASS:
+    case STAGE_MORE:
+        taken = add_row(g, event, &said);
+        if (taken == TAKEN && said.reason != NULL)
+            return bury(g, &said);
+        g->batch->counts.delivered += taken == TAKEN && outcome == STAGE_PASS;
+        return taken;
+    case STAGE_SPLIT:
+        g->batch->counts.delivered++;
+        return TAKEN;
+    case STAGE_DROP:
+        g->batch->counts.filtered++;
+        return TAKEN;
+    case STAGE_FAIL:
+        said = name_stage(g->task, g->record, event, failure);
+        return bury(g, &said);
+    }
+    return STOPPED;
+}
+
 static bool through_chain(void *ctx, uint32_t index, struct event *event, enum stage_outcome outcome,
                           const struct failure *failure)
 {
     struct taking *g = ctx;
-    switch (outcome) {
-    case STAGE_PASS:
-        g->taken = add_row(g->task, g->batch, g->record, event);
-        break;
-    case STAGE_DROP:
-        g->batch->counts.filtered++;
-        g->taken = TAKEN;
-        break;
-    case STAGE_FAIL: {
-        struct failure said = name_stage(g->task, g->record, event, failure);
-        g->taken = task_add_letter(g->task, g->batch, g->record, &said, NULL);
-        break;
-    }
-    }
+    if (!g->is_buried) /* else nothing that still comes of it counts */
+        g->taken = settle(g, event, outcome, failure);
     return g->taken == TAKEN;
 }
 
@@ -380,10 +418,16 @@ enum taken task_run_record(struct task *t, struct task_batch *b, const struct re
                            .partition = t->source.partition,
                            .attempt = 1,
                            .offset = { record->offset } };
-    struct taking g = { .task = t, .batch = b, .record = record, .taken = STOPPED };
+    struct taking g = { .task = t,
+                        .batch = b,
+                        .record = record,
+                        .taken = STOPPED,
+                        .before = { b->rows, b->row_count, b->counts.produced } };
     arena_reset(t->p->o.arena);
     uint32_t count = chain_run(t->p->o.chain, &event, 1, t->p->o.arena, through_chain, &g);
     must(count == (g.taken == TAKEN)); /* with an empty arena it comes to an outcome */
+    if (count == 0)
+        take_back(&g);
     return g.taken;
 }
 

@@ -54,6 +54,21 @@ static struct stage *choice_new(struct node *n, const struct config_stage *c, st
     return stage;
 }
 
+static struct stage *lua_new(struct node *n, const struct config_stage *c, struct error *err)
+{
+    struct expr_place *place = arena_zero(n->arena, sizeof *place); /* kept as long as the script */
+    struct script *script = NULL;
+    if (place == NULL)
+        return NULL;
+    *place = (struct expr_place){ n->config->file, c->script.place.line, c->script.place.column, c->name };
+    if (script_new(n->shard.machine, c->script.text, place, &script, err) != NEAP_OK)
+        return NULL;
+    struct stage *stage = stage_lua_new(c->name, script);
+    if (stage == NULL)
+        script_free(&script);
+    return stage;
+}
+
 static struct stage *stage_new(struct node *n, const struct config_stage *c, struct error *err)
 {
     error_set(err, NEAP_NOMEM, "out of memory"); /* unless something else is said below */
@@ -66,6 +81,8 @@ static struct stage *stage_new(struct node *n, const struct config_stage *c, str
         return stage_keep_new(c->name, c->fields, c->field_count);
     case CONFIG_STAGE_REMOVE:
         return stage_remove_new(c->name, c->fields, c->field_count);
+    case CONFIG_STAGE_LUA:
+        return lua_new(n, c, err);
     case CONFIG_STAGE_CHOICE:
         return choice_new(n, c, err);
     case CONFIG_STAGE_PLUGIN:
@@ -268,8 +285,10 @@ enum neap_status build_stages(struct node_pipeline *np, struct error *err)
         if (!budget_is_waiting(&c->stages[i]))
             continue;
         enum neap_status status = build_chain(np, from, i, &np->chains[np->stage_count], err);
-        if (status == NEAP_OK)
+        if (status == NEAP_OK) {
+            chain_keep_single(np->chains[np->stage_count]); /* a waiting stage takes one event at a time */
             status = build_waiting(np, &c->stages[i], err);
+        }
         if (status != NEAP_OK)
             return status;
         from = i + 1;

@@ -11,6 +11,7 @@
 #define STAGE_STAGES_H
 
 #include "flow/expr.h"
+#include "flow/script.h"
 #include "flow/stage.h"
 
 struct stage_map_field {
@@ -23,6 +24,7 @@ struct stage *stage_filter_new(const char *name, struct expr *expr);
 struct stage *stage_map_new(const char *name, const struct stage_map_field *fields, uint32_t count);
 struct stage *stage_keep_new(const char *name, const char *const *fields, uint32_t count);
 struct stage *stage_remove_new(const char *name, const char *const *fields, uint32_t count);
+struct stage *stage_lua_new(const char *name, struct script *script); /* takes the script */
 /* Of a branch: passes what none of those before it takes (a route), and its own condition does. Takes the expressions; own
  * NULL: the rest of a route. */
 struct stage *stage_choice_new(const char *name, struct expr *const *before, uint32_t before_count, struct expr *own);
