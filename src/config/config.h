@@ -73,6 +73,7 @@ struct config_manners {
     struct config_limit limit;
     struct config_retry retry;
     struct config_breaker breaker;
+    const char *pool;              /* its name; NULL: threads of its own */
 };
 
 /* A text, or an expression that gives one. */
@@ -223,6 +224,16 @@ struct config_disk {
     uint32_t percent;              /* of the disk that `data` lies on; 0: not given */
 };
 
+enum config_reject { CONFIG_POOL_BLOCK, CONFIG_POOL_REJECT, CONFIG_POOL_DROP_NEWEST, CONFIG_POOL_DROP_OLDEST,
+                     CONFIG_POOL_CALLER_RUNS }; /* as in flow/pool.h */
+struct config_pool { /* threads for what blocks */
+    const char *name;
+    struct config_place place;
+    uint32_t core, max, queue;
+    int64_t idle_ms;
+    enum config_reject reject;
+};
+
 struct config {
     const char *file;              /* as given */
     const char *folder;            /* its folder */
@@ -233,6 +244,8 @@ struct config {
     struct config_disk disk;
     struct config_topic *topics;
     uint32_t topic_count;
+    struct config_pool *pools;
+    uint32_t pool_count;
     struct config_pipeline *pipelines; /* and branches, each behind what it is a branch of */
     uint32_t pipeline_count;
     struct arena *arena_;
@@ -265,6 +278,7 @@ const char      *config_fan_topic(const struct config_pipeline *pipeline);
 bool             config_is_inline(enum config_stage_kind kind); /* sees one event at a time, and waits for nobody */
 /* Its events have no keys: the source that fills its topic gives them none. */
 bool             config_is_keyless(const struct config_pipeline *pipeline);
+const struct config_pool  *config_pool_find(const struct config *config, const char *name); /* NULL: there is none */
 const struct config_topic *config_topic_find(const struct config *config, const char *name); /* NULL: not in `topics` */
 enum config_topic_role     config_topic_role(const struct config *config, const char *name);
 

@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "config/limits.h"
 #include "flow/breaker.h"
+#include "flow/pool.h"
 
 /* clang-format off: a table */
 
@@ -25,6 +26,12 @@
             .doc =                                                                                                    \
                 "So many events at once, of different keys. A range adapts itself to what the destination can take.", \
             .example = "concurrency: 8..256"                                                                          \
+    }
+#define MANNER_POOL(scope, type)                                                                           \
+    {                                                                                                      \
+        scope, "pool", KEY_NAME, MEMBER(type, manners.pool),                                               \
+            .absent = "threads of its own", .doc = "One of `pools`, whose threads it shares with others.", \
+            .example = "pool: scorers"                                                                     \
     }
 #define MANNER_LIMIT(scope, type)                                                                    \
     {                                                                                                \
@@ -57,6 +64,13 @@ const struct scope_info scopes[SCOPE_COUNT] = {
                    "written here is changed to what it says, and what is not written stays as it is.",
                    sizeof(struct config_topic), offsetof(struct config_topic, name),
                    offsetof(struct config_topic, place) },
+    [IN_POOL] = { "pool", "a pool", "pools",
+                  "Threads for what blocks: calls of plugins. A plugin has threads of its own, up to its "
+                  "`concurrency`, unless "
+                  "`pool` names one of these, which it then shares with others that do: one bulkhead for what leans on "
+                  "the "
+                  "same thing.",
+                  sizeof(struct config_pool), offsetof(struct config_pool, name), offsetof(struct config_pool, place) },
     [IN_RETENTION] = { "retention", "retention", NULL, NULL, sizeof(struct config_retention), NO_MEMBER, NO_MEMBER },
     [IN_DURABILITY] = { "durability", "durability", NULL, NULL, sizeof(struct config_durability), NO_MEMBER,
                         NO_MEMBER },
@@ -124,6 +138,8 @@ const struct key keys[] = {
     { IN_FILE, "defaults", KEY_BLOCK, .at = 0, .of = IN_DEFAULTS,
       .doc = "Manners of all pipelines, see [Manners](#manners).",
       .example = "defaults: {timeout: 5s, retry: {attempts: 3}}" },
+    { IN_FILE, "pools", KEY_NAMED, ARRAY(config, pools, pool_count), .of = IN_POOL, .most = CONFIG_POOL_COUNT_MAX,
+      .doc = "Threads for what blocks, by name, see [Pools](#pools).", .example = "pools: {scorers: {max: 8}}" },
     { IN_FILE, "neap", KEY_COUNT, .at = NO_MEMBER, .least = 1, .most = 1, .absent = "the newest",
       .doc = "Version of this grammar.", .example = "neap: 1" },
 
@@ -194,6 +210,24 @@ const struct key keys[] = {
              "some 84MiB in all, `neap check` says it); where nothing is, `memory` says what they work on.",
       .example = "max_record: 256KiB" },
 
+    /* ---- a pool ---- */
+    { IN_POOL, "core", KEY_COUNT, MEMBER(config_pool, core), .fallback = "0", .most = POOL_THREAD_COUNT_MAX,
+      .doc = "So many threads stay when there is nothing to do.", .example = "core: 2" },
+    { IN_POOL, "max", KEY_COUNT, MEMBER(config_pool, max), .fallback = "32", .least = 1, .most = POOL_THREAD_COUNT_MAX,
+      .doc = "So many there are at most. There is a thread more before anything has to wait.", .example = "max: 8" },
+    { IN_POOL, "idle", KEY_DURATION, MEMBER(config_pool, idle_ms), .fallback = "60s", .least = 1,
+      .most = CONFIG_TIMEOUT_MS_MAX, .doc = "One beyond `core` that has had nothing to do for so long ends.",
+      .example = "idle: 10s" },
+    { IN_POOL, "queue", KEY_COUNT, MEMBER(config_pool, queue), .fallback = "0", .most = POOL_QUEUE_COUNT_MAX,
+      .doc = "So many calls wait for a thread, in the order in which they came.", .example = "queue: 100" },
+    { IN_POOL, "reject", KEY_CHOICE, MEMBER(config_pool, reject), .choices = POOL_REJECT_WORDS, .fallback = "block",
+      .doc = "What becomes of a call for which there is neither a thread nor a place in the queue. `block`: its event "
+             "waits; "
+             "`reject`: that was an attempt, reason `rejected`; `drop_newest`: its event is filtered, and logged; "
+             "`drop_oldest`: that of the call that has waited longest is, and it takes its place; `caller_runs`: it is "
+             "run by what does everything else of the node, which waits for it.",
+      .example = "reject: drop_oldest" },
+
     /* ---- a pipeline ---- */
     { IN_PIPELINE, "source", KEY_BLOCK, .required = true, MEMBER(config_pipeline, source), .of = IN_SOURCE,
       .doc = "Where its events come from.", .example = "source: {file: orders.ndjson, key: event.customer}" },
@@ -237,6 +271,7 @@ const struct key keys[] = {
       .example = "start: sink" },
     MANNER_TIMEOUT(IN_PIPELINE, config_pipeline),
     MANNER_CONCURRENCY(IN_PIPELINE, config_pipeline),
+    MANNER_POOL(IN_PIPELINE, config_pipeline),
     MANNER_LIMIT(IN_PIPELINE, config_pipeline),
     MANNER_RETRY(IN_PIPELINE, config_pipeline, IN_RETRY),
     MANNER_BREAKER(IN_PIPELINE, config_pipeline),
@@ -280,6 +315,7 @@ const struct key keys[] = {
       .example = "start: earliest" },
     MANNER_TIMEOUT(IN_BRANCH, config_pipeline),
     MANNER_CONCURRENCY(IN_BRANCH, config_pipeline),
+    MANNER_POOL(IN_BRANCH, config_pipeline),
     MANNER_LIMIT(IN_BRANCH, config_pipeline),
     MANNER_RETRY(IN_BRANCH, config_pipeline, IN_RETRY),
     MANNER_BREAKER(IN_BRANCH, config_pipeline),
@@ -339,6 +375,7 @@ const struct key keys[] = {
       .most = CONFIG_CONCURRENCY_MAX, .absent = "`32`",
       .doc = "So many calls at once, of different keys, each on a thread of its own. Of a range, the higher.",
       .example = "concurrency: 8" },
+    MANNER_POOL(IN_STAGE_PLUGIN, config_stage),
     { IN_STAGE, "exec", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_EXEC, .of = IN_STAGE_EXEC, .bare = "command",
       .doc = "A program in any language: children that live long are given one event at a time, in lines of JSON, and "
              "keep, change, drop or fail it. One that crashes costs its event an attempt and is started again. See "
@@ -462,6 +499,8 @@ const struct key keys[] = {
     /* ---- manners ---- */
     MANNER_TIMEOUT(IN_DEFAULTS, config),
     MANNER_CONCURRENCY(IN_DEFAULTS, config),
+    { IN_DEFAULTS, "pool", KEY_NAME, MEMBER(config, manners.pool), .absent = "threads of its own",
+      .doc = "One of `pools`, see [Pools](#pools), whose threads it shares with others.", .example = "pool: scorers" },
     MANNER_LIMIT(IN_DEFAULTS, config),
     { IN_LIMIT, "rate", KEY_RATE, .required = true, .at = 0, .size = sizeof(struct config_limit), .least = 1,
       .most = CONFIG_RATE_COUNT_MAX, .doc = "So many in a second (`s`), minute (`m`), hour (`h`) or day (`d`).",
@@ -522,15 +561,15 @@ static const struct {
     bool kind;
     const char *names;
 } later[] = {
-    { IN_FILE, false, "schemas|pools|channels|alerts|tests|sim" },
+    { IN_FILE, false, "schemas|channels|alerts|tests|sim" },
     { IN_NODE, false, "http|kafka|admin|cluster|logging|otlp|priorities" },
-    { IN_PIPELINE, false, "pool|on_dead|expires|weight" },
-    { IN_BRANCH, false, "pool|on_dead|expires|weight" },
+    { IN_PIPELINE, false, "on_dead|expires|weight" },
+    { IN_BRANCH, false, "on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
     { IN_STAGE, true, "validate|encrypt|decrypt|dedup|reorder|window|join|collect|delay|lookup" },
-    { IN_STAGE_PLUGIN, false, "limit|pool|retry|breaker" },
-    { IN_STAGE_EXEC, false, "limit|pool" },
+    { IN_STAGE_PLUGIN, false, "limit|retry|breaker" },
+    { IN_STAGE_EXEC, false, "limit" },
     { IN_STAGE_CALL, false, "batch|compensate|pool" },
     { IN_STAGE, false, "optional|expects|produces" },
     { IN_SINK, true, "postgres|http|kafka|email" },

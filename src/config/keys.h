@@ -11,6 +11,7 @@ enum scope {
     IN_FILE,
     IN_NODE,
     IN_TOPIC,
+    IN_POOL,
     IN_RETENTION,
     IN_DURABILITY,
     IN_PIPELINE,

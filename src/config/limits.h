@@ -36,6 +36,7 @@
 #define CONFIG_CONCURRENCY_MAX    1024u       /* calls of one stage at a time: as many as the door has at once (io/http.h) */
 #define CONFIG_CHILD_COUNT_MAX    256u        /* of one exec stage at a time: each is a process */
 #define CONFIG_CHILD_COUNT        4u          /* where nobody says how many */
+#define CONFIG_POOL_COUNT_MAX     64u
 #define CONFIG_ATTEMPT_COUNT_MAX  1000u       /* with the longest backoff, hours: what waits longer is a matter for people */
 #define CONFIG_BACKOFF_MS_MAX     (3600u * 1000)
 #define CONFIG_OPEN_MS_MIN        100u        /* a breaker that looks more often than that is none */

@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "config/limits.h"
 #include "config/messages.h"
+#include "config/pools.h"
 #include "config/units.h"
 #include "flow/breaker.h"
 #include "flow/retry_budget.h"
@@ -83,6 +84,7 @@ void manners_inherit(struct config_manners *to, const struct config_manners *fro
 {
     INHERIT(timeout_ms, timeout_ms);
     INHERIT(concurrency, concurrency.least);
+    INHERIT(pool, pool);
     INHERIT(limit, limit.count);
     INHERIT(retry.attempts, retry.attempts);
     INHERIT(retry.backoff, retry.backoff.most_ms);
@@ -223,8 +225,8 @@ static void check_effects(struct reading *r, const struct config *config, const 
 
 /* ---- all of a file ------------------------------------------------------------------------------------------------------------- */
 
-static void settle_stage(struct reading *r, struct config_stage *stage, const struct config_pipeline *p,
-                         const struct tree_node *node, const struct voices *outer)
+static void settle_stage(struct reading *r, const struct config *config, struct config_stage *stage,
+                         const struct config_pipeline *p, const struct tree_node *node, const struct voices *outer)
 {
     const struct key *kind = manner_kind(IN_STAGE, (int)stage->kind);
     const struct tree_item *own = kind == NULL ? NULL : tree_find(node, kind->name);
@@ -235,6 +237,10 @@ static void settle_stage(struct reading *r, struct config_stage *stage, const st
     if (stage->kind == CONFIG_STAGE_EXEC && !is_said(&voices, "concurrency")) /* each of them is a process */
         stage->manners.concurrency = (struct config_counts){ CONFIG_CHILD_COUNT, CONFIG_CHILD_COUNT };
     manners_inherit(&stage->manners, &p->manners);
+    if (manner_is_kept(kind, "pool", NULL))
+        pools_check_stage(r, config, stage, place_of(&voices, "pool", NULL));
+    else
+        stage->manners.pool = NULL;
     settle_rules(r, &stage->manners.retry, &voices, &p->manners.retry);
     settle_breaker(r, &stage->manners, &voices, manner_is_kept(kind, "breaker", NULL));
 }
@@ -263,7 +269,7 @@ static void settle_pipeline(struct reading *r, const struct config *config, stru
     manners_inherit(&p->manners, &unsaid);
     settle_rules(r, &p->manners.retry, &voices, NULL);
     for (uint32_t i = p->shared_stage_count; i < p->stage_count && item != NULL && !r->starved; i++, item = item->next)
-        settle_stage(r, &p->stages[i], p, item->value, &voices);
+        settle_stage(r, config, &p->stages[i], p, item->value, &voices);
     settle_breaker(r, &p->manners, &voices, /* behind the stages': unwritten minimum_calls follow each window */
                    manner_is_kept(manner_kind(IN_SINK, (int)p->sink.kind), "breaker", NULL));
 }
@@ -279,6 +285,7 @@ void manners_settle(struct reading *r, const struct tree_node *root, const struc
         if (whole)
             check_effects(r, config, &config->pipelines[i], nodes[i]);
     }
+    pools_check(r, config);
     if (whole && outermost != NULL)
         check_effects(r, config, NULL, outermost);
 }

@@ -76,6 +76,8 @@ void config_manners_text(const struct config_stage *stage, char *room, size_t si
         say(&words, "%u at once", m->concurrency.most);
     else if (manner_is_kept(words.kind, "concurrency", NULL))
         say(&words, "%u to %u at once, as the destination can take", m->concurrency.least, m->concurrency.most);
+    if (manner_is_kept(words.kind, "pool", NULL) && m->pool != NULL)
+        say(&words, "on threads of pool %.100s", m->pool);
     if (manner_is_kept(words.kind, "limit", NULL))
         say_limit(&words, &m->limit);
     if (manner_is_kept(words.kind, "retry", NULL))

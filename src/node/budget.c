@@ -210,12 +210,15 @@ static uint64_t stage_size(const struct budget *b, const struct config_stage *st
     if (stage->kind == CONFIG_STAGE_CALL)
         return call_size(b, stage);
     struct budget_plugin plugin = budget_plugin(b, stage);
-    return plugin_memory_size(plugin.concurrency, plugin.room_size) + pool_memory_size(plugin.concurrency);
+    uint64_t threads = stage->manners.pool == NULL ? pool_memory_size(plugin.concurrency) : 0;
+    return plugin_memory_size(plugin.concurrency, plugin.room_size) + threads;
 }
 
 static uint64_t stages_size(const struct config *config, const struct budget *b)
 {
     uint64_t size = 0;
+    for (uint32_t i = 0; i < config->pool_count; i++)
+        size += pool_memory_size(config->pools[i].max);
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct config_pipeline *p = &config->pipelines[i];
         for (uint32_t k = 0; k < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; k++) {

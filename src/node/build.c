@@ -120,6 +120,32 @@ static struct expr_options expr_options(struct node *n)
         struct expr_options){ .memory_size_max = n->budget.expr_size_max, .environment = environment, .ctx = n->io };
 }
 
+static enum neap_status open_pools(struct node *n, struct error *err)
+{
+    static const enum pool_reject rejects[] = { [CONFIG_POOL_BLOCK] = POOL_BLOCK,
+                                                [CONFIG_POOL_REJECT] = POOL_REJECT,
+                                                [CONFIG_POOL_DROP_NEWEST] = POOL_DROP_NEWEST,
+                                                [CONFIG_POOL_DROP_OLDEST] = POOL_DROP_OLDEST,
+                                                [CONFIG_POOL_CALLER_RUNS] = POOL_CALLER_RUNS };
+    enum neap_status status = NEAP_OK;
+    n->shard.pools = arena_zero(n->arena, (n->config->pool_count + 1) * sizeof(struct pool *));
+    if (n->shard.pools == NULL)
+        return error_set(err, NEAP_NOMEM, "out of memory");
+    for (uint32_t i = 0; i < n->config->pool_count && status == NEAP_OK; i++) {
+        const struct config_pool *c = &n->config->pools[i];
+        struct pool_options options = { .io = n->io,
+                                        .owner = &n->shard.agent,
+                                        .name = c->name,
+                                        .size = { .core = c->core,
+                                                  .max = c->max,
+                                                  .queue = c->queue,
+                                                  .idle_ns = c->idle_ms * NS_PER_MS,
+                                                  .reject = rejects[c->reject] } };
+        status = pool_open(&options, &n->shard.pools[i], err);
+    }
+    return status;
+}
+
 enum neap_status build_shard(struct node *n, struct error *err)
 {
     struct shard *s = &n->shard;
@@ -130,6 +156,9 @@ enum neap_status build_shard(struct node *n, struct error *err)
     codec_room_init(&s->unpack, n->budget.unpack_size_max);
     if (s->parser == NULL || s->arena == NULL || s->letter_arena == NULL)
         return error_set(err, NEAP_NOMEM, "out of memory");
+    enum neap_status status = open_pools(n, err);
+    if (status != NEAP_OK)
+        return status;
     s->machine = expr_machine_new(&options, err);
     if (s->machine == NULL)
         return error_while(err, "set expressions up");
@@ -206,12 +235,19 @@ static void free_pipeline(struct node_pipeline *np)
     build_free_stages(np);
 }
 
+static void free_pools(struct node *n)
+{
+    for (uint32_t i = 0; n->shard.pools != NULL && i < n->config->pool_count; i++)
+        pool_close(&n->shard.pools[i]);
+}
+
 void build_free(struct node *n)
 {
     struct shard *s = &n->shard;
     must(!s->started);
     for (uint32_t i = 0; i < n->pipeline_count; i++)
         free_pipeline(&n->pipelines[i]);
+    free_pools(n);
     for (uint32_t i = 0; i < n->database_count; i++)
         sqlite_database_close(&n->databases[i].database);
     if (n->vfs != NULL)

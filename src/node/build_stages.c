@@ -187,6 +187,13 @@ enum neap_status build_check_handlers(const struct node *n, struct error *err)
 
 /* ---- waiting stages -------------------------------------------------------------------------------------------------- */
 
+/* NULL: it has threads of its own. */
+static struct pool *shared_pool(const struct node *n, const struct config_stage *c)
+{
+    const struct config_pool *pool = c->manners.pool != NULL ? config_pool_find(n->config, c->manners.pool) : NULL;
+    return pool != NULL ? n->shard.pools[pool - n->config->pools] : NULL;
+}
+
 static enum neap_status open_pool(struct node *n, const struct config_stage *c, uint32_t concurrency,
                                   struct pool **ret_pool, struct error *err)
 {
@@ -224,12 +231,13 @@ static struct waiting *plugin_stage_new(struct node_pipeline *np, const struct c
     if (find_function(np, c, own, &found, err) != NEAP_OK)
         return NULL;
     struct budget_plugin sizes = budget_plugin(&n->budget, c);
-    if (open_pool(n, c, sizes.concurrency, &own->pool, err) != NEAP_OK)
+    struct pool *pool = shared_pool(n, c);
+    if (pool == NULL && open_pool(n, c, sizes.concurrency, &own->pool, err) != NEAP_OK)
         return NULL;
     struct plugin_options options = { .io = n->io,
                                       .logging = n->options.logging,
                                       .owner = &n->shard.agent,
-                                      .pool = own->pool,
+                                      .pool = pool != NULL ? pool : own->pool,
                                       .parser = n->shard.parser,
                                       .function = found.function,
                                       .ctx = found.ctx,

@@ -75,6 +75,7 @@ struct shard {
     struct arena *arena, *letter_arena;
     struct codec_room unpack;
     struct expr_machine *machine;
+    struct pool **pools; /* those of the file, in its order */
     struct destinations *destinations; /* of calls; NULL: nobody calls */
     bool draining;
     _Atomic bool drain_asked, at_rest;

@@ -170,11 +170,21 @@ static void end_late(struct plugin_call *c)
     c->waiting->failure.status = NEAP_TIMEOUT;
 }
 
+/* As it was asked for; it counts as filtered. */
+static void say_dropped(const struct plugin_call *c)
+{
+    const struct plugin_options *o = &c->plugin->o;
+    logging_warn(o->logging, "an event is dropped: its pool has neither a thread nor a place for it",
+                 LOGGING_TEXT("pipeline", o->pipeline), LOGGING_TEXT("stage", c->plugin->waiting.name),
+                 LOGGING_UINT("partition", c->event.partition), LOGGING_UINT("offset", c->event.record.offset));
+}
+
 static void judge(struct plugin_call *c)
 {
     if (c->cancelled) {
         end_as(c, OUTCOME_RELEASED, NULL, NULL);
     } else if (c->work.dropped) {
+        say_dropped(c);
         end_as(c, OUTCOME_DELIVERED, NULL, NULL);
         c->waiting->drop = true;
     } else if (c->late || c->ended.ns > c->call.deadline.ns) {

@@ -114,4 +114,73 @@ for stage, path, symbol, words in (("judge", "none.so", "judge", "none.so: canno
     ok(r.code == 1 and "neap.yaml:7:" in r.err and words in r.err, f"run refuses, with its place: {words}", r)
     ok(not os.path.exists(os.path.join(other, "out.ndjson")) and not os.path.exists(os.path.join(other, "calls")), "and nothing was called", r)
 ok("does not want to begin: it is Sunday" in r.err, "one that does not want to begin says why", r)
+
+# ---- pools
+CROWD = r'''
+#define _GNU_SOURCE
+#include <neap/plugin.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+static _Atomic int at_once, most;
+static enum neap_verdict handle(void *ctx, const struct neap_handled *h, struct neap_call *call)
+{
+    int now = atomic_fetch_add(&at_once, 1) + 1, seen = atomic_load(&most);
+    while (now > seen && !atomic_compare_exchange_weak(&most, &seen, now))
+        ;
+    nanosleep(&(struct timespec){ 0, 3000000 }, NULL);
+    atomic_fetch_sub(&at_once, 1);
+    return ctx == NULL && h != NULL && call != NULL ? NEAP_KEEP : NEAP_FAIL;
+}
+static void end(void *ctx)
+{
+    FILE *f = fopen("most", "w");
+    fprintf(f, "%d", ctx == NULL ? atomic_load(&most) : -1);
+    fclose(f);
+}
+NEAP_PLUGIN(crowd) = { NEAP_PLUGIN_ABI, sizeof(struct neap_plugin), NULL, handle, end };
+'''
+place = folder("pools")
+r = build(("crowd.c", CROWD), "crowd.so", place)
+ok(r.returncode == 0, "a plugin without open() builds", r)
+write("in.ndjson", "".join(f'{{"n":{n}}}\n' for n in range(300)), place)
+POOLS = """
+pools:
+  few: %s
+  unused: {max: 1}
+defaults: {pool: few}
+pipelines:
+  p:
+    source: {file: in.ndjson}
+    stages: [plugin: {path: crowd.so, symbol: crowd, concurrency: 20}]
+    sink: {file: p.ndjson}
+  q:
+    source: {file: {path: in.ndjson}, to: q.in}
+    stages: [plugin: {path: crowd.so, symbol: crowd, concurrency: 20}]
+    sink: {file: q.ndjson}
+"""
+for settings, accounts in (("{max: 3}", lambda delivered, filtered: delivered == 600),
+                           ("{core: 1, max: 3, queue: 10}", lambda delivered, filtered: delivered == 600),
+                           ("{max: 3, queue: 5, reject: drop_oldest}", lambda delivered, filtered: filtered > 0 and delivered > 0),
+                           ("{max: 3, reject: drop_newest}", lambda delivered, filtered: filtered > 0 and delivered > 0)):
+    shutil.rmtree(os.path.join(place, "neap.yaml.data"), ignore_errors=True)
+    shutil.rmtree(os.path.join(place, "data"), ignore_errors=True)
+    for name in "p.ndjson", "q.ndjson":
+        if os.path.exists(os.path.join(place, name)):
+            os.unlink(os.path.join(place, name))
+    write("neap.yaml", POOLS % settings, place)
+    r = neap("run", "--until-idle", "--summary", "json", cwd=place)
+    both = json.loads(r.out.splitlines()[-1])["pipelines"] if r.code == 0 else {}
+    good = all(f["delivered"] + f["filtered"] == 300 and f["dead_lettered"] + f["in_flight"] == 0 for f in both.values())
+    sums = [sum(f[what] for f in both.values()) for what in ("delivered", "filtered")]
+    ok(r.code == 0 and good and accounts(*sums), f"two pipelines share a pool: {settings}", r)
+    with open(os.path.join(place, "most"), encoding="utf-8") as f:
+        ok(f.read() == "3", "and it has as many threads as it may have, and no more")
+ok("an event is dropped" in r.err, "what is dropped is logged", r)
+r = neap("check", cwd=place)
+ok(r.code == 0 and "neap.yaml:4:3: warning: no stage uses pool 'unused'" in r.out, "check names a pool that nobody uses", r)
+write("neap.yaml", (POOLS % "{core: 4, max: 3}").replace("pool: few", "pool: fwe"), place)
+r = neap("check", cwd=place)
+ok(r.code == 1 and "there is no pool 'fwe' in 'pools'; did you mean 'few'?" in r.out and "keeps 4 threads ('core') of at most 3" in r.out,
+   "and one that is not there, or cannot be", r)
 done()

@@ -474,6 +474,7 @@ static const char *const frames[SCOPE_COUNT] = {
     [IN_FILE] = "pipelines: {p: {source: {stdin: {}}}}\n%s\n",
     [IN_NODE] = "node:\n  %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_TOPIC] = "topics:\n  t:\n    partitions: 1\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
+    [IN_POOL] = "pools:\n  t:\n    %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_RETENTION] = "topics:\n  t:\n    retention:\n      %s\npipelines: {p: {source: {stdin: {}}}}\n",
     [IN_DURABILITY] =
         "topics:\n  t:\n    durability:\n      interval: 1s\n      %s\npipelines: {p: {source: {stdin: {}}}}\n",
@@ -485,8 +486,8 @@ static const char *const frames[SCOPE_COUNT] = {
     [IN_SOURCE_FILE] = "pipelines:\n  p:\n    source:\n      file:\n        path: a\n        %s\n",
     [IN_STAGE] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      -\n        filter: event.a > 1\n        %s\n",
-    [IN_STAGE_PLUGIN] =
-        "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - plugin:\n          symbol: a\n          %s\n",
+    [IN_STAGE_PLUGIN] = "pools: {scorers: {max: 8}}\npipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - "
+                        "plugin:\n          symbol: a\n          %s\n",
     [IN_STAGE_EXEC] =
         "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - exec:\n          command: a\n          %s\n",
     [IN_SINK] = "pipelines:\n  p:\n    source: {stdin: {}}\n    sink:\n      stdout: {}\n      %s\n",
