@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "cli/check.h"
 #include "cli/session.h"
+#include "config/units.h"
 #include "flow/destination.h"
 #include "node/budget.h"
 #include <stdio.h>
@@ -301,6 +302,14 @@ static void explain_pipeline(struct explaining *e, const struct config_pipeline 
                  cli_size_text(size, window.size + window.reserve));
         say_part(cli, "on their way", text);
     }
+    if (config_dedup(p) != NULL) {
+        char duration[UNITS_TEXT_SIZE];
+        units_duration_text(duration, (uint64_t)config_dedup(p)->dedup.time_ms);
+        snprintf(text, sizeof text,
+                 "ids of %s, %u in each partition at most; beyond that the oldest are forgotten first", duration,
+                 budget_dedup_count(e->config, p, partitions));
+        say_part(cli, "remembers", text);
+    }
     snprintf(text, sizeof text, "group %s%s", p->name,
              p->sink.kind == CONFIG_SINK_SQLITE ? ", and in table neap_offsets of the database, whose word counts"
                                                 : "");
@@ -314,7 +323,7 @@ static void explain_pipeline(struct explaining *e, const struct config_pipeline 
 
 /* ---- topics ---- */
 
-enum role { ROLE_SOURCE, ROLE_DEAD, ROLE_SINK, ROLE_READ, ROLE_LISTED, ROLE_COUNT };
+enum role { ROLE_SOURCE, ROLE_DEAD, ROLE_DEDUP, ROLE_SINK, ROLE_READ, ROLE_LISTED, ROLE_COUNT };
 
 static const char *topic_of(const struct config_pipeline *p, enum role role)
 {
@@ -325,6 +334,8 @@ static const char *topic_of(const struct config_pipeline *p, enum role role)
         return p->source.kind == CONFIG_SOURCE_TOPIC ? p->source.topic : NULL;
     case ROLE_DEAD:
         return p->dead_letter;
+    case ROLE_DEDUP:
+        return p->dedup_topic;
     case ROLE_SINK:
         return p->sink.kind == CONFIG_SINK_TOPIC ? p->sink.topic : NULL;
     case ROLE_LISTED:
@@ -356,6 +367,7 @@ static void each_topic(struct explaining *e,
 static const char *const roles[] = {
     [ROLE_SOURCE] = "filled by the source of",
     [ROLE_DEAD] = "dead letters of",
+    [ROLE_DEDUP] = "ids remembered by",
     [ROLE_SINK] = "filled by",
     [ROLE_READ] = "read by",
     [ROLE_LISTED] = "in the file, and nobody's",

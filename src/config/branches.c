@@ -302,6 +302,8 @@ static void fill_in(struct reading *r, struct config_pipeline *p)
         p->source.topic = p->name;
     if (p->dead_letter == NULL)
         keep(r, p->dead_letter = arena_text(r->arena, "%s.dead", p->name));
+    if (config_dedup(p) != NULL)
+        keep(r, p->dedup_topic = arena_text(r->arena, "%s.dedup", p->name));
 }
 
 const struct tree_node **branches_spread(struct reading *r, const struct tree_node *pipelines, struct config *config)

@@ -256,5 +256,18 @@ enum config_topic_role config_topic_role(const struct config *config, const char
         if (p->fan != CONFIG_FAN_NONE && p->sink.kind == CONFIG_SINK_TOPIC && strcmp(p->sink.topic, name) == 0)
             return CONFIG_TOPIC_OUT;
     }
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const char *topic = config->pipelines[i].dedup_topic;
+        if (topic != NULL && strcmp(topic, name) == 0)
+            return CONFIG_TOPIC_DEDUP;
+    }
     return CONFIG_TOPIC_OTHER;
+}
+
+const struct config_stage *config_dedup(const struct config_pipeline *p)
+{
+    for (uint32_t i = 0; i < p->stage_count && p->sink.kind != CONFIG_SINK_NONE; i++)
+        if (p->stages[i].kind == CONFIG_STAGE_DEDUP)
+            return &p->stages[i];
+    return NULL;
 }

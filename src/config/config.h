@@ -28,7 +28,7 @@ struct config_named_expr {
 };
 
 enum config_source_kind { CONFIG_SOURCE_FILE, CONFIG_SOURCE_STDIN, CONFIG_SOURCE_TOPIC };
-enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE, CONFIG_STAGE_LUA,
+enum config_stage_kind { CONFIG_STAGE_FILTER, CONFIG_STAGE_MAP, CONFIG_STAGE_KEEP, CONFIG_STAGE_REMOVE, CONFIG_STAGE_LUA, CONFIG_STAGE_DEDUP,
                          CONFIG_STAGE_PLUGIN, CONFIG_STAGE_EXEC, CONFIG_STAGE_CALL,
                          CONFIG_STAGE_CHOICE /* not written: whether a branch takes the event */ };
 enum config_sink_kind { CONFIG_SINK_NONE, CONFIG_SINK_SQLITE, CONFIG_SINK_FILE, CONFIG_SINK_STDOUT, CONFIG_SINK_TOPIC };
@@ -134,6 +134,11 @@ struct config_stage {
     struct config_expr script;     /* lua */
     const char **fields;           /* keep, remove */
     uint32_t field_count;
+    struct {
+        int64_t time_ms;
+        uint32_t count;            /* 0: not given */
+        struct config_expr id;
+    } dedup;
     const char *symbol;            /* plugin */
     const char *object;            /* plugin: `path` of the shared object it is in; NULL: the program has it */
     struct config_place symbol_place;
@@ -178,6 +183,7 @@ struct config_pipeline {
     struct config_pipeline *fanout, *route; /* as written; in the configuration they are pipelines of the list */
     uint32_t fanout_count, route_count;
     const char *dead_letter;       /* default NAME.dead */
+    const char *dedup_topic;       /* NAME.dedup; NULL: it remembers no ids */
     enum config_order order;
     enum config_guarantee guarantee;
     enum config_start start;
@@ -217,6 +223,7 @@ enum config_topic_role {
     CONFIG_TOPIC_SOURCE,           /* filled by the source of a pipeline with a sink or branches */
     CONFIG_TOPIC_OUT,              /* what a pipeline hands its branches */
     CONFIG_TOPIC_DEAD,             /* dead letters */
+    CONFIG_TOPIC_DEDUP,            /* ids that a pipeline remembers */
 };
 
 struct config_disk {
@@ -271,6 +278,8 @@ enum neap_status config_parse(struct io *io, const char *file, struct bytes text
                               struct config_messages **ret_messages, struct error *err);
 void             config_free(struct config **config);
 void             config_messages_free(struct config_messages **messages);
+/* The stage that remembers ids, of those that the pipeline runs; NULL: none. */
+const struct config_stage *config_dedup(const struct config_pipeline *pipeline);
 uint32_t         config_stage_count(const struct config *config);  /* as written: of branches their own */
 uint32_t         config_branch_count(const struct config *config); /* of pipeline_count */
 /* The pipeline's branches read what its source fills, or its topic PIPELINE.out. */

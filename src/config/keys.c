@@ -98,6 +98,8 @@ const struct scope_info scopes[SCOPE_COUNT] = {
                    "beside it what every "
                    "stage can have.",
                    sizeof(struct config_stage), NO_MEMBER, offsetof(struct config_stage, place) },
+    [IN_STAGE_DEDUP] = { "stage-dedup", "a dedup stage", NULL, NULL, sizeof(struct config_stage), NO_MEMBER,
+                         NO_MEMBER },
     [IN_STAGE_PLUGIN] = { "stage-plugin", "a plugin stage", NULL, NULL, sizeof(struct config_stage), NO_MEMBER,
                           NO_MEMBER },
     [IN_STAGE_EXEC] = { "stage-exec", "an exec stage", NULL, NULL, sizeof(struct config_stage), NO_MEMBER, NO_MEMBER },
@@ -358,6 +360,23 @@ const struct key keys[] = {
       .doc = "A script with a function `process(event)`: what it returns goes on in the event's place, nothing, one "
              "table or several.",
       .example = "lua: 'function process(event) return {id = event.id} end'" },
+    { IN_STAGE, "dedup", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_DEDUP, .of = IN_STAGE_DEDUP, .bare = "time",
+      .doc =
+          "Drops events whose id came before, in the same partition, within a time; they count as duplicates. Ids are "
+          "remembered in topic PIPELINE.dedup, so a restart forgets none. At most one in a pipeline, before every "
+          "stage "
+          "that waits. An event without an id passes, and so does one that is redriven.",
+      .example = "dedup: 24h" },
+    { IN_STAGE_DEDUP, "time", KEY_DURATION, MEMBER(config_stage, dedup.time_ms), .required = true, .least = 1000,
+      .most = CONFIG_DEDUP_MS_MAX, .doc = "How far back; give or take a thousandth.", .example = "time: 24h" },
+    { IN_STAGE_DEDUP, "count", KEY_COUNT, MEMBER(config_stage, dedup.count), .least = CONFIG_DEDUP_COUNT_MIN,
+      .most = CONFIG_DEDUP_COUNT_MAX, .absent = "as many as a sixteenth of `node.memory` holds, 24 bytes each",
+      .doc = "So many ids at most, those of all partitions together: beyond it the oldest are forgotten before their "
+             "time, and "
+             "that is said.",
+      .example = "count: 1000000" },
+    { IN_STAGE_DEDUP, "id", KEY_EXPR, MEMBER(config_stage, dedup.id), .what = "dedup id",
+      .absent = "the `id` of the source", .doc = "What tells events apart.", .example = "id: event.order_id" },
     { IN_STAGE, "plugin", KEY_BLOCK, .kind = true, .first = CONFIG_STAGE_PLUGIN, .of = IN_STAGE_PLUGIN,
       .doc = "A C function: it keeps, changes, drops or fails each event. It is in a shared object, `path`; or in the "
              "program that Neap is embedded in, and then only such a program can run the file. See "
@@ -567,7 +586,7 @@ static const struct {
     { IN_BRANCH, false, "on_dead|expires|weight" },
     { IN_SOURCE, true, "http|schedule|kafka" },
     { IN_SOURCE, false, "correlation|priority|validate|limit|overload" },
-    { IN_STAGE, true, "validate|encrypt|decrypt|dedup|reorder|window|join|collect|delay|lookup" },
+    { IN_STAGE, true, "validate|encrypt|decrypt|reorder|window|join|collect|delay|lookup" },
     { IN_STAGE_PLUGIN, false, "limit|retry|breaker" },
     { IN_STAGE_EXEC, false, "limit" },
     { IN_STAGE_CALL, false, "batch|compensate|pool" },

@@ -20,6 +20,7 @@ enum scope {
     IN_SOURCE_FILE,
     IN_SOURCE_STDIN,
     IN_STAGE,
+    IN_STAGE_DEDUP,
     IN_STAGE_PLUGIN,
     IN_STAGE_EXEC,
     IN_STAGE_CALL,

@@ -32,6 +32,9 @@
 #define CONFIG_RETENTION_MS_MAX   (36500ull * 24 * 3600 * 1000)
 #define CONFIG_RETENTION_SIZE_MIN (1u << 20)
 #define CONFIG_INTERVAL_MS        50u         /* of `durability: interval` */
+#define CONFIG_DEDUP_MS_MAX       (30ull * 24 * 3600 * 1000)
+#define CONFIG_DEDUP_COUNT_MIN    1024u
+#define CONFIG_DEDUP_COUNT_MAX    (1u << 30)
 #define CONFIG_TIMEOUT_MS_MAX     (7ull * 24 * 3600 * 1000)
 #define CONFIG_CONCURRENCY_MAX    1024u       /* calls of one stage at a time: as many as the door has at once (io/http.h) */
 #define CONFIG_CHILD_COUNT_MAX    256u        /* of one exec stage at a time: each is a process */

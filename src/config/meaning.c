@@ -64,6 +64,35 @@ static void check_calls(struct meaning *m, const struct config_pipeline *p)
     }
 }
 
+/* Who waits, waits in any order; ids are looked at in that of offsets. */
+static void check_dedup(struct meaning *m, const struct config_pipeline *p)
+{
+    const struct tree_item *list = tree_find(m->now, "stages");
+    const struct tree_item *item = list == NULL ? NULL : list->value->items;
+    const char *waits = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->shared_stage_count; i++)
+        count += p->stages[i].kind == CONFIG_STAGE_DEDUP;
+    for (uint32_t i = p->shared_stage_count; i < p->stage_count && item != NULL; i++, item = item->next) {
+        const struct config_stage *stage = &p->stages[i];
+        struct config_place place = tree_place(item->value, (const char *const[]){ "dedup", NULL });
+        if (stage->kind != CONFIG_STAGE_DEDUP) {
+            waits = config_is_inline(stage->kind) ? waits : stage->name;
+            continue;
+        }
+        if (count++ > 0)
+            message_error(m->r->messages, place, "a second 'dedup' in pipeline '%s'; there is at most one", p->name);
+        if (waits != NULL)
+            message_error(m->r->messages, place,
+                          "'dedup' behind '%s', which waits: put it before, where events are in their order", waits);
+        if (stage->dedup.id.text == NULL && p->source.kind != CONFIG_SOURCE_TOPIC && p->source.id.text == NULL)
+            message_error(m->r->messages, place,
+                          "'dedup' needs ids, and the source gives none: write 'id: EXPR' there, or here");
+    }
+    if (count > 0 && strlen(p->name) + sizeof ".dedup" - 1 > LOG_NAME_SIZE_MAX)
+        message_error(m->r->messages, p->place, "the name is too long for the topic of its ids, NAME.dedup");
+}
+
 static void check_source(struct meaning *m, const struct config_pipeline *p)
 {
     const struct tree_item *source = tree_find(m->now, "source");
@@ -368,6 +397,7 @@ static void check_pipelines(struct meaning *m)
         m->now = m->nodes[i];
         check_plugins(m, p);
         check_calls(m, p);
+        check_dedup(m, p);
         check_source(m, p);
         check_topics(m, p);
         check_claims(m, p);

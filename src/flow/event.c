@@ -34,6 +34,28 @@ void value_write_json(struct writer *w, const struct value *v)
     }
 }
 
+struct bytes value_text(const struct value *v, struct arena *arena)
+{
+    uint8_t room[40];
+    struct writer w = writer_of(room, sizeof(room));
+    switch (v->kind) {
+    case VALUE_NIL:
+        break;
+    case VALUE_BOOL:
+        return arena_copy(arena, v->b ? BYTES("true") : BYTES("false"));
+    case VALUE_INT:
+        json_write_int(&w, v->i);
+        return arena_copy(arena, writer_bytes(&w));
+    case VALUE_DOUBLE:
+        json_write_double(&w, v->d);
+        return arena_copy(arena, writer_bytes(&w));
+    case VALUE_TEXT:
+    case VALUE_JSON:
+        return arena_copy(arena, v->text);
+    }
+    return (struct bytes){ NULL, 0 };
+}
+
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
 static struct event_field *find_field(const struct event *e, struct bytes name)

@@ -26,6 +26,8 @@ struct value {
 };
 
 void value_write_json(struct writer *w, const struct value *v);
+/* As a key or an id: numbers as JSON writes them, text as it is; .at NULL: nil, or the arena is full. A copy in the arena. */
+struct bytes value_text(const struct value *v, struct arena *arena);
 
 #define EVENT_FIELD_COUNT_MAX 256u
 
@@ -51,6 +53,7 @@ struct event {
     uint32_t field_count, field_room;
     struct bytes *became; /* by a stage that split it; in the arena */
     uint32_t became_count;
+    bool duplicate; /* a stage has dropped it as one */
     bool keep_only; /* `keep`: of the event as it came, nothing but what fields[] names stays */
 };
 

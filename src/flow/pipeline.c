@@ -26,6 +26,8 @@ static void kit_free(struct pipeline_kit *kit)
     free(kit->letter_ops);
     free(kit->commit_ops);
     free(kit->landing_set);
+    free(kit->ids);
+    free(kit->ids_batch);
     free(kit->taken[0]);
     free(kit->taken[1]);
     way_free(&kit->way);
@@ -52,6 +54,13 @@ static bool add_way(struct pipeline_kit *kit, const struct pipeline_options *o)
     return kit->taken[0] != NULL && kit->taken[1] != NULL && way_new(&options, &kit->way) == NEAP_OK;
 }
 
+static bool add_ids(struct pipeline_kit *kit)
+{
+    kit->ids = malloc(PIPELINE_IDS_SIZE);
+    kit->ids_batch = malloc(PIPELINE_IDS_BATCH_SIZE);
+    return kit->ids != NULL && kit->ids_batch != NULL;
+}
+
 static struct pipeline_kit *kit_new(const struct pipeline_options *o)
 {
     struct pipeline_kit *kit = calloc(1, sizeof *kit);
@@ -69,7 +78,8 @@ static struct pipeline_kit *kit_new(const struct pipeline_options *o)
     kit->landing_set = malloc(LOG_VALUE_SIZE_MAX);
     if (kit->rows[0] == NULL || kit->rows[1] == NULL || kit->letters == NULL || kit->letter_keys == NULL ||
         kit->commit_keys == NULL || kit->done_set == NULL || kit->refused == NULL || kit->letter_ops == NULL ||
-        kit->commit_ops == NULL || kit->landing_set == NULL || (o->stage_count > 0 && !add_way(kit, o))) {
+        kit->commit_ops == NULL || kit->landing_set == NULL || (o->stage_count > 0 && !add_way(kit, o)) ||
+        (o->dedup.door != NULL && !add_ids(kit))) {
         kit_free(kit);
         return NULL;
     }
@@ -110,6 +120,11 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
     p->o.read_size = options->read_size != 0 ? options->read_size : READ_SIZE_DEFAULT;
     p->o.event_count_max = options->event_count_max != 0 ? options->event_count_max : EVENT_COUNT_DEFAULT;
     p->letter_count_max = letter_count_max(options->name);
+    p->tasks = calloc(p->o.partition_count, sizeof(struct task *));
+    if (p->tasks == NULL) {
+        pipeline_close(&p);
+        return error_set(err, NEAP_NOMEM, "pipeline %s: out of memory", options->name);
+    }
     struct pipeline_identity identity = { 0 };
     if (pipeline_identity(p->o.log, (struct log_partition){ p->o.topic_id, 0 }, p->o.name, &identity) == NEAP_OK) {
         memcpy(p->epochs, identity.epochs, sizeof p->epochs);
@@ -141,6 +156,7 @@ void pipeline_close(struct pipeline **pipeline)
         p->kits_free = kit->next;
         kit_free(kit);
     }
+    free(p->tasks);
     p->magic = 0;
     free(p);
     *pipeline = NULL;

@@ -25,6 +25,7 @@
 
 #include "flow/chain.h"
 #include "flow/dead_letter.h"
+#include "flow/dedup_door.h"
 #include "flow/ledger.h"
 #include "flow/sink.h"
 #include "flow/start.h"
@@ -32,6 +33,8 @@
 
 #define PIPELINE_MAGIC            0x50495045u
 #define PIPELINE_LETTER_COUNT_MAX 1024u
+#define PIPELINE_IDS_SIZE         (128u << 10) /* of ids that are not durable yet */
+#define PIPELINE_IDS_BATCH_SIZE   (PIPELINE_IDS_SIZE + 256u)
 #define PIPELINE_SLOT_COUNT_MAX   4096u /* on their way in one task: what is done of them, scattered, is noted as a set */
 #define PIPELINE_LETTERS_SIZE     (896u << 10)
 #define PIPELINE_KEYS_SIZE        (96u << 10) /* of the facts of one unit */
@@ -43,6 +46,13 @@ static_assert(DEAD_LETTER_VALUE_SIZE_MAX + DEAD_LETTER_KEY_SIZE_MAX + DEAD_LETTE
 static_assert(PIPELINE_LETTERS_SIZE + PIPELINE_KEYS_SIZE < JOURNAL_FILE_SIZE_MIN / 4,
               "letters and their fates fit in a unit of the smallest journal file");
 static_assert(PIPELINE_OP_COUNT_MAX <= LOG_UNIT_OP_COUNT_MAX, "a commit is one unit");
+
+struct pipeline_dedup {      /* what a dedup stage asks; it comes before all that wait */
+    struct dedup_door *door; /* NULL: there is none */
+    uint32_t topic_id, partition_count; /* where ids are remembered */
+    int64_t window_ms;
+    uint32_t count_max; /* of one partition */
+};
 
 struct pipeline_options { /* all kept, until pipeline_close() */
     struct io *io;
@@ -62,6 +72,7 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     struct chain *const *chains;   /* chains[i] comes before stages[i] */
     enum way_order order;
     struct window_options window; /* for the events on their way: of each kit */
+    struct pipeline_dedup dedup;
     struct sink *sink;
     struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
     enum start_rule start;
@@ -86,6 +97,7 @@ struct pipeline_kit { /* what one task at work needs */
     uint8_t *landing_set; /* the done set that the sink is given */
     struct way *way;      /* NULL: no stage waits */
     struct pipeline_taken *taken[2];
+    uint8_t *ids, *ids_batch; /* NULL: nothing is remembered */
     struct pipeline_kit *next;
 };
 
@@ -93,6 +105,7 @@ struct pipeline {
     uint32_t magic;
     struct pipeline_options o;
     struct pipeline_kit *kits, *kits_free;
+    struct task **tasks; /* by partition, where ids are remembered */
     uint32_t kit_wanted_count; /* tasks that wait for one */
     uint32_t letter_count_max; /* of one batch, so that their facts fit in a unit */
     bool asked, rows_there;    /* the first answer of the sink: it held data before any task of ours landed some */
@@ -107,6 +120,7 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
                                struct error *err);
 void pipeline_close(struct pipeline **pipeline); /* its tasks are freed; closes neither sinks nor stages */
 size_t pipeline_kit_size(size_t batch_size, size_t read_size);
+#define PIPELINE_DEDUP_SIZE (PIPELINE_IDS_SIZE + PIPELINE_IDS_BATCH_SIZE) /* of a kit, beside it, where ids are remembered */
 size_t pipeline_way_size(uint32_t stage_count, const struct window_options *window); /* a kit's, beside that; 0 without stages */
 /* On every turn of the shard: what its waiting stages have done. Answers how much. */
 uint32_t pipeline_work(struct pipeline *p, mono_time now);

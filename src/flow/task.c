@@ -49,6 +49,7 @@ enum neap_status task_new(struct pipeline *pipeline, uint32_t partition, struct 
     t->timer_due = t->way_due = MONO_NEVER;
     unit_init(t, &t->letter_unit);
     unit_init(t, &t->commit_unit);
+    unit_init(t, &t->ids_unit);
     task_backoff_end(&t->ask_backoff);
     task_backoff_end(&t->land_backoff);
     commit_init(&t->done, (log_offset){ 0 }, TASK_RUN_COUNT_MAX);
@@ -60,7 +61,7 @@ enum neap_status task_new(struct pipeline *pipeline, uint32_t partition, struct 
         task_free(&t);
         return error_set(err, NEAP_NOMEM, "pipeline %s, partition %u: out of memory", pipeline->o.name, partition);
     }
-    if (!show_last_known(t)) {
+    if (!show_last_known(t) || task_dedup_open(t) != NEAP_OK) {
         task_free(&t);
         return error_set(err, NEAP_NOMEM, "pipeline %s, partition %u: out of memory", pipeline->o.name, partition);
     }
@@ -82,6 +83,8 @@ void task_free(struct task **task)
         return;
     CHECK_MAGIC(t, TASK_MAGIC);
     must(t->letter_unit.state != UNIT_BUSY && t->commit_unit.state != UNIT_BUSY && t->land_state != LAND_BUSY);
+    must(t->ids_unit.state != UNIT_BUSY);
+    task_dedup_close(t);
     io_timer_cancel(&t->timer);
     give_kit_back(t);
     commit_fini(&t->done);
@@ -263,7 +266,8 @@ bool task_unit_take(struct task_unit *u)
 static bool nothing_prepared(const struct task *t)
 {
     return t->batches[0].state == BATCH_EMPTY && t->batches[1].state == BATCH_EMPTY && t->land_state == LAND_IDLE &&
-           t->letter_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE && task_way_is_empty(t);
+           t->letter_unit.state == UNIT_IDLE && t->ids_unit.state == UNIT_IDLE && t->commit_unit.state == UNIT_IDLE &&
+           task_way_is_empty(t);
 }
 
 static log_offset partition_end(const struct task *t)
@@ -321,6 +325,7 @@ static uint32_t wind_down(struct task *t, mono_time now)
     if (!commits || t->commit_unit.state == UNIT_WAITING)
         give_up_unit(&t->commit_unit);
     give_up_unit(&t->letter_unit);
+    give_up_unit(&t->ids_unit);
     bool landing_over = t->land_state == LAND_ENDED && (!commits || t->kit->landing.status != NEAP_OK);
     bool commit_over = t->land_state == LAND_COMMIT && t->commit_unit.state == UNIT_IDLE;
     const struct sink_verbs *verbs = t->p->o.sink->verbs;
@@ -336,7 +341,7 @@ static void set_timer(struct task *t)
 {
     mono_time due = mono_min(mono_min(t->ask_backoff.due, t->land_backoff.due),
                              mono_min(t->letter_unit.backoff.due, t->commit_unit.backoff.due));
-    due = mono_min(due, t->way_due);
+    due = mono_min(due, mono_min(t->way_due, t->ids_unit.backoff.due));
     if (due.ns == t->timer_due.ns)
         return;
     t->timer_due = due;
@@ -375,6 +380,7 @@ uint32_t task_work(struct task *t, mono_time now)
         work += task_start_landing(t, now);
         work += task_fill_work(t, now);
         work += task_unit_work(t, &t->letter_unit, now);
+        work += task_unit_work(t, &t->ids_unit, now);
         work += task_unit_work(t, &t->commit_unit, now);
     }
     set_timer(t);
@@ -394,7 +400,7 @@ bool task_at_rest(const struct task *t)
     if ((!t->draining && t->p->status == NEAP_OK) || (held && !t->ask_ended))
         return false;
     return t->land_state == LAND_IDLE && t->commit_unit.state != UNIT_BUSY && t->commit_unit.state != UNIT_READY &&
-           t->letter_unit.state != UNIT_BUSY && !task_way_works(t);
+           t->letter_unit.state != UNIT_BUSY && t->ids_unit.state != UNIT_BUSY && !task_way_works(t);
 }
 
 bool task_idle(const struct task *t)

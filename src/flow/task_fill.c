@@ -26,6 +26,7 @@ enum neap_status task_fill_begin(struct task *t, log_offset from)
     }
     t->next = from;
     task_way_begin(t, from);
+    task_dedup_begin(t);
     forget_batch(t);
     t->filling = 0;
     t->letter_count = t->refused_count = 0;
@@ -110,6 +111,7 @@ static bool open_batch(struct task *t, const struct log_batch *from)
     if (status != NEAP_OK)
         return give_up_rest(t, status);
     t->batch_open = true;
+    t->appended_ms = from->appended.ms;
     return true;
 }
 
@@ -376,6 +378,7 @@ static enum taken settle(struct taking *g, struct event *event, enum stage_outco
         return TAKEN;
     case STAGE_DROP:
         g->batch->counts.filtered++;
+        g->batch->counts.duplicates += event->duplicate;
         return TAKEN;
     case STAGE_FAIL:
         said = name_stage(g->task, g->record, event, failure);
@@ -446,7 +449,8 @@ struct failure task_failure_of_refused(const struct task *t, const struct sink_r
 
 static enum taken take_record(struct task *t, struct task_batch *b, const struct record *record)
 {
-    if (b->event_count == t->p->o.event_count_max || b->dead_count == t->p->letter_count_max)
+    if (b->event_count == t->p->o.event_count_max || b->dead_count == t->p->letter_count_max ||
+        !task_dedup_has_room(t, record->offset))
         return BATCH_FULL;
     if (commit_has(&t->done, (log_offset){ record->offset })) { /* it has its letter */
         b->counts.dead_lettered++;
@@ -490,6 +494,8 @@ void task_close_batch(struct task *t, struct task_batch *b)
     b->state = BATCH_CLOSED;
     if (t->letter_count > 0)
         task_send_letters(t);
+    if (task_dedup_waits(t))
+        task_dedup_send(t);
 }
 
 log_offset task_say_deleted(struct task *t, log_offset next)
@@ -578,6 +584,7 @@ static uint32_t fill(struct task *t, struct task_batch *b)
             hold_record(t, b, &record);
         if (taken != TAKEN)
             return count + 1;
+        task_dedup_pass(t, record.offset);
         t->next.n++;
         b->to = t->next;
         b->event_count++;
@@ -592,9 +599,11 @@ uint32_t task_fill_work(struct task *t, mono_time now)
         letters_are_durable(t);
         work++;
     }
+    work += task_unit_take(&t->ids_unit);
     struct task_batch *b = &t->batches[t->filling];
     bool give_way = t->p->kit_wanted_count > 0 && b->state == BATCH_EMPTY && t->land_state != LAND_IDLE;
-    if (b->state == BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE || t->p->status != NEAP_OK || give_way)
+    if (b->state == BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE || t->ids_unit.state != UNIT_IDLE ||
+        t->p->status != NEAP_OK || give_way)
         return work;
     if (b->state == BATCH_EMPTY)
         begin_batch(t, b);

@@ -251,8 +251,8 @@ uint32_t task_start_landing(struct task *t, mono_time now)
     struct task_batch *b = &t->batches[t->filling];
     if (t->land_state != LAND_IDLE)
         return land_again(t, now);
-    if (b->state != BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE)
-        return 0; /* promise T2 */
+    if (b->state != BATCH_CLOSED || t->letter_unit.state != UNIT_IDLE || t->ids_unit.state != UNIT_IDLE)
+        return 0; /* promise T2, rule M2 */
     t->filling = !t->filling;
     must(t->batches[t->filling].state == BATCH_EMPTY);
     land_batch(t, b);

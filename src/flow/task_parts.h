@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "flow/commit.h"
+#include "flow/dedup_record.h"
 #include "flow/letter_scan.h"
 #include "flow/task.h"
 
@@ -18,6 +19,7 @@
 
 /* In the order they are passed through. */
 enum task_state {
+    TASK_RECALL, /* the ids that were seen before */
     TASK_ASK, /* the sink is to be asked */
     TASK_ASKED,
     TASK_ASKED_WAS,   /* and what it knows under the former name */
@@ -126,6 +128,14 @@ struct task {
     mono_time way_due;          /* when something rests until; MONO_NEVER: nothing does */
     struct task_batch batches[2];
     uint32_t filling; /* index; the other one lands */
+    struct dedup *dedup; /* NULL: ids are not remembered (task_dedup.c) */
+    struct log_reader *ids_reader;
+    int64_t appended_ms;         /* of the batch being read */
+    struct dedup_record ids;     /* seen, and not handed to the log yet */
+    struct writer ids_room;
+    struct task_unit ids_unit;
+    struct log_op ids_op;
+    bool said_cut_short;
     struct batch_builder letters;
     uint32_t letter_count, refused_count;
     struct task_unit letter_unit;
@@ -205,6 +215,17 @@ log_offset task_say_deleted(struct task *t, log_offset next);
 bool task_ends_in_gap(struct task *t, log_offset next, log_offset *ret_end, uint32_t *ret_work);
 void task_send_letters(struct task *t);
 void task_close_batch(struct task *t, struct task_batch *b);
+
+/* ---- task_dedup.c: all of it fine where nothing is remembered */
+bool task_has_dedup(const struct task *t);
+enum neap_status task_dedup_open(struct task *t);
+void task_dedup_close(struct task *t);
+void task_dedup_begin(struct task *t); /* with a fresh kit, or where reading goes on at an earlier place */
+uint32_t task_dedup_recall(struct task *t, bool *ret_over);
+bool task_dedup_has_room(const struct task *t, uint64_t offset); /* for the id of one more event */
+void task_dedup_pass(struct task *t, uint64_t offset);           /* this one has been seen, whether it has an id or not */
+bool task_dedup_waits(const struct task *t);                     /* some ids are to be made durable */
+void task_dedup_send(struct task *t);
 
 /* ---- task_way.c: all of it fine where no stage waits */
 bool task_has_way(const struct task *t);

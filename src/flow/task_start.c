@@ -401,10 +401,20 @@ static uint32_t settle_log(struct task *t, mono_time now)
     return 1;
 }
 
+static uint32_t recall(struct task *t)
+{
+    bool over;
+    uint32_t work = task_dedup_recall(t, &over);
+    t->state = over ? TASK_ASK : TASK_RECALL;
+    return work;
+}
+
 uint32_t task_start_work(struct task *t, mono_time now)
 {
     must(t->kit != NULL && t->state != TASK_RUN);
     switch (t->state) {
+    case TASK_RECALL:
+        return recall(t);
     case TASK_ASK:
         if (t->ask_backoff.due.ns != MONO_NEVER.ns && !task_backoff_over(&t->ask_backoff, now))
             return 0;

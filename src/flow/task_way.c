@@ -72,16 +72,46 @@ static void pass_to(struct task *t, log_offset to)
     t->laid_next = to;
 }
 
+static bool through_first(void *ctx, uint32_t index, struct event *event, enum stage_outcome outcome,
+                          const struct failure *failure)
+{
+    struct way_fate *fate = ctx;
+    must(outcome != STAGE_MORE && outcome != STAGE_SPLIT);
+    *fate = (struct way_fate){ .outcome = outcome, .duplicate = event->duplicate };
+    if (outcome == STAGE_FAIL)
+        fate->failure = *failure;
+    return false; /* it is counted when its turn has come */
+}
+
+/* Ids are looked at in offset order, so before any event is at work (rule M1); asked again, they answer the same. */
+static void look_at_id(struct task *t, const struct record *record, struct bytes id, struct way_fate *fate)
+{
+    struct event event = { .json = record->value,
+                           .key = record->key,
+                           .id = id,
+                           .headers = record->headers,
+                           .header_count = record->header_count,
+                           .time_ms = record->time_ms,
+                           .topic = t->p->o.topic,
+                           .partition = t->source.partition,
+                           .attempt = 1,
+                           .offset = { record->offset } };
+    arena_reset(t->p->o.arena);
+    (void)chain_run(t->p->o.chains[0], &event, 1, t->p->o.arena, through_first, fate);
+    task_dedup_pass(t, record->offset);
+}
+
 static enum neap_status lay(struct task *t, const struct record *record)
 {
-    static const struct failure filtered = { .reason = NULL };
-    struct failure unreadable = task_failure_of_unreadable(t);
-    const struct failure *fate = NULL;
+    struct way_fate fate = { .outcome = STAGE_PASS };
+    struct bytes id = task_id_of(record);
     if (record->offset < t->unreadable.until.n)
-        fate = &unreadable;
+        fate = (struct way_fate){ .outcome = STAGE_FAIL, .failure = task_failure_of_unreadable(t) };
     else if (redrive_is_foreign(t->p->o.log, t->source, record, t->p->o.topic, t->p->o.name))
-        fate = &filtered;
-    return way_lay(way_of(t), record, task_id_of(record), fate);
+        fate.outcome = STAGE_DROP;
+    else if (task_has_dedup(t))
+        look_at_id(t, record, id, &fate);
+    return way_lay(way_of(t), record, id, fate.outcome != STAGE_PASS ? &fate : NULL);
 }
 
 /* An event that does not fit onto an empty way never will. */
@@ -108,13 +138,13 @@ static bool lay_record(struct task *t, struct task_batch *b, const struct record
         way_pass(way_of(t), t->laid_next, 0);
         return true;
     }
-    bool empty = way_is_empty(way_of(t));
-    if (lay(t, record) == NEAP_OK) {
+    bool empty = way_is_empty(way_of(t)), has_room = task_dedup_has_room(t, record->offset);
+    if (has_room && lay(t, record) == NEAP_OK) {
         t->laid_next.n++;
         t->laid_count++;
         return true;
     }
-    if (empty)
+    if (empty && has_room)
         bury_alone(t, b, record);
     if (t->laid_next.n == offset.n) { /* it comes first next time */
         t->held = true;
@@ -162,12 +192,14 @@ static enum taken take_end(struct task *t, struct task_batch *b, const struct wa
     enum taken taken = TAKEN;
     if (b->event_count == t->p->o.event_count_max)
         return BATCH_FULL;
-    if (end->outcome == STAGE_FAIL)
+    if (end->outcome == STAGE_FAIL) {
         taken = task_add_letter(t, b, end->record, &end->failure, &history);
-    else if (end->outcome == STAGE_DROP)
+    } else if (end->outcome == STAGE_DROP) {
         b->counts.filtered++;
-    else
+        b->counts.duplicates += end->duplicate;
+    } else {
         taken = task_run_record(t, b, end->record, end->event.json, end->event.id);
+    }
     *ret_kind = b->row_count > rows ? TAKEN_ROW : t->letter_count > letters ? TAKEN_LETTER : TAKEN_FILTERED;
     return taken;
 }

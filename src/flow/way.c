@@ -190,7 +190,7 @@ static uint64_t lane_hash(struct way *y, const struct record *record)
     return ++y->unique * 0x9e3779b97f4a7c15u;
 }
 
-enum neap_status way_lay(struct way *y, const struct record *record, struct bytes id, const struct failure *fate)
+enum neap_status way_lay(struct way *y, const struct record *record, struct bytes id, const struct way_fate *fate)
 {
     CHECK_MAGIC(y, WAY_MAGIC);
     uint32_t slot;
@@ -199,9 +199,11 @@ enum neap_status way_lay(struct way *y, const struct record *record, struct byte
         return status;
     y->steps[slot] = (struct way_step){ .attempt = 1 };
     if (fate != NULL) {
-        if (fate->reason != NULL)
-            way_note_failure(y, slot, fate);
-        end(y, slot, fate->reason != NULL ? STAGE_FAIL : STAGE_DROP);
+        must(fate->outcome != STAGE_PASS);
+        if (fate->outcome == STAGE_FAIL)
+            way_note_failure(y, slot, &fate->failure);
+        y->steps[slot].duplicate = fate->duplicate;
+        end(y, slot, fate->outcome);
         return NEAP_OK;
     }
     struct window_event *e = window_at(y->window, slot);
@@ -221,6 +223,7 @@ void way_look(struct way *y, uint32_t slot, struct way_end *ret_end)
     const struct way_step *s = &y->steps[slot];
     must(s->has_ended);
     *ret_end = (struct way_end){ .slot = slot,
+                                 .duplicate = s->duplicate,
                                  .outcome = s->outcome,
                                  .event = way_event_of(y, slot),
                                  .record = &e->record,

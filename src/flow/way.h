@@ -46,15 +46,20 @@ void             way_free(struct way **way); /* nothing is at work */
 size_t           way_memory_size(const struct way_options *options);
 void             way_begin(struct way *way, uint32_t partition, log_offset from); /* empty from here on */
 
-/* At the window's end. `fate`: what became of it is known (its failure, kept for as long as the event: no copies are made of
- * anything but its message; one without a reason: it is filtered); NULL: it goes through the stages. AGAIN. */
-enum neap_status way_lay(struct way *way, const struct record *record, struct bytes id, const struct failure *fate);
+struct way_fate { /* of an event of which it is known what becomes of it */
+    enum stage_outcome outcome; /* DROP or FAIL */
+    bool duplicate;             /* of DROP */
+    struct failure failure;     /* of FAIL: kept for as long as the event, but for its message, which is copied */
+};
+/* At the window's end. `fate`: NULL: it goes through the stages. AGAIN. */
+enum neap_status way_lay(struct way *way, const struct record *record, struct bytes id, const struct way_fate *fate);
 void             way_pass(struct way *way, log_offset to, uint64_t gone_count); /* as window_pass() */
 uint32_t         way_work(struct way *way, mono_time now); /* begins what may begin; how much was done */
 mono_time        way_due(const struct way *way);           /* when to come back, if nothing else happens; MONO_NEVER */
 
 struct way_end {
     uint32_t slot;
+    bool duplicate;             /* as its fate said */
     enum stage_outcome outcome; /* PASS: what comes behind the last waiting stage is for the owner to do, with event->json */
     struct event event;         /* as it stands now, nothing parsed */
     const struct record *record;

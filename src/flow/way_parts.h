@@ -24,7 +24,7 @@ struct way_step {
     wall_time first_failed, last_failed;
     uint32_t attempt; /* from 1: as it was when it last had its turn */
     enum stage_outcome outcome;
-    bool at_work, has_ended;
+    bool at_work, has_ended, duplicate;
     bool for_room; /* it rests until there is some */
     bool counted;  /* in the figures of the chain before its stage */
 };

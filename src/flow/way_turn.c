@@ -237,13 +237,15 @@ static bool has_its_turn(void *ctx, uint32_t index, struct event *event, enum st
     struct look *l = ctx;
     struct way_step *s = &l->way->steps[l->slot];
     bool counts = !s->counted;
+    must(outcome != STAGE_MORE && outcome != STAGE_SPLIT); /* a stage that splits knows of those that wait behind it */
     s->counted = true;
-    if (outcome == STAGE_FAIL)
+    if (outcome == STAGE_FAIL) {
         fail_here(l->way, l->slot, failure);
-    else if (outcome == STAGE_DROP)
+    } else if (outcome == STAGE_DROP) {
         way_end_here(l->way, l->slot, STAGE_DROP);
-    else if (is_asked(l, event))
+    } else if (is_asked(l, event)) {
         begin_work(l, event);
+    }
     return counts;
 }
 

@@ -71,28 +71,6 @@ void shaper_free(struct shaper **shaper)
 
 /* ---- what an expression made ---- */
 
-static struct bytes text_of(const struct value *v, struct arena *arena)
-{
-    uint8_t room[40];
-    struct writer w = writer_of(room, sizeof(room));
-    switch (v->kind) {
-    case VALUE_NIL:
-        break;
-    case VALUE_BOOL:
-        return arena_copy(arena, v->b ? BYTES("true") : BYTES("false"));
-    case VALUE_INT:
-        json_write_int(&w, v->i);
-        return arena_copy(arena, writer_bytes(&w));
-    case VALUE_DOUBLE:
-        json_write_double(&w, v->d);
-        return arena_copy(arena, writer_bytes(&w));
-    case VALUE_TEXT:
-    case VALUE_JSON:
-        return arena_copy(arena, v->text); /* it may lie in the parser, which reads the next line soon */
-    }
-    return (struct bytes){ NULL, 0 };
-}
-
 static enum neap_status fail(struct failure *failure, struct arena *arena, const char *reason, const char *message)
 {
     if (message == NULL)
@@ -132,7 +110,7 @@ static enum neap_status eval_text(struct expr *expr, const struct event *e, stru
     enum neap_status status = eval(expr, e, arena, &v, failure);
     if (status != NEAP_OK || v.kind == VALUE_NIL)
         return status;
-    *ret_text = text_of(&v, arena);
+    *ret_text = value_text(&v, arena);
     return ret_text->at != NULL ? NEAP_OK : NEAP_NOMEM;
 }
 
@@ -162,7 +140,7 @@ static enum neap_status eval_time(struct shaper *s, const struct event *e, struc
     enum neap_status status = eval(s->time, e, arena, &v, failure);
     if (status != NEAP_OK || v.kind == VALUE_NIL || time_of(&v, ret_ms))
         return status;
-    struct bytes text = text_of(&v, arena);
+    struct bytes text = value_text(&v, arena);
     if (text.at == NULL)
         return NEAP_NOMEM;
     struct bytes message = { NULL, 0 };

@@ -161,6 +161,7 @@ enum log_view {
     LOG_VIEW_LEDGER = 3, /* pipeline -> its counters */
     LOG_VIEW_SINK = 4,   /* pipeline and sink -> what a sink in this log's care has to remember */
     LOG_VIEW_START = 5,  /* pipeline -> owner epoch and unclean starts */
+    LOG_VIEW_DEDUP = 7,  /* no name -> the secret that ids in the topic are hashed with; at its partition 0 */
     LOG_VIEW_LETTERS = 6, /* no name -> what is in the topic are dead letters, whatever it is called; at its partition 0 */
 };
 

@@ -28,6 +28,7 @@
 #define LIMIT_KEY_COUNT         4096u
 #define LIMIT_KEY_COUNT_OF_MANY 256u /* where each of many destinations has them */
 #define LIMIT_KEY_SIZE          40u
+#define DEDUP_ID_SIZE           24u
 
 static uint64_t between(uint64_t n, uint64_t low, uint64_t high)
 {
@@ -236,6 +237,25 @@ static uint64_t way_size(const struct budget *b, const struct config_pipeline *p
     return pipeline_way_size(budget_waiting_count(p), &window);
 }
 
+uint32_t budget_dedup_count(const struct config *config, const struct config_pipeline *p, uint32_t partition_count)
+{
+    const struct config_stage *c = config_dedup(p);
+    uint64_t count = c == NULL ? 0 : c->dedup.count != 0 ? c->dedup.count : config->memory_size / 16 / DEDUP_ID_SIZE;
+    return (uint32_t)between(count / partition_count, DEDUP_COUNT_MIN, DEDUP_COUNT_MAX);
+}
+
+static uint64_t dedup_size(const struct config *config)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        uint32_t partition_count = budget_partitions(config, p->source.topic);
+        if (config_dedup(p) != NULL)
+            size += partition_count * (uint64_t)dedup_memory_size(budget_dedup_count(config, p, partition_count));
+    }
+    return size;
+}
+
 /* ---- batches -------------------------------------------------------------------------------------------------------------- */
 
 size_t budget_batch_size(const struct budget *b, const struct config_pipeline *p)
@@ -255,7 +275,7 @@ size_t budget_batch_size(const struct budget *b, const struct config_pipeline *p
 static size_t kit_size(const struct budget *b, const struct config_pipeline *p)
 {
     size_t batch_size = budget_batch_size(b, p);
-    size_t size = pipeline_kit_size(batch_size, b->reader_size);
+    size_t size = pipeline_kit_size(batch_size, b->reader_size) + (config_dedup(p) != NULL ? PIPELINE_DEDUP_SIZE : 0);
     return p->sink.kind == CONFIG_SINK_TOPIC ? size + 2 * batch_size : size;
 }
 
@@ -319,9 +339,11 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     b.answers_size = all / 16;
     budget_log(all, &b.log);
     set_event_size(&b, spare);
-    uint64_t waiting =
-        stages_size(config, &b) + ways_size(config, &b); /* out of everybody's share, the largest event's too */
-    spare = spare > waiting ? spare - waiting : 0;
+    /* Out of everybody's share, the largest event's too: three fifths of what is spare go into the terms below. */
+    uint64_t taken = (stages_size(config, &b) + ways_size(config, &b) + dedup_size(config)) / 3 * 5;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        taken += config_dedup(&config->pipelines[i]) != NULL ? PIPELINE_DEDUP_SIZE / 3 * 5 : 0;
+    spare = spare > taken ? spare - taken : 0;
     set_event_size(&b, spare);
     b.arena_size_max = between(spare / 12, MIB, 8 * MIB);
     b.unpack_size_max = between(spare / 12, MIB, BATCH_UNPACKED_SIZE_MAX);
@@ -339,6 +361,7 @@ void budget_of(const struct config *config, struct budget *ret_budget)
     add_term(&b, "sources", gates_size(config, &b));
     add_term(&b, "waiting stages", stages_size(config, &b));
     add_term(&b, "events on their way", ways_size(config, &b));
+    add_term(&b, "remembered ids", dedup_size(config));
     add_term(&b, "databases", databases_size(config, &b));
     add_term(&b, "control socket", CONTROL_CONNECTION_COUNT_MAX * 2 * CONTROL_ROOM_SIZE);
     uint32_t pipeline_count = 0;

@@ -43,6 +43,8 @@ bool budget_is_waiting(const struct config_stage *stage);
 uint32_t budget_waiting_count(const struct config_pipeline *pipeline); /* 0, too, where events stay in their topic */
 /* For the events on their way through its waiting stages: of one partition at work. */
 struct window_options budget_window(const struct budget *budget, const struct config_pipeline *pipeline);
+/* Ids that a dedup stage of the pipeline remembers of one of its partitions. */
+uint32_t budget_dedup_count(const struct config *config, const struct config_pipeline *pipeline, uint32_t partition_count);
 struct budget_plugin {
     uint32_t concurrency;
     size_t room_size;

@@ -29,6 +29,19 @@ enum neap_status build_expr(struct node *n, const struct config_expr *expr, cons
 
 /* ---- pipelines and tasks -------------------------------------------------------------------------------------------- */
 
+static struct pipeline_dedup dedup_of(struct node_pipeline *np)
+{
+    const struct config_stage *c = config_dedup(np->config);
+    if (c == NULL)
+        return (struct pipeline_dedup){ .door = NULL };
+    return (struct pipeline_dedup){ .door = &np->dedup,
+                                    .topic_id = np->ids.id,
+                                    .partition_count = np->ids.partition_count,
+                                    .window_ms = c->dedup.time_ms,
+                                    .count_max =
+                                        budget_dedup_count(np->node->config, np->config, np->topic.partition_count) };
+}
+
 static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epoch, struct error *err)
 {
     struct node *n = np->node;
@@ -64,6 +77,7 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                         .stage_count = np->stage_count,
                                         .order = orders[np->config->order],
                                         .window = budget_window(&n->budget, np->config),
+                                        .dedup = dedup_of(np),
                                         .kit_count = budget_kit_count(&n->budget, n->config, np->config, count),
                                         .read_size = n->budget.reader_size };
     np->tasks = arena_zero(n->arena, count * sizeof(struct task *));
@@ -99,7 +113,10 @@ static enum neap_status build_pipeline(struct node_pipeline *np, struct error *e
                            build_deadline(n), err);
     if (status != NEAP_OK)
         return status;
-    status = build_stages(np, err);
+    if (config_dedup(np->config) != NULL)
+        status = dedup_secret(n->io, n->log, n->client, np->ids.id, build_deadline(n), np->dedup.secret, err);
+    if (status == NEAP_OK)
+        status = build_stages(np, err);
     if (status == NEAP_OK)
         status = build_sink_exprs(np, err);
     if (status == NEAP_OK)

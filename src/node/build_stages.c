@@ -69,8 +69,20 @@ static struct stage *lua_new(struct node *n, const struct config_stage *c, struc
     return stage;
 }
 
-static struct stage *stage_new(struct node *n, const struct config_stage *c, struct error *err)
+static struct stage *dedup_stage_new(struct node_pipeline *np, const struct config_stage *c, struct error *err)
 {
+    struct expr *id = NULL;
+    if (c->dedup.id.text != NULL && build_expr(np->node, &c->dedup.id, c->name, "id", &id, err) != NEAP_OK)
+        return NULL;
+    struct stage *stage = stage_dedup_new(c->name, id, &np->dedup);
+    if (stage == NULL)
+        expr_free(&id);
+    return stage;
+}
+
+static struct stage *stage_new(struct node_pipeline *np, const struct config_stage *c, struct error *err)
+{
+    struct node *n = np->node;
     error_set(err, NEAP_NOMEM, "out of memory"); /* unless something else is said below */
     switch (c->kind) {
     case CONFIG_STAGE_FILTER:
@@ -85,6 +97,8 @@ static struct stage *stage_new(struct node *n, const struct config_stage *c, str
         return lua_new(n, c, err);
     case CONFIG_STAGE_CHOICE:
         return choice_new(n, c, err);
+    case CONFIG_STAGE_DEDUP:
+        return dedup_stage_new(np, c, err);
     case CONFIG_STAGE_PLUGIN:
     case CONFIG_STAGE_EXEC:
     case CONFIG_STAGE_CALL:
@@ -93,16 +107,17 @@ static struct stage *stage_new(struct node *n, const struct config_stage *c, str
     return NULL;
 }
 
-static enum neap_status build_step(struct node *n, const struct config_stage *c, struct chain_step *ret_step,
+static enum neap_status build_step(struct node_pipeline *np, const struct config_stage *c, struct chain_step *ret_step,
                                    struct error *err)
 {
+    struct node *n = np->node;
     struct chain_step step = { .continue_on_error = c->continue_on_error };
     struct error why = { 0 };
     enum neap_status status = NEAP_OK;
     if (c->condition.text != NULL)
         status = build_expr(n, &c->condition, c->name, "if", &step.condition, &why);
     if (status == NEAP_OK)
-        step.stage = stage_new(n, c, &why);
+        step.stage = stage_new(np, c, &why);
     if (step.stage == NULL) {
         expr_free(&step.condition);
         return error_set(err, why.status, "stage %s: %s", c->name, why.text);
@@ -120,7 +135,7 @@ static enum neap_status build_chain(struct node_pipeline *np, uint32_t from, uin
     struct chain_step *steps = arena_zero(n->arena, (wanted + 1) * sizeof *steps);
     enum neap_status status = steps != NULL ? NEAP_OK : build_no_memory(np, err);
     while (count < wanted && status == NEAP_OK) {
-        status = build_step(n, &np->config->stages[from + count], &steps[count], err);
+        status = build_step(np, &np->config->stages[from + count], &steps[count], err);
         count += status == NEAP_OK;
     }
     if (status == NEAP_OK) {

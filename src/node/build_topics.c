@@ -11,6 +11,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define MINUTE_MS 60000
+#define DAY_MS    86400000
+
 /* ---- settings ------------------------------------------------------------------------------------------------------ */
 
 static void set_retention(struct log_topic_settings *s, const struct config_retention *retention)
@@ -44,6 +47,14 @@ struct log_topic_settings node_topic_settings(const struct config *config, const
         set_retention(&s, &(struct config_retention){ .kind = CONFIG_RETAIN_DONE });
     if (role == CONFIG_TOPIC_DEAD)
         set_retention(&s, &(struct config_retention){ .kind = CONFIG_RETAIN_FOREVER });
+    for (uint32_t i = 0; role == CONFIG_TOPIC_DEDUP && i < config->pipeline_count; i++) {
+        const struct config_pipeline *p = &config->pipelines[i];
+        int64_t time_ms = config_dedup(p) != NULL ? config_dedup(p)->dedup.time_ms : 0;
+        int64_t more_ms =
+            time_ms < DAY_MS ? time_ms / 512 + MINUTE_MS : time_ms / 24; /* a step of the table, and more */
+        if (time_ms > 0 && strcmp(p->dedup_topic, name) == 0)
+            set_retention(&s, &(struct config_retention){ .time_ms = (time_ms + more_ms) / 1000 * 1000 });
+    }
     if (topic != NULL)
         set_written(&s, topic);
     return s;
@@ -280,6 +291,23 @@ static enum neap_status build_dead_letters(struct node_pipeline *np, struct erro
     return status == NEAP_OK ? status : error_set(err, status, "topic %s: %s", name, status_text(status));
 }
 
+/* A new one is as wide as what the pipeline reads. One whose pipeline had another name is still its own. */
+static enum neap_status build_dedup(struct node_pipeline *np, struct error *err)
+{
+    struct node *n = np->node;
+    char was[LOG_NAME_SIZE_MAX + 1];
+    const char *name = np->config->dedup_topic;
+    if (name == NULL)
+        return NEAP_OK;
+    if (np->config->was != NULL && log_topic_find(n->log, name, &np->ids) != NEAP_OK &&
+        (size_t)snprintf(was, sizeof was, "%s.dedup", np->config->was) < sizeof was &&
+        log_topic_find(n->log, was, &np->ids) == NEAP_OK)
+        return NEAP_OK;
+    struct log_topic_settings settings = node_topic_settings(n->config, name);
+    return log_topic_ensure_with(n->client, name, np->topic.partition_count, &settings, build_deadline(n), &np->ids,
+                                 err);
+}
+
 enum neap_status build_topics(struct node *n, struct error *err)
 {
     enum neap_status status = NEAP_OK;
@@ -300,6 +328,8 @@ enum neap_status build_topics(struct node *n, struct error *err)
             status = build_out(np, err);
         if (status == NEAP_OK)
             status = build_dead_letters(np, err);
+        if (status == NEAP_OK)
+            status = build_dedup(np, err);
         if (status != NEAP_OK)
             return error_while(err, "pipeline %s", np->config->name);
         np->end_at_open = events_in(n, &np->topic);

@@ -39,6 +39,8 @@ struct node_pipeline {
     struct node *node;
     const struct config_pipeline *config;
     struct log_topic topic, dead;
+    struct log_topic ids; /* that it remembers, where it does */
+    struct dedup_door dedup;
     struct log_topic out; /* what its branches read, where that is a topic of its own */
     uint64_t settled_at_open; /* with branches: events that the last of them had settled when this run began */
     struct chain *chain; /* behind the last waiting stage */

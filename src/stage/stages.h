@@ -10,6 +10,7 @@
 #ifndef STAGE_STAGES_H
 #define STAGE_STAGES_H
 
+#include "flow/dedup_door.h"
 #include "flow/expr.h"
 #include "flow/script.h"
 #include "flow/stage.h"
@@ -23,6 +24,8 @@ struct stage_map_field {
 struct stage *stage_filter_new(const char *name, struct expr *expr);
 struct stage *stage_map_new(const char *name, const struct stage_map_field *fields, uint32_t count);
 struct stage *stage_keep_new(const char *name, const char *const *fields, uint32_t count);
+/* `id` is taken, NULL: the event's own; the door is kept by the pipeline. */
+struct stage *stage_dedup_new(const char *name, struct expr *id, struct dedup_door *door);
 struct stage *stage_remove_new(const char *name, const char *const *fields, uint32_t count);
 struct stage *stage_lua_new(const char *name, struct script *script); /* takes the script */
 /* Of a branch: passes what none of those before it takes (a route), and its own condition does. Takes the expressions; own

@@ -484,8 +484,10 @@ static const char *const frames[SCOPE_COUNT] = {
                   "pipelines: {p: {source: {stdin: {}}, fanout: [*branch]}}\n",
     [IN_SOURCE] = "pipelines:\n  p:\n    source:\n      stdin: {}\n      %s\n",
     [IN_SOURCE_FILE] = "pipelines:\n  p:\n    source:\n      file:\n        path: a\n        %s\n",
-    [IN_STAGE] =
-        "pipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      -\n        filter: event.a > 1\n        %s\n",
+    [IN_STAGE] = "pipelines:\n  p:\n    source: {stdin: {}, id: event.id}\n    stages:\n      -\n        filter: "
+                 "event.a > 1\n        %s\n",
+    [IN_STAGE_DEDUP] = "pipelines:\n  p:\n    source: {stdin: {}, id: event.id}\n    stages:\n      - dedup:\n"
+                       "          time: 1h\n          %s\n",
     [IN_STAGE_PLUGIN] = "pools: {scorers: {max: 8}}\npipelines:\n  p:\n    source: {stdin: {}}\n    stages:\n      - "
                         "plugin:\n          symbol: a\n          %s\n",
     [IN_STAGE_EXEC] =

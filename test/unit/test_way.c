@@ -425,7 +425,8 @@ static void a_fate_that_is_known(void **state)
     seed = 6;
     start(WAY_ORDER_KEY, 16, 64 << 10);
     struct record record = { .offset = 5 };
-    struct failure fate = { .reason = "lost", .stage = "source", .message = BYTES("damaged on disk") };
+    struct way_fate fate = { .outcome = STAGE_FAIL,
+                             .failure = { .reason = "lost", .stage = "source", .message = BYTES("damaged on disk") } };
     assert_int_equal(way_lay(w.way, &record, (struct bytes){ 0 }, &fate), NEAP_OK);
     assert_true(way_next(w.way, &e));
     assert_int_equal(e.outcome, STAGE_FAIL);
