@@ -44,6 +44,17 @@ static void walk_members(struct bytes text, struct json_value root)
     must(!json_next(root, &at, &name, &value));
 }
 
+static void squeeze(struct bytes text, struct json_value root)
+{
+    static uint8_t room[SIZE_LIMIT], once[SIZE_LIMIT * 8], twice[SIZE_LIMIT * 8];
+    memcpy(room, text.at, text.size);
+    struct bytes squeezed = { room, json_without_blanks(room, text.size) };
+    struct json_value again;
+    must(json_parse(second, squeezed, &again) == NEAP_OK);
+    must(bytes_equal(written(again, twice, sizeof twice), written(root, once, sizeof once)));
+    must(memchr(room, '\n', squeezed.size) == NULL && json_without_blanks(room, squeezed.size) == squeezed.size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size)
 {
     if (first == NULL) {
@@ -68,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t size)
         return 0;
     }
     round_trip(root);
+    squeeze(text, root);
     if (json_kind(root) == JSON_OBJECT)
         walk_members(text, root);
     return 0;

@@ -51,6 +51,9 @@ struct json_member {
 };
 bool json_member_next(struct bytes text, size_t *cursor, struct json_member *ret_member);
 
+/* Takes the blanks between the parts of a text that json_parse() has accepted out of it, in place; answers its new size. */
+size_t json_without_blanks(uint8_t *text, size_t size);
+
 /* Where and why a text is not one JSON value: a second, slow and obvious reader. NEAP_OK when it finds nothing wrong.
  * column counts bytes from 1; `what` is a constant such as "missing '\"'" or "unexpected ']'; wanted a value". */
 enum neap_status json_explain(struct bytes text, uint32_t *ret_column, const char **ret_what);

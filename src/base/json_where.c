@@ -457,3 +457,22 @@ bool json_member_next(struct bytes text, size_t *cursor, struct json_member *ret
     *ret_member = member;
     return true;
 }
+
+/* ---- what nobody needs ------------------------------------------------------------------------------------------------------- */
+
+size_t json_without_blanks(uint8_t *text, size_t size)
+{
+    size_t to = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t c = text[i];
+        if (!quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t'))
+            continue;
+        text[to++] = c;
+        if (quoted && c == '\\')
+            text[to++] = text[++i]; /* there is one: the text is JSON */
+        else if (c == '"')
+            quoted = !quoted;
+    }
+    return to;
+}

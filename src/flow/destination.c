@@ -26,6 +26,7 @@ struct destination {
     struct retry_budget budget;
     bool breaker_disabled; /* by its options */
     bool forced;           /* by an operator, to something else than its options say: not forgotten */
+    bool told_open;        /* destination_has_news() */
     bool limited;
     struct limit limit;
     struct limit_keys *limit_keys; /* NULL: `limit` is for all */
@@ -359,6 +360,18 @@ void destination_force(struct destination *destination, enum breaker_state state
     CHECK_MAGIC(destination, DESTINATION_MAGIC);
     breaker_force(&destination->breaker, state, now);
     destination->forced = state != (destination->breaker_disabled ? BREAKER_DISABLED : BREAKER_CLOSED);
+}
+
+bool destination_has_news(struct destination *destination, enum breaker_state *ret_state)
+{
+    CHECK_MAGIC(destination, DESTINATION_MAGIC);
+    enum breaker_state state = destination->breaker.state;
+    bool open = state == BREAKER_OPEN;
+    if (state == BREAKER_HALF_OPEN || open == destination->told_open)
+        return false;
+    destination->told_open = open;
+    *ret_state = state;
+    return true;
 }
 
 struct destination_figures destination_figures(struct destination *destination, mono_time now)

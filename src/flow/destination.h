@@ -115,6 +115,8 @@ struct destination_figures {
     uint64_t outcome_counts[OUTCOME_RELEASED + 1], timeout_count;
 };
 struct destination_figures destination_figures(struct destination *destination, mono_time now);
+/* Whether its breaker has opened, or closed again, since this was last asked: whoever gets a yes tells people. Half-open is no news. */
+bool destination_has_news(struct destination *destination, enum breaker_state *ret_state);
 
 /* The name of what a URL points to: "HTTPS://user@Example.com/x" is "https://example.com:443". NEAP_BADINPUT: no URL
  * with a host and a port; a scheme other than http and https has to write its port. NEAP_TOOLARGE. */

@@ -95,6 +95,8 @@ struct waiting *build_call(struct node_pipeline *np, const struct config_stage *
         return NULL;
     struct call_options o = budget_call(&n->budget, c);
     o.io = n->io;
+    o.logging = n->options.logging;
+    o.pipeline = np->config->name;
     o.agent = &n->shard.agent;
     o.destinations = n->shard.destinations;
     o.parser = n->shard.parser;

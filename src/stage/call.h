@@ -19,6 +19,7 @@
 #ifndef STAGE_CALL_H
 #define STAGE_CALL_H
 
+#include "base/logging.h"
 #include "flow/cache.h"
 #include "flow/destination.h"
 #include "flow/expr.h"
@@ -37,6 +38,8 @@ struct call_header {
 
 struct call_options {
     struct io *io;
+    struct logging *logging;           /* kept; NULL: nothing is told */
+    const char *pipeline;              /* kept, as all texts are */
     struct io_agent *agent;            /* whose turns these are; kept */
     struct destinations *destinations; /* the shard's; kept */
     struct json_parser *parser;        /* the shard's: holds nobody's document when calls come back; kept */

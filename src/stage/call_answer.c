@@ -6,24 +6,6 @@
 
 /* ---- the answer's JSON ------------------------------------------------------------------------------------------------------- */
 
-/* Blanks between the parts go: an event is one line wherever it is written. In place; the text is JSON. */
-static size_t without_blanks(uint8_t *text, size_t size)
-{
-    size_t to = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < size; i++) {
-        uint8_t c = text[i];
-        if (!quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t'))
-            continue;
-        text[to++] = c;
-        if (quoted && c == '\\')
-            text[to++] = text[++i];
-        else if (c == '"')
-            quoted = !quoted;
-    }
-    return to;
-}
-
 static bool take_json(struct flight *f)
 {
     struct json_value root;
@@ -33,7 +15,7 @@ static bool take_json(struct flight *f)
         return true;
     if (json_parse(f->call->o.parser, body, &root) != NEAP_OK)
         return false;
-    f->value.size = without_blanks(f->room, body.size);
+    f->value.size = json_without_blanks(f->room, body.size); /* an event is one line wherever it is written */
     return true;
 }
 
@@ -154,6 +136,22 @@ static void tell_destination(struct flight *f, enum outcome outcome, mono_time n
     destination_done(f->destination, &f->begun, &end, now, io_random(c->o.io));
 }
 
+static void tell_people(struct call *c, struct destination *destination, mono_time now)
+{
+    enum breaker_state state;
+    if (!destination_has_news(destination, &state))
+        return;
+    struct destination_figures f = destination_figures(destination, now);
+    if (state == BREAKER_OPEN)
+        logging_warn(c->o.logging, "breaker opened: nothing is called, events wait",
+                     LOGGING_TEXT("pipeline", c->o.pipeline), LOGGING_TEXT("stage", c->base.name),
+                     LOGGING_BYTES("destination", f.name),
+                     LOGGING_INT("looks_again_in_ms", (f.breaker.until.ns - now.ns) / NS_PER_MS));
+    else
+        logging_info(c->o.logging, "breaker closed: calls come back", LOGGING_TEXT("pipeline", c->o.pipeline),
+                     LOGGING_TEXT("stage", c->base.name), LOGGING_BYTES("destination", f.name));
+}
+
 void call_landed(struct io_http_call *http)
 {
     struct flight *f = http->ctx;
@@ -165,6 +163,7 @@ void call_landed(struct io_http_call *http)
     enum outcome outcome = judge(f, now);
     bool cancelled = http->answer.error == IO_HTTP_CANCELLED;
     tell_destination(f, outcome, now);
+    tell_people(c, destination, now);
     f->state = FLIGHT_ENDED;
     if (outcome == OUTCOME_DELIVERED && f->entry != CACHE_NOBODY) {
         uint32_t entry = f->entry;

@@ -126,6 +126,8 @@ def frozen(server):
         during, grown = len(server.journal()) - came, memory_of(run.process.pid) - memory
         stuck = len(rows(home))
         state = next(line for line in run.status() if line.get("pipeline") == "p")
+        ok("breaker opened" in run.talk() and "pipeline=p" in run.talk() and server.url("")[:-1] in run.talk(),
+           "that the breaker has opened is told, with the destination", run.talk()[-500:])
         ok(state["in_flight"] > 0 and state["dead_lettered"] == 0, "a frozen server: nothing gives up, events wait in their topic", state)
         ok(during <= 60, "the breaker lets probes through, and no more", f"{during} calls in 5 s")
         ok(grown < 8192, "memory stays as it is", f"{grown} KiB more")
@@ -133,6 +135,7 @@ def frozen(server):
         server.ask("thaw")
         run.until_settled(4000)
         code = run.stop()
+        ok("breaker closed" in run.talk(), "and that it has closed", run.talk()[-500:])
     there, asked = rows(home), server.journal()[before:]
     ok(code == 0 and len(there) == 4000 and stuck < 4000 and in_order([(n, k) for n, k, _ in there]) and
        in_order([(n, k) for n, k, _, _ in asked]),

@@ -119,7 +119,7 @@ struct history {
     struct out out[OUT_COUNT_MAX];
     uint32_t out_count;
     bool forgets; /* the table is smaller than the world */
-    uint64_t reasons[DESTINATION_REASON_COUNT], full_count;
+    uint64_t reasons[DESTINATION_REASON_COUNT], full_count, news_count;
 };
 
 static void begin(struct history *h)
@@ -143,6 +143,12 @@ static void begin(struct history *h)
     uint32_t no = model_refusals(m, &h->options, &want, h->now, times);
     struct destination_call call = { 77, 77 };
     struct destination_verdict may = destination_begin(d, &want, h->now, &call);
+    enum breaker_state news;
+    if (destination_has_news(d, &news)) {
+        assert_int_equal(news, destination_figures(d, h->now).breaker.state);
+        assert_false(destination_has_news(d, &news));
+        h->news_count++;
+    }
     h->reasons[may.reason]++;
     if (!h->forgets)
         assert_int_equal(may.answer == DESTINATION_YES, no == 0);
@@ -256,6 +262,7 @@ static void yes_is_the_yes_of_every_part(void **state)
     for (uint64_t seed = 1; seed <= 24; seed++)
         one_history(h, seed, NAME_COUNT);
     assert_int_equal(h->full_count, 0);
+    assert_true(h->news_count > 100);
     for (uint32_t i = 0; i < DESTINATION_REASON_COUNT; i++)
         assert_true(h->reasons[i] > 100); /* each was met often */
     free(h);

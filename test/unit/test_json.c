@@ -511,6 +511,22 @@ static void bytes_that_are_not_utf8_are_replaced(void **state)
     assert_true(w.full);
 }
 
+static void blanks_go_and_texts_stay(void **state)
+{
+    static const char *const texts[][2] = {
+        { " { \"a b\" :\r\n\t[ 1 , \"x \\\" \\\\\" , { } ] } \n", "{\"a b\":[1,\"x \\\" \\\\\",{}]}" },
+        { " 1 ", "1" },
+        { "\" \"", "\" \"" },
+        { "[\"\\\\\" , 1]", "[\"\\\\\",1]" },
+    };
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        uint8_t room[64];
+        memcpy(room, texts[i][0], strlen(texts[i][0]));
+        struct bytes said = { room, json_without_blanks(room, strlen(texts[i][0])) };
+        assert_true(bytes_equal(said, bytes_of_text(texts[i][1])));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +541,7 @@ int main(void)
         cmocka_unit_test(an_array_longer_than_the_tape_counts),
         cmocka_unit_test(members_are_found_in_the_text),
         cmocka_unit_test(members_of_cut_texts_stay_inside),
+        cmocka_unit_test(blanks_go_and_texts_stay),
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(doubles_read_back_the_same),
         cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
