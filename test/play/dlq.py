@@ -387,7 +387,9 @@ left = neap("dlq", "list", "p", "--json", cwd=h).lines()
 ok(r.out == "redriven 20001 dead letters of p.dead\n".replace("20001", "20,001") and f["in_flight"] == kinds["redriven"] == 20001 and balance(f) == 0
    and kinds["letters"] == len(left) == MANY - 20001 - kinds["dropped"] and all(int(x["id"][1:]) % 2 for x in left), "so many that it takes many pieces: each is settled once",
    (r, s, kinds, f))
-ok(neap("dlq", "redrive", "p", "--rate", "1000000/s", cwd=h).code == 0 and overview(h)["expression"] == {**kinds, "letters": 0, "redriven": MANY - kinds["dropped"]}
+code, shown = on_terminal("dlq", "redrive", "p", "--rate", "1000000/s", cwd=h)
+ok(re.search(r"\r[^\r\n]*\d redriven, of p\.dead", shown) and shown.rstrip().endswith("dead letters of p.dead"), "on a terminal it says how far it is", shown[-300:])
+ok(code == 0 and overview(h)["expression"] == {**kinds, "letters": 0, "redriven": MANY - kinds["dropped"]}
    and figures(h)["in_flight"] == MANY - kinds["dropped"], "until none is left")
 
 # ---- several at once ----
