@@ -153,23 +153,24 @@ static uint64_t unsettled_in(struct node_pipeline *np, uint32_t partition, uint6
 static void add_branches(struct node_pipeline *np, struct sums *sums, struct node_pipeline_figures *figures)
 {
     struct node *n = np->node;
-    uint64_t unsettled = 0, ends = 0, starts = 0;
+    uint64_t unsettled = 0, below_it = 0, ends = 0, starts = 0;
+    for (uint32_t i = 0; i < n->pipeline_count; i++) { /* a branch may have handed it on to branches of its own */
+        struct node_pipeline_figures below = { 0 };
+        if (node_parent(&n->pipelines[i]) == np)
+            node_pipeline_figures(n, i, &below);
+        below_it = below.in_flight > below_it ? below.in_flight : below_it;
+        if (np->pipeline == NULL) {
+            figures->total.produced += below.total.produced;
+            figures->run.produced += below.run.produced;
+        }
+    }
     for (uint32_t i = 0; i < np->out.partition_count; i++) {
         uint64_t end, start;
         unsettled += unsettled_in(np, i, &end, &start);
         ends += end;
         starts += start;
     }
-    for (uint32_t i = 0; i < n->pipeline_count; i++) { /* a branch may have handed it on to branches of its own */
-        struct node_pipeline_figures below = { 0 };
-        if (node_parent(&n->pipelines[i]) == np)
-            node_pipeline_figures(n, i, &below);
-        unsettled = below.in_flight > unsettled ? below.in_flight : unsettled;
-        if (np->pipeline == NULL) {
-            figures->total.produced += below.total.produced;
-            figures->run.produced += below.run.produced;
-        }
-    }
+    unsettled = below_it > unsettled ? below_it : unsettled;
     if (np->pipeline == NULL) { /* the branches read the pipeline's own topic */
         uint64_t in_log = ends > starts ? ends - starts : 0;
         unsettled = unsettled < in_log ? unsettled : in_log;
