@@ -311,6 +311,24 @@ ok(sorted((x["k"], x["n"]) for x in landed) == [(k, n) for k in "abc" for n in r
    "and arrive, each once, having told the stage that they were redriven", len(landed))
 ok(len(too) == 210 and p["too"]["filtered"] == 30 and all(balance(x) == 0 for x in p.values()), "another pipeline's waiting stage is not asked about them", (len(too), p))
 
+# ---- past dedup ----
+
+h = folder("dedup")
+DEDUP = "{dedup: {time: 24h, id: event.id}}, "
+for stages in (DEDUP + "{filter: event.n > 0}", DEDUP + "{filter: (tonumber(event.n) or 1) > 0}"):
+    write("neap.yaml", pipeline(stages=stages, source="topic: t", sink="file: {path: out.ndjson}", more="topics: {t: {retention: forever}}\n"), cwd=h)
+    if "tonumber" not in stages:
+        neap("topic", "create", "t", cwd=h)
+        neap("send", "t", *['{"id":"e%d"}' % (i % 20) for i in range(30)], "--key", "k", cwd=h)
+        neap("run", "--until-idle", cwd=h)
+    else:
+        r = neap("dlq", "redrive", "p", cwd=h)
+        neap("send", "t", '{"id":"e3"}', "--key", "k", cwd=h)
+        neap("run", "--until-idle", cwd=h)
+f, landed = figures(h), [x["id"] for x in said("out.ndjson", h)]
+ok(r.out.startswith("redriven 20 ") and sorted(landed) == sorted(f"e{i}" for i in range(20)) and f["duplicates"] == 11 and balance(f) == 0,
+   "an event that is redriven passes dedup; who comes again beside it does not", (r, f, landed))
+
 # ---- a branch: only the one that gave up takes it ----
 
 BRANCHES = """pipelines:
