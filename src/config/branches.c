@@ -291,6 +291,8 @@ static void spread(struct spreading *s, const struct written *w, const struct co
         make_out(r, p, w->node);
     else if (p->fan != CONFIG_FAN_NONE)
         p->sink.kind = CONFIG_SINK_NONE; /* also where one was written beside: that was said */
+    if (config_dedup(p) != NULL)
+        keep(r, p->dedup_topic = arena_text(r->arena, "%s.dedup", p->name));
     if (p->fan != CONFIG_FAN_NONE && !r->starved)
         spread_branches(s, w, p, depth);
 }
@@ -302,8 +304,6 @@ static void fill_in(struct reading *r, struct config_pipeline *p)
         p->source.topic = p->name;
     if (p->dead_letter == NULL)
         keep(r, p->dead_letter = arena_text(r->arena, "%s.dead", p->name));
-    if (config_dedup(p) != NULL)
-        keep(r, p->dedup_topic = arena_text(r->arena, "%s.dedup", p->name));
 }
 
 const struct tree_node **branches_spread(struct reading *r, const struct tree_node *pipelines, struct config *config)

@@ -180,4 +180,27 @@ told = summary(r)
 ok(r.code == 0 and sorted(x[0] for x in rows(p)) == want and sorted(high(p)) == wanted_high, "killed on the way and renamed, each branch has every event once", r)
 ok(balances(told) and told["shop"]["accepted"] == COUNT and told["shop"]["dead_lettered"] == letters and told["shop"]["in_flight"] == 0 and
    told["shop.rows"]["accepted"] == len(want), "and the ledgers fit", told)
+
+# ---- what remembers runs once, too ---------------------------------------------------------------------------------------------------------
+p = folder("dedup")
+write("neap.yaml", """\
+node: {data: ./data, memory: 128MiB}
+pipelines:
+  p:
+    source: {stdin: {}, id: event.id, key: event.k}
+    stages: [dedup: 24h, map: {seen: true}]
+    fanout:
+      - {name: a, sink: {file: a.ndjson}}
+      - {name: b, stages: [dedup: {time: 24h, id: event.k}], sink: {file: b.ndjson}}
+""", cwd=p)
+events = [(1, "x"), (2, "x"), (1, "x"), (3, "y"), (2, "x")]
+text = "".join(json.dumps({"id": n, "k": k}) + "\n" for n, k in events).encode()
+r = neap("run", "--until-idle", "--summary", "json", cwd=p, stdin=text)
+told = summary(r) if r.code == 0 else {}
+kept = {}
+for name in ("a", "b"):
+    with open(os.path.join(p, f"{name}.ndjson"), encoding="utf-8") as f:
+        kept[name] = [json.loads(x)["id"] for x in f]
+ok(r.code == 0 and kept == {"a": [1, 2, 3], "b": [1, 3]} and (told["p"]["duplicates"], told["p.a"]["duplicates"], told["p.b"]["duplicates"]) == (2, 0, 1) and
+   balances(told), "a dedup in front of the branches speaks for all of them, one in a branch for that branch", (r, kept))
 done()
