@@ -62,7 +62,9 @@ void io_child_end_text(const struct io_child_end *end, char *room, size_t size)
         [11] = "SIGSEGV", [12] = "SIGUSR2", [13] = "SIGPIPE", [14] = "SIGALRM", [15] = "SIGTERM"
     };
     bool named = end->number > 0 && (size_t)end->number < COUNT_OF(names);
-    if (!end->signalled)
+    if (!end->signalled && end->number < 0)
+        snprintf(room, size, "an end that somebody else was told of");
+    else if (!end->signalled)
         snprintf(room, size, "exit status %d", end->number);
     else if (named)
         snprintf(room, size, "killed by signal %d (%s)", end->number, names[end->number]);

@@ -21,7 +21,7 @@ struct io_child;
 
 struct io_child_end {
     bool signalled;
-    int number;      /* of the signal, or its exit status */
+    int number;      /* of the signal, or its exit status; -1: somebody else in this process has waited for it, and knows */
     uint64_t unread; /* bytes of what was sent that it never looked at; 0, too, where its input was closed before */
 };
 

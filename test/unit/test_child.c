@@ -256,6 +256,26 @@ static void test_never_reads(void **state)
     assert_int_equal(w->sent, 0);
 }
 
+/* A host that does not ask what becomes of its children, or asks for all of them. */
+static void test_somebody_else_waits(void **state)
+{
+    struct world *w = *state;
+    char text[64];
+    signal(SIGCHLD, SIG_IGN);
+    run_shell(w, "echo said; exit 3");
+    assert_string_equal(w->said[IO_CHILD_OUTPUT], "said\n");
+    assert_true(w->end.number == -1 || w->end.number == 3); /* who comes first */
+    io_child_end_text(&(struct io_child_end){ false, -1 }, text, sizeof text);
+    assert_string_equal(text, "an end that somebody else was told of");
+    begin_shell(w, "exit 0");
+    io_child_finish(&w->child, mono_after(io_now(w->io), 60 * NS_PER_S));
+    begin_shell(w, "exec sleep 1000");
+    long pid = (long)io_child_pid(w->child);
+    io_child_finish(&w->child, io_now(w->io));
+    assert_true(is_dead(pid));
+    signal(SIGCHLD, SIG_DFL);
+}
+
 static void test_finish(void **state)
 {
     struct world *w = *state;
@@ -372,6 +392,7 @@ int main(void)
         CASE(test_its_end_takes_all),
         CASE(test_never_reads),
         CASE(test_finish),
+        CASE(test_somebody_else_waits),
         cmocka_unit_test(test_simulated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

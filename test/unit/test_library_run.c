@@ -2,7 +2,9 @@
 #include "scratch.h"
 
 #include "neap/neap.h"
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SOON_MS 30000
@@ -156,6 +158,43 @@ static void test_until_idle(void **state)
     assert_int_equal(count_events(w, "big"), 900);
 }
 
+/* Programs as stages, one of which ends after each event; signals and children of the host stay its own. */
+static void test_programs(void **state)
+{
+    struct world *w = *state;
+    struct sigaction before, after;
+    open_handle(w, "data", false);
+    append_numbers(w, 0, 60);
+    pid_t own = fork();
+    if (own == 0) {
+        pause();
+        _exit(7);
+    }
+    for (int ignores = 0; ignores < 2; ignores++) {
+        signal(SIGPIPE, SIG_DFL);
+        signal(SIGCHLD, ignores ? SIG_IGN : SIG_DFL);
+        assert_int_equal(sigaction(SIGPIPE, NULL, &before), 0);
+        run_file(w,
+                 write_file(w, "programs.yaml",
+                            ignores
+                                ? "pipelines: {q: {source: {topic: orders}, stages: [exec: {command: [head, -n, '1'], "
+                                  "protocol: lines}, exec: {command: cat, protocol: lines}], sink: {topic: q.out}}}\n"
+                                : "pipelines: {p: {source: {topic: orders}, stages: [exec: {command: [head, -n, '1'], "
+                                  "protocol: lines}, exec: {command: cat, protocol: lines}], sink: {topic: p.out}}}\n"),
+                 true);
+        assert_int_equal(neap_run_wait(w->run, SOON_MS, &w->err), NEAP_OK);
+        struct neap_figures f = figures(w);
+        assert_int_equal(f.total.delivered, 60);
+        neap_run_close(&w->run);
+        assert_int_equal(sigaction(SIGPIPE, NULL, &after), 0);
+        assert_ptr_equal(after.sa_handler, before.sa_handler);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), 0); /* ours alone is left */
+    }
+    signal(SIGCHLD, SIG_DFL);
+    assert_int_equal(kill(own, SIGKILL), 0);
+    assert_int_equal(waitpid(own, NULL, 0), own);
+}
+
 static enum neap_verdict close_from_inside(void *ctx, const struct neap_handled *handled, struct neap_call *call)
 {
     struct world *w = ctx;
@@ -282,8 +321,8 @@ static void test_errors_of_the_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_until_idle),      CASE(test_not_from_its_own_handler), CASE(test_beside_appends),
-        CASE(test_two_with_sqlite), CASE(test_errors_of_the_file),
+        CASE(test_programs),       CASE(test_until_idle),      CASE(test_not_from_its_own_handler),
+        CASE(test_beside_appends), CASE(test_two_with_sqlite), CASE(test_errors_of_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,17 @@
 /* child.c - programs beside us: started by vfork() and exec, heard through libuv, waited for through a descriptor.
  *
- * STARTING   vfork() suspends this thread until the other program runs, and copies nothing: a node with much memory starts one as
- *            fast as a small one. In between only what is fine after a fork is called. Whether exec failed is told through a
- *            pipe that it closes.
- * ENDING     a process's descriptor becomes readable when it is dead. Then, before it is waited for and its number is free for
+ * STARTING   as vfork() does, clone() suspends this thread until the other program runs, and copies nothing: a node with much
+ *            memory starts one as fast as a small one. It gives the process's descriptor, too: whoever asks for one by number
+ *            may come too late. In between only what is fine after a fork is called. Whether exec failed is told through a pipe
+ *            that it closes. Sanitizers keep books in memory, which must not be shared then.
+ * ENDING     its descriptor becomes readable when it is dead. Then, before it is waited for and its number is free for
  *            others, its group is killed; what it had said is read to its end. No SIGCHLD: signals belong to the program that we
  *            may be a guest in, and so do its own children.
  * WITH US    the system kills it when the thread that started it ends, which is when we die: agents finish their children. */
 #include "io/real/inside.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -19,7 +21,8 @@
 #include <unistd.h>
 
 #define CHILD_MAGIC   0x444c4843u
-#define REST_SIZE_MAX (1u << 20) /* that is read after its end; a pipe holds 64 KiB */
+#define REST_SIZE_MAX (1u << 20)  /* that is read after its end; a pipe holds 64 KiB */
+#define STACK_SIZE    (64u << 10) /* over there, until exec */
 #define KILL_WAIT_MS  2000 /* a process that does not even die has its disk to thank for it; the system reaps it */
 
 struct real_child {
@@ -83,8 +86,9 @@ static bool become(const struct launch *l)
     return l->options->folder == NULL || chdir(l->options->folder) == 0;
 }
 
-static void __attribute__((noreturn)) run_child(const struct launch *l)
+static int run_child(void *ctx)
 {
+    const struct launch *l = ctx;
     if (become(l)) {
         default_signals();
         (void)execvp(l->options->arguments[0], (char *const *)(uintptr_t)l->options->arguments);
@@ -94,16 +98,29 @@ static void __attribute__((noreturn)) run_child(const struct launch *l)
     _exit(size > 0 ? 127 : 126);
 }
 
-static pid_t fork_child(const struct launch *l)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SHARED 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define SHARED 0
+#endif
+#endif
+#ifndef SHARED
+#define SHARED (CLONE_VM | CLONE_VFORK)
+#endif
+
+static pid_t fork_child(struct launch *l, int *ret_pid_fd)
 {
     sigset_t all, before;
+    uint8_t *stack = aligned_alloc(16, STACK_SIZE);
+    if (stack == NULL)
+        return -1;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of ours runs over there */
-    pid_t pid = vfork();
-    if (pid == 0)
-        run_child(l);
+    pid_t pid = clone(run_child, stack + STACK_SIZE, SHARED | CLONE_PIDFD | SIGCHLD, l, ret_pid_fd);
     int error_number = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    free(stack);
     errno = error_number;
     return pid;
 }
@@ -135,34 +152,39 @@ static int open_pipes(struct launch *l)
     return 0;
 }
 
-static void reap(pid_t pid)
+static void reap(int pid_fd)
 {
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    siginfo_t info;
+    while (waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED) != 0 && errno == EINTR)
         ;
+    close(pid_fd);
 }
 
 /* Gives 0 or an error number. */
 static int launch(struct launch *l, pid_t *ret_pid, int *ret_pid_fd)
 {
-    int error_number = open_pipes(l);
+    int error_number = open_pipes(l), pid_fd = -1;
     if (error_number != 0)
         return error_number;
     l->parent = getpid();
-    pid_t pid = fork_child(l);
+    pid_t pid = fork_child(l, &pid_fd);
     if (pid < 0)
         return errno == EAGAIN ? ENOMEM : errno; /* too many processes */
     error_number = wait_for_exec(l);
-    int fd = error_number == 0 ? real_high(pidfd_open(pid, 0)) : -1;
-    if (error_number == 0 && fd < 0) {
-        error_number = errno;
+    int high = error_number == 0 ? real_high(pid_fd) : pid_fd;
+    if (error_number == 0 && high < 0) {
+        error_number = EMFILE;
         kill(-pid, SIGKILL);
     }
     if (error_number != 0) {
-        reap(pid);
+        if (high >= 0)
+            reap(high);
+        else
+            (void)waitpid(pid, NULL, 0);
         return error_number;
     }
     *ret_pid = pid;
-    *ret_pid_fd = fd;
+    *ret_pid_fd = high;
     return 0;
 }
 
@@ -196,7 +218,7 @@ static void close_handles(struct real_child *c)
 
 static void kill_group(struct real_child *c)
 {
-    if (!c->waited_for)
+    if (!c->waited_for && pidfd_send_signal(c->pid_fd, 0, NULL, 0) == 0) /* else its number may be another's by now */
         kill(-(pid_t)c->base.pid, SIGKILL);
 }
 
@@ -208,18 +230,23 @@ static uint64_t unread_of(struct real_child *c)
     return (uint64_t)in_pipe + uv_stream_get_write_queue_size((uv_stream_t *)&c->input);
 }
 
-/* It is dead; its number is still its own. False: it is not. */
+/* It is dead; its number is still its own. False: it is not. A host that waits for whatever child there is, or ignores SIGCHLD,
+ * comes before us: then the number may be another's by now, and nobody is killed by it. */
 static bool wait_for(struct real_child *c)
 {
     siginfo_t info = { .si_pid = 0 };
-    if (waitid(P_PIDFD, (id_t)c->pid_fd, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
+    int rc = waitid(P_PIDFD, (id_t)c->pid_fd, &info, WEXITED | WNOHANG | WNOWAIT);
+    bool is_gone = rc != 0 && errno == ECHILD;
+    if (!is_gone && (rc != 0 || info.si_pid == 0))
         return false;
-    kill_group(c); /* whoever it has started */
-    (void)waitid(P_PIDFD, (id_t)c->pid_fd, &info, WEXITED | WNOHANG);
+    if (!is_gone) {
+        kill_group(c); /* whoever it has started */
+        is_gone = waitid(P_PIDFD, (id_t)c->pid_fd, &info, WEXITED | WNOHANG) != 0;
+    }
     c->waited_for = true;
-    c->end = (struct io_child_end){ .signalled = info.si_code != CLD_EXITED,
-                                    .number = info.si_status,
-                                    .unread = unread_of(c) };
+    c->end.signalled = !is_gone && info.si_code != CLD_EXITED;
+    c->end.number = is_gone ? -1 : info.si_status;
+    c->end.unread = unread_of(c);
     return true;
 }
 
