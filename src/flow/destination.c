@@ -325,7 +325,8 @@ struct destination_verdict destination_begin(struct destination *destination, co
     d->begun_count++;
     d->inflight_count++;
     d->number = d->number + 1 != CALL_ENDED ? d->number + 1 : 1;
-    *ret_call = (struct destination_call){ breaker_begin(&d->breaker, now), d->number };
+    bool probe = d->breaker.state == BREAKER_HALF_OPEN;
+    *ret_call = (struct destination_call){ breaker_begin(&d->breaker, now), d->number, probe };
     return verdict;
 }
 

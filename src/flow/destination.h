@@ -88,6 +88,7 @@ struct destination_want {
 
 struct destination_call { /* in the caller's memory, while the call is in flight */
     uint32_t generation, number;
+    bool probe; /* it began while the breaker was half open: to look whether the destination works again */
 };
 
 struct destination_verdict destination_begin(struct destination *destination, const struct destination_want *want,

@@ -176,7 +176,7 @@ void call_landed(struct io_http_call *http)
         call_deliver(f, f->value);
     else if (over)
         call_deliver(f, c->o.fallback);
-    else
-        call_end(f, outcome);
+    else /* a probe is the breaker's own look, and a breaker makes no dead letters: it costs no attempt */
+        call_end(f, outcome == OUTCOME_TRANSIENT && f->begun.probe ? OUTCOME_RELEASED : outcome);
     call_lines_ask_again(c, destination, now);
 }

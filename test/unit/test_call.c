@@ -168,7 +168,8 @@ static uint32_t turn(void *ctx, mono_time now)
 
 static void fire(struct io_timer *timer, mono_time now)
 {
-    (void)timer, (void)now;
+    (void)now;
+    io_agent_wake(timer->agent);
 }
 
 static struct call_options options_of(void)
@@ -412,6 +413,40 @@ static void an_outage_costs_nobody(void **state)
         during += w.second_count[s];
     /* Until it opens; then no more than probes, five at a time, each time it looks: after 5, 10, 20, 40 s. */
     assert_true(during >= 5 && during <= 40 + 5 * 5);
+    close_world();
+}
+
+static bool is_gone_for_an_hour(void)
+{
+    int64_t s = io_now(w.io).ns / NS_PER_S;
+    return s >= 5 && s < 3605;
+}
+
+static void serve_with_long_outage(struct world *world, uint64_t n, uint32_t call, struct sim_http_reply *reply)
+{
+    (void)world, (void)n, (void)call;
+    if (is_gone_for_an_hour())
+        reply->status = 503;
+}
+
+/* The breaker looks again and again, and always with the same few events: that is its business, and none of theirs. */
+static void an_hour_costs_nobody(void **state)
+{
+    open_world(42);
+    struct call_options options = options_of();
+    options.manners.limit = (struct limit_rate){ 100, NS_PER_S, 1 };
+    options.manners.breaker.window_count = 20;
+    options.manners.breaker.minimum_call_count = 10;
+    w.event_count = EVENT_COUNT;
+    w.key_count = 4;
+    w.serve = serve_with_long_outage;
+    start(&options);
+    run_for(3600 * 1000);
+    uint32_t during = w.call_count;
+    run_all(1000);
+    assert_int_equal(w.failed, 0);
+    assert_int_equal(w.passed, w.event_count - 1);
+    assert_true(during <= 550 + 5 * 20); /* before it, until it opened, and then five probes each five minutes */
     close_world();
 }
 
@@ -782,6 +817,7 @@ int main(void)
         cmocka_unit_test(answers_that_nobody_wants),
         cmocka_unit_test(answers_that_are_too_large),
         cmocka_unit_test(an_outage_costs_nobody),
+        cmocka_unit_test(an_hour_costs_nobody),
         cmocka_unit_test(the_budget_holds),
         cmocka_unit_test(come_later),
         cmocka_unit_test(a_rate_is_kept),
