@@ -181,6 +181,8 @@ extern const struct job_verb job_verbs[]; /* the last one has no name */
 enum job_state job_status(struct job *job, struct writer *w);
 /* Of a stopped directory: what pipelines have whose events went on into branches. By name afterwards. False: out of memory. */
 bool           job_add_branches(struct job *job);
+bool           job_is_branch(struct job *job, const char *name);      /* it is, or was, one of a pipeline file */
+bool           job_has_branches(struct job *job, const char *pipeline);
 /* Who holds back retention, a line each; JOB_END: all is said. */
 enum job_state job_held_fill(struct job *job, struct writer *w);
 enum job_state job_topic_list(struct job *job, struct writer *w);

@@ -187,3 +187,34 @@ bool job_add_branches(struct job *job)
     free(l.room);
     return good;
 }
+
+struct seek {
+    const char *branch, *pipeline; /* one of them */
+    bool found;
+};
+
+static void compare_mark(void *ctx, const struct branch_mark *mark)
+{
+    struct seek *seek = ctx;
+    bool is =
+        seek->branch != NULL ? strcmp(mark->name, seek->branch) == 0 : branch_mark_is_below(mark->name, seek->pipeline);
+    seek->found = seek->found || is;
+}
+
+static bool find_mark(struct job *job, struct seek seek)
+{
+    struct log_topic topic;
+    for (uint32_t i = 0; !seek.found && log_topic_at(job->context.log, i, &topic); i++)
+        branch_mark_each(job->context.log, topic.id, compare_mark, &seek);
+    return seek.found;
+}
+
+bool job_is_branch(struct job *job, const char *name)
+{
+    return find_mark(job, (struct seek){ .branch = name });
+}
+
+bool job_has_branches(struct job *job, const char *pipeline)
+{
+    return find_mark(job, (struct seek){ .pipeline = pipeline });
+}

@@ -1,6 +1,7 @@
 /* job_dlq.c - which topics hold dead letters, and how many of which kind. */
 #include "base/must.h"
 #include "base/rfc3339.h"
+#include "flow/branch_mark.h"
 #include "node/job.h"
 #include "node/node.h"
 #include <stdio.h>
@@ -65,12 +66,23 @@ static bool holds_letters(struct job *job, const struct log_topic *topic, struct
            (!t->is_known && ends_in_suffix(topic->name));
 }
 
+/* Branches share the topic of their pipeline, unless the file says otherwise. */
+static bool is_of_branch(struct job *job, const struct log_topic *topic)
+{
+    char pipeline[LOG_NAME_SIZE_MAX + 1];
+    snprintf(pipeline, sizeof pipeline, "%s", topic->name);
+    if (!ends_in_suffix(pipeline))
+        return false;
+    pipeline[strlen(pipeline) - strlen(DEAD_LETTER_SUFFIX)] = '\0';
+    return branch_mark_is_below(job->name, pipeline) && job_is_branch(job, job->name);
+}
+
 /* The pipeline's own, by the file of this node, by its usual name, or by what lies in it. */
 static bool is_of_pipeline(struct job *job, const struct log_topic *topic, const struct letters_topic *t)
 {
     size_t size = strlen(job->name);
     return (job->context.node != NULL && node_writes_letters(job->context.node, job->name, topic->id)) ||
-           strcmp(t->pipeline, job->name) == 0 ||
+           strcmp(t->pipeline, job->name) == 0 || is_of_branch(job, topic) ||
            (ends_in_suffix(topic->name) && strncmp(topic->name, job->name, size) == 0 &&
             strcmp(topic->name + size, DEAD_LETTER_SUFFIX) == 0);
 }

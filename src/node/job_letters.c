@@ -16,6 +16,7 @@ struct job_letters {
     struct expr *where;
     struct arena *arena;
     struct expr_place place;
+    bool has_branches;     /* the pipeline that is asked for: their letters are its own, too */
     uint64_t failed_count; /* letters on which it failed */
     char failed[FILTER_TEXT_SIZE_MAX];
 };
@@ -67,6 +68,8 @@ bool job_letters_open(struct job *job)
         status = error_set(&error, NEAP_NOMEM, "dead letters: out of memory");
     else if (job->filter.where != NULL)
         status = load_where(job, l, &error);
+    if (l != NULL)
+        l->has_branches = job->filter.pipeline[0] != '\0' && job_has_branches(job, job->filter.pipeline);
     if (status != NEAP_OK)
         job_fail(job, status, "%s", error.text);
     return status == NEAP_OK;
@@ -77,6 +80,12 @@ bool job_letters_open(struct job *job)
 static bool is_or_any(const char *wanted, struct bytes text)
 {
     return wanted[0] == '\0' || bytes_equal(text, bytes_of_text(wanted));
+}
+
+static bool is_below(const char *pipeline, struct bytes name)
+{
+    size_t size = strlen(pipeline);
+    return name.size > size && memcmp(name.at, pipeline, size) == 0 && name.at[size] == '.';
 }
 
 static void note_failure(struct job_letters *l, const struct record *record, const struct failure *failure)
@@ -134,7 +143,8 @@ bool job_letters_want(struct job *job, const struct record *record, struct job_l
         letter.view = (struct dead_letter_view){ 0 };
     const struct dead_letter_view *view = &letter.view;
     if (!is_or_any(f->reason, view->reason) || !is_or_any(f->stage, view->stage) ||
-        !is_or_any(f->pipeline, view->pipeline))
+        !(is_or_any(f->pipeline, view->pipeline) ||
+          (job->letters->has_branches && is_below(f->pipeline, view->pipeline))))
         return false;
     if (job->has_key && !bytes_equal(record->key, bytes_of_text(job->key)))
         return false;

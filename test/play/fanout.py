@@ -109,6 +109,10 @@ ok(set(groups) == {"orders.ledger", "orders.archive", "orders.large"} and all(x[
 shown = neap("dlq", "show", "orders.dead", "--json", cwd=p)
 ok(all(shown.out.count(f'"{name}"') >= bad for name in ("orders.ledger", "orders.archive", "orders.large")),
    "what fails in a common stage is a dead letter of each branch, and names it", shown)
+counts = {n: neap("dlq", "list", n, "--json", cwd=p) for n in ("orders", "orders.ledger", "orders.large", "orders.nobody")}
+ok(counts["orders.nobody"].code == 1 and sum('"reason"' in x for x in counts["orders"].out.splitlines()) == 3 * bad + 1 and
+   all(sum('"reason"' in x for x in counts[n].out.splitlines()) == bad for n in ("orders.ledger", "orders.large")),
+   "a branch's name means its letters, the pipeline's name those of all its branches", {n: x.out[:300] + x.err for n, x in counts.items()})
 again = summary(run(p))
 ok({k: v["delivered"] for k, v in again.items()} == {k: v["delivered"] for k, v in told.items()} and
    all(v["run"]["accepted"] == v["run"]["delivered"] == 0 for v in again.values()), "a second run does nothing", again)
