@@ -34,6 +34,19 @@ static struct time_text time_text(int64_t ms)
     return t;
 }
 
+struct range_text {
+    char text[2 * UNITS_TEXT_SIZE + 2];
+};
+
+static struct range_text range_text(const struct config_times *times)
+{
+    struct range_text t;
+    bool one = times->least_ms == times->most_ms;
+    snprintf(t.text, sizeof t.text, "%s%s%s", time_text(times->least_ms).text, one ? "" : "..",
+             one ? "" : time_text(times->most_ms).text);
+    return t;
+}
+
 static void say_limit(struct words *words, const struct config_limit *limit)
 {
     const char *unit = limit->period_ms == 1000          ? "s"
@@ -50,16 +63,15 @@ static void say_retry(struct words *words, const struct config_retry *retry)
     if (retry->attempts == 1)
         say(words, "one attempt");
     else if (retry->attempts > 1)
-        say(words, "%u attempts with %s..%s between them", retry->attempts, time_text(retry->backoff.least_ms).text,
-            time_text(retry->backoff.most_ms).text);
+        say(words, "%u attempts with %s between them", retry->attempts, range_text(&retry->backoff).text);
     if (retry->attempts > 1 && manner_is_kept(words->kind, "retry", "budget"))
         say(words, "retries up to %u%% of successes", retry->budget_percent);
 }
 
 static void say_breaker(struct words *words, const struct config_breaker *b)
 {
-    say(words, "a breaker that opens for %s..%s when %u%% of %u calls fail", time_text(b->open.least_ms).text,
-        time_text(b->open.most_ms).text, b->failure_percent, b->window);
+    say(words, "a breaker that opens for %s when %u%% of %u calls fail", range_text(&b->open).text, b->failure_percent,
+        b->window);
     if (b->slow_call_ms > 0)
         say(words, "or %u%% of them take %s", b->slow_percent, time_text(b->slow_call_ms).text);
 }

@@ -418,11 +418,11 @@ static void manners_in_words(void **state)
     config_free(&c);
     c = must_load("pipelines: {p: {source: {stdin: }, stages: [call: {url: 'http://a', concurrency: 8..64, limit: "
                   "{rate: 5/m, per: "
-                  "event.a},\n  breaker: {slow_call: 1s}}], sink: {stdout: }}}\n");
+                  "event.a},\n  retry: {backoff: 1s}, breaker: {slow_call: 1s}}], sink: {stdout: }}}\n");
     config_manners_text(&c->pipelines[0].stages[0], words, sizeof words);
     assert_string_equal(
         words, "30s for an attempt, 8 to 64 at once, as the destination can take, 5/m for each event.a, 8 attempts "
-               "with 100ms..30s between them, retries up to 20% of successes, a breaker that opens for 5s..5m when "
+               "with 1s between them, retries up to 20% of successes, a breaker that opens for 5s..5m when "
                "50% of 100 calls fail, or 100% of them take 1s");
     config_free(&c);
 }
