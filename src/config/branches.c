@@ -170,6 +170,8 @@ static void inherit(struct reading *r, struct config_pipeline *p, const struct t
     manners_inherit(&p->manners, &above->manners);
     if (tree_find(node, "order") == NULL)
         p->order = above->order;
+    if (p->expires_ms == 0)
+        p->expires_ms = above->expires_ms;
     if (tree_find(node, "guarantee") == NULL)
         p->guarantee = above->guarantee;
     if (tree_find(node, "start") == NULL && above->start != CONFIG_START_SINK)

@@ -185,6 +185,7 @@ struct config_pipeline {
     const char *dead_letter;       /* default NAME.dead */
     const char *dedup_topic;       /* NAME.dedup; NULL: it remembers no ids */
     enum config_order order;
+    int64_t expires_ms;            /* 0: never */
     enum config_guarantee guarantee;
     enum config_start start;
     const char *was;               /* NULL: not renamed */

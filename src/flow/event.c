@@ -338,3 +338,9 @@ enum neap_status event_json(const struct event *e, struct arena *arena, struct b
     *ret_json = writer_bytes(&w);
     return NEAP_OK;
 }
+
+struct failure failure_of_expired(void)
+{
+    return (struct failure){ .reason = "expired",
+                             .message = BYTES("it was not done with in the time that `expires` gives it") };
+}

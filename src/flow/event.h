@@ -103,5 +103,6 @@ struct failure {
     uint32_t line, column;   /* from 1; 0: none */
     enum neap_status status; /* NOMEM: only the arena was full: the same event may pass with an empty one */
 };
+struct failure failure_of_expired(void); /* it is older than its pipeline wants events to be */
 
 #endif

@@ -73,6 +73,7 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     enum way_order order;
     struct window_options window; /* for the events on their way: of each kit */
     struct pipeline_dedup dedup;
+    int64_t expires_ms; /* since it was appended; 0: never */
     struct sink *sink;
     struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
     enum start_rule start;

@@ -447,6 +447,11 @@ struct failure task_failure_of_refused(const struct task *t, const struct sink_r
         struct failure){ .reason = "refused", .stage = t->p->o.sink->name, .message = bytes_of_text(refused->message) };
 }
 
+static bool has_expired(const struct task *t)
+{
+    return t->p->o.expires_ms > 0 && io_wall(t->p->o.io).ms >= t->appended_ms + t->p->o.expires_ms;
+}
+
 static enum taken take_record(struct task *t, struct task_batch *b, const struct record *record)
 {
     if (b->event_count == t->p->o.event_count_max || b->dead_count == t->p->letter_count_max ||
@@ -471,6 +476,11 @@ static enum taken take_record(struct task *t, struct task_batch *b, const struct
         return task_add_letter(t, b, record, &failure, NULL);
     }
     const struct sink_refused *refused = task_find_refused(t, record->offset);
+    if (refused == NULL && has_expired(t)) {
+        struct failure failure = failure_of_expired();
+        failure.stage = "source";
+        return task_add_letter(t, b, record, &failure, NULL);
+    }
     if (refused == NULL)
         return task_run_record(t, b, record, record->value, task_id_of(record));
     struct failure failure = task_failure_of_refused(t, refused);

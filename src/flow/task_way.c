@@ -111,7 +111,10 @@ static enum neap_status lay(struct task *t, const struct record *record)
         fate.outcome = STAGE_DROP;
     else if (task_has_dedup(t))
         look_at_id(t, record, id, &fate);
-    return way_lay(way_of(t), record, id, fate.outcome != STAGE_PASS ? &fate : NULL);
+    enum neap_status status = way_lay(way_of(t), record, id, fate.outcome != STAGE_PASS ? &fate : NULL);
+    if (status == NEAP_OK && fate.outcome == STAGE_PASS && t->p->o.expires_ms > 0)
+        way_let_expire(way_of(t), (wall_time){ t->appended_ms + t->p->o.expires_ms });
+    return status;
 }
 
 /* An event that does not fit onto an empty way never will. */

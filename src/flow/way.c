@@ -198,6 +198,7 @@ enum neap_status way_lay(struct way *y, const struct record *record, struct byte
     if (status != NEAP_OK)
         return status;
     y->steps[slot] = (struct way_step){ .attempt = 1 };
+    y->laid_slot = slot;
     if (fate != NULL) {
         must(fate->outcome != STAGE_PASS);
         if (fate->outcome == STAGE_FAIL)
@@ -210,6 +211,11 @@ enum neap_status way_lay(struct way *y, const struct record *record, struct byte
     e->hash = lane_hash(y, record);
     lanes_put(y->lanes, 0, slot, e->hash);
     return NEAP_OK;
+}
+
+void way_let_expire(struct way *y, wall_time at)
+{
+    y->steps[y->laid_slot].expires = at;
 }
 
 void way_pass(struct way *y, log_offset to, uint64_t gone_count)

@@ -53,6 +53,7 @@ struct way_fate { /* of an event of which it is known what becomes of it */
 };
 /* At the window's end. `fate`: NULL: it goes through the stages. AGAIN. */
 enum neap_status way_lay(struct way *way, const struct record *record, struct bytes id, const struct way_fate *fate);
+void             way_let_expire(struct way *way, wall_time at); /* the one laid last: no turn and no attempt begins from then on */
 void             way_pass(struct way *way, log_offset to, uint64_t gone_count); /* as window_pass() */
 uint32_t         way_work(struct way *way, mono_time now); /* begins what may begin; how much was done */
 mono_time        way_due(const struct way *way);           /* when to come back, if nothing else happens; MONO_NEVER */

@@ -22,6 +22,7 @@ struct way_step {
     struct retry retry;
     struct failure failure;
     wall_time first_failed, last_failed;
+    wall_time expires; /* 0: it never does */
     uint32_t attempt; /* from 1: as it was when it last had its turn */
     enum stage_outcome outcome;
     bool at_work, has_ended, duplicate;
@@ -35,6 +36,7 @@ struct way {
     struct window *window;
     struct lanes *lanes;
     struct dues *resting;
+    uint32_t laid_slot; /* the last one */
     struct way_step *steps;
     uint32_t *ended; /* slots, a ring: in the order in which they ended */
     uint64_t ended_from, taken_to, ended_to;

@@ -249,12 +249,23 @@ static bool has_its_turn(void *ctx, uint32_t index, struct event *event, enum st
     return counts;
 }
 
+static bool has_expired(const struct way *y, uint32_t slot)
+{
+    wall_time at = y->steps[slot].expires;
+    return at.ms != 0 && io_wall(y->o.io).ms >= at.ms;
+}
+
 void way_take_turn(struct way *y, uint32_t slot, mono_time now)
 {
     uint32_t stage = window_at(y->window, slot)->stage;
     struct look l = { .way = y, .slot = slot, .now = now };
     bool left = true;
     y->steps[slot].attempt = y->steps[slot].retry.attempt_count + 1;
+    if (has_expired(y, slot)) {
+        struct failure expired = failure_of_expired();
+        fail_here(y, slot, &expired);
+        return;
+    }
     if (keeps_bytes(y, stage) && y->o.stages[stage]->verbs->takes_bytes) {
         struct event event = way_event_of(y, slot);
         arena_reset(y->o.arena);

@@ -78,6 +78,7 @@ static enum neap_status build_tasks(struct node_pipeline *np, uint64_t owner_epo
                                         .order = orders[np->config->order],
                                         .window = budget_window(&n->budget, np->config),
                                         .dedup = dedup_of(np),
+                                        .expires_ms = np->config->expires_ms,
                                         .kit_count = budget_kit_count(&n->budget, n->config, np->config, count),
                                         .read_size = n->budget.reader_size };
     np->tasks = arena_zero(n->arena, count * sizeof(struct task *));
