@@ -105,10 +105,10 @@ static enum neap_status read_config(struct reading *r, struct arena *trees, stru
 {
     r->scratch = arena_take(trees, CONFIG_TEXT_SIZE_MAX);
     r->starved = r->scratch == NULL;
-    struct tree_node *root = r->starved ? NULL : tree_read(r->text, trees, r->messages);
+    struct tree_node *root = r->starved ? NULL : tree_read(r->text, trees, r->messages, &r->starved);
     if (root == NULL && r->messages->error_count > 0)
         return NEAP_OK;
-    if (root == NULL && (r->starved || arena_used(trees) > CONFIG_ARENA_SIZE_MAX / 2))
+    if (r->starved)
         return NEAP_NOMEM;
     if (root == NULL || (root->kind == TREE_TEXT && root->text.size == 0)) {
         message_error(r->messages, top, "the file is empty; it needs at least 'pipelines:'");

@@ -448,9 +448,11 @@ static void say_broken(struct builder *b)
     message_error(b->messages, place_of(b, spot), "%s", text);
 }
 
-struct tree_node *tree_read(struct bytes text, struct arena *arena, struct config_messages *messages)
+struct tree_node *tree_read(struct bytes text, struct arena *arena, struct config_messages *messages, bool *ret_starved)
 {
     must(text.size <= CONFIG_FILE_SIZE_MAX);
+    uint32_t error_count = messages->error_count;
+    *ret_starved = true; /* until there is a parser at work */
     struct builder *b = arena_zero(arena, sizeof *b);
     if (b == NULL)
         return NULL;
@@ -472,6 +474,7 @@ struct tree_node *tree_read(struct bytes text, struct arena *arena, struct confi
         yaml_event_delete(&event);
     }
     yaml_parser_delete(&b->parser);
+    *ret_starved = b->given_up && messages->error_count == error_count;
     return b->given_up ? NULL : b->root;
 }
 

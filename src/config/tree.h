@@ -35,8 +35,9 @@ struct tree_item {
     struct tree_item *next;
 };
 
-/* NULL: the text is not one YAML document within the limits (an error is among the messages), or memory ran out. */
-struct tree_node *tree_read(struct bytes text, struct arena *arena, struct config_messages *messages);
+/* NULL: the text is not one YAML document within the limits (an error is among the messages), holds none at all, or memory ran
+ * out: ret_starved. */
+struct tree_node *tree_read(struct bytes text, struct arena *arena, struct config_messages *messages, bool *ret_starved);
 struct tree_item *tree_find(const struct tree_node *map, const char *key); /* NULL: not there, or not a map */
 /* Follows keys as far as they lead ("sink", "sqlite", "mode"; NULL ends) and answers the place of the last one's value. */
 struct config_place tree_place(const struct tree_node *node, const char *const *keys);

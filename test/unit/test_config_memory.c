@@ -48,18 +48,21 @@ void __wrap_free(void *block)
     __real_free(block);
 }
 
-static const char good[] = "x-s: &s {filter: event.a > 1}\n"
-                           "node: {data: \"${NOT_SET:-here}\"}\n"
-                           "topics: {t: {partitions: 2}}\n"
-                           "pipelines:\n"
-                           "  p:\n"
-                           "    source: {file: a.ndjson, key: event.k}\n"
-                           "    stages:\n"
-                           "      - *s\n"
-                           "      - <<: *s\n"
-                           "      - map: {b: 'event.a + 1'}\n"
-                           "      - keep: [a, b]\n"
-                           "    sink: {sqlite: {path: x.db, table: t, columns: [a, b c], key: [a]}}\n";
+static const char good[] =
+    "x-s: &s {filter: event.a > 1}\n"
+    "node: {data: \"${NOT_SET:-here}\"}\n"
+    "topics: {t: {partitions: 2}}\n"
+    "pipelines:\n"
+    "  p:\n"
+    "    source: {file: a.ndjson, key: event.k}\n"
+    "    stages:\n"
+    "      - call: {url: {expr: event.u}, into: a, headers: {A: b, C: {expr: event.c}}, fallback: {a: [1, b]},\n"
+    "          retry: {permanent: [404], transient: [5xx]}, cache: {by: event.k, age: 1m}, limit: 5/s}\n"
+    "      - *s\n"
+    "      - <<: *s\n"
+    "      - map: {b: 'event.a + 1'}\n"
+    "      - keep: [a, b]\n"
+    "    sink: {sqlite: {path: x.db, table: t, columns: [a, b c], key: [a]}}\n";
 static const char bad[] =
     "pipelines:\n  p: {sorce: {file: a}, stages: [filtr: event.a, map: {b: event.}], sink: {file: a, stdout: }}\n";
 
