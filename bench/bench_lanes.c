@@ -5,7 +5,7 @@
  * A window of 65,536 events is read ahead, 1,000 are at work; whatever is at work ends in an order of chance, at once: what
  * is left is the dispatch alone: the key's hash, its lane, the lane's next. Beside it, in the same run: the same window and
  * the same ends without lanes, so without any order. Then the same for few and for many distinct keys. */
-#include "figures.h"
+#include "keys.h"
 
 #include "base/bytes.h"
 #include "base/must.h"
@@ -21,34 +21,6 @@
 #define ROUND_COUNT 5u
 
 static uint64_t seed = 7;
-
-/* Zipf with exponent 1: key k comes 1/k as often as the first. */
-static void draw_zipf(uint32_t *keys, uint32_t count, uint32_t key_count)
-{
-    double *sums = malloc(key_count * sizeof(double)), sum = 0;
-    must(sums != NULL);
-    for (uint32_t k = 0; k < key_count; k++)
-        sums[k] = sum += 1.0 / (k + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        double at = (double)(figures_chance(&seed) >> 11) / 9007199254740992.0 * sum;
-        uint32_t low = 0, high = key_count - 1;
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            if (sums[middle] < at)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        keys[i] = low;
-    }
-    free(sums);
-}
-
-static void draw_evenly(uint32_t *keys, uint32_t count, uint32_t key_count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        keys[i] = (uint32_t)(figures_chance(&seed) % key_count);
-}
 
 /* As they lie in a record batch: one behind the other. */
 static void write_keys(uint8_t *text, const uint32_t *keys, uint32_t count)
@@ -142,14 +114,14 @@ int main(int argc, char **argv)
     must(count >= BATCH && keys != NULL && text != NULL && lanes != NULL && b.io != NULL);
     printf("dispatch through lanes: %u events read ahead, %u at work, one core; %zu bytes a slot\n", WINDOW, WIDTH,
            lanes_size(WINDOW, 1) / WINDOW);
-    draw_zipf(keys, count, 100000);
+    keys_zipf(&seed, keys, count, 100000);
     write_keys(text, keys, count);
     double bare = median_run(&b, NULL, text, count), ns = median_run(&b, lanes, text, count);
     printf("100,000 keys, Zipf        %6.2f M events/s  %4.0f ns   without lanes %4.0f ns   ratio %.2f\n", 1e3 / ns, ns,
            bare, bare / ns);
     double few = 0;
     for (uint32_t key_count = 1000; key_count <= 1000000; key_count *= 10) {
-        draw_evenly(keys, count, key_count);
+        keys_evenly(&seed, keys, count, key_count);
         write_keys(text, keys, count);
         ns = median_run(&b, lanes, text, count);
         few = key_count == 1000 ? ns : few;

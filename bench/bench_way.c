@@ -6,7 +6,7 @@
  * First a stage whose works end at once, in the order in which they were begun: what is left is the way: copying the record into
  * the window, its key's lane, its turn, its end. Then stages that take 1, 10 and 100 ms for an event, 1,000 at a time, against
  * what that allows at most: concurrency / latency. The order of each key is checked on the way. */
-#include "figures.h"
+#include "keys.h"
 
 #include "base/must.h"
 #include "flow/way.h"
@@ -80,30 +80,6 @@ struct bench {
 };
 
 static uint64_t seed = 9;
-
-static void draw_zipf(uint32_t *keys, uint32_t count, uint32_t key_count)
-{
-    static double sums[KEY_COUNT_MAX];
-    double sum = 0;
-    for (uint32_t k = 0; k < key_count; k++)
-        sums[k] = sum += 1.0 / (k + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        double at = (double)(figures_chance(&seed) >> 11) / 9007199254740992.0 * sum;
-        uint32_t low = 0, high = key_count - 1;
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            low = sums[middle] < at ? middle + 1 : low;
-            high = sums[middle] < at ? high : middle;
-        }
-        keys[i] = low;
-    }
-}
-
-static void draw_evenly(uint32_t *keys, uint32_t count, uint32_t key_count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        keys[i] = (uint32_t)(figures_chance(&seed) % key_count);
-}
 
 static void lay_some(struct bench *b, uint32_t count, uint64_t until)
 {
@@ -197,17 +173,17 @@ int main(int argc, char **argv)
     must(chain != NULL);
     open_way(&b, &chain, arena);
     printf("the way of events through a stage that waits: %u read ahead, %u at work, one core\n", WINDOW, CONCURRENCY);
-    draw_zipf(b.keys, count, 100000);
+    keys_zipf(&seed, b.keys, count, 100000);
     double ns = median_run(&b, count), few = 0;
     printf("ends at once, 100,000 keys, Zipf    %6.2f M events/s  %4.0f ns\n", 1e3 / ns, ns);
     for (uint32_t key_count = 1000; key_count <= KEY_COUNT_MAX; key_count *= 10) {
-        draw_evenly(b.keys, count, key_count);
+        keys_evenly(&seed, b.keys, count, key_count);
         ns = median_run(&b, count);
         few = key_count == 1000 ? ns : few;
         printf("ends at once, %9u keys, evenly %6.2f M events/s  %4.0f ns   of 1,000 keys: %.2f\n", key_count, 1e3 / ns,
                ns, ns / few);
     }
-    draw_evenly(b.keys, count, 10000);
+    keys_evenly(&seed, b.keys, count, 10000);
     for (int64_t ms = 1; ms <= 100; ms *= 10) {
         b.mill.latency_ns = ms * NS_PER_MS;
         double most = CONCURRENCY * 1000.0 / (double)ms, got = 1e9 / run(&b, count, UINT64_MAX, RUN_NS);

@@ -408,10 +408,9 @@ struct bytes task_id_of(const struct record *record)
     return (struct bytes){ NULL, 0 };
 }
 
-enum taken task_run_record(struct task *t, struct task_batch *b, const struct record *record, struct bytes json,
-                           struct bytes id)
+struct event task_event_of(const struct task *t, const struct record *record, struct bytes json, struct bytes id)
 {
-    struct event event = { .json = json,
+    return (struct event){ .json = json,
                            .key = record->key,
                            .id = id,
                            .headers = record->headers,
@@ -421,6 +420,12 @@ enum taken task_run_record(struct task *t, struct task_batch *b, const struct re
                            .partition = t->source.partition,
                            .attempt = 1,
                            .offset = { record->offset } };
+}
+
+enum taken task_run_record(struct task *t, struct task_batch *b, const struct record *record, struct bytes json,
+                           struct bytes id)
+{
+    struct event event = task_event_of(t, record, json, id);
     struct taking g = { .task = t,
                         .batch = b,
                         .record = record,

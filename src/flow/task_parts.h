@@ -195,6 +195,7 @@ void task_fill_end(struct task *t);
  * empty but for its offset. */
 bool task_next_record(struct task *t, log_offset from, struct record *ret_record);
 struct bytes task_id_of(const struct record *record);
+struct event task_event_of(const struct task *t, const struct record *record, struct bytes json, struct bytes id);
 const struct sink_refused *task_find_refused(const struct task *t, uint64_t offset);
 struct task_history { /* of an event that gave up after more than one attempt */
     uint32_t attempts;

@@ -86,16 +86,7 @@ static bool through_first(void *ctx, uint32_t index, struct event *event, enum s
 /* Ids are looked at in offset order, so before any event is at work (rule M1); asked again, they answer the same. */
 static void look_at_id(struct task *t, const struct record *record, struct bytes id, struct way_fate *fate)
 {
-    struct event event = { .json = record->value,
-                           .key = record->key,
-                           .id = id,
-                           .headers = record->headers,
-                           .header_count = record->header_count,
-                           .time_ms = record->time_ms,
-                           .topic = t->p->o.topic,
-                           .partition = t->source.partition,
-                           .attempt = 1,
-                           .offset = { record->offset } };
+    struct event event = task_event_of(t, record, record->value, id);
     arena_reset(t->p->o.arena);
     (void)chain_run(t->p->o.chains[0], &event, 1, t->p->o.arena, through_first, fate);
     task_dedup_pass(t, record->offset);

@@ -71,8 +71,12 @@ static struct stage *lua_new(struct node *n, const struct config_stage *c, struc
 
 static struct stage *dedup_stage_new(struct node_pipeline *np, const struct config_stage *c, struct error *err)
 {
+    const struct config_source *source = &np->config->source;
+    const struct config_expr *written = &c->dedup.id;
     struct expr *id = NULL;
-    if (c->dedup.id.text != NULL && build_expr(np->node, &c->dedup.id, c->name, "id", &id, err) != NEAP_OK)
+    if (written->text == NULL && source->kind == CONFIG_SOURCE_TOPIC)
+        written = &source->id; /* no door of ours has worked it out beside the event */
+    if (written->text != NULL && build_expr(np->node, written, c->name, "id", &id, err) != NEAP_OK)
         return NULL;
     struct stage *stage = stage_dedup_new(c->name, id, &np->dedup);
     if (stage == NULL)

@@ -87,6 +87,14 @@ with open(os.path.join(place, "in.ndjson"), "a", encoding="utf-8") as f:
 neap("run", "neap.yaml", "--until-idle", cwd=place)
 check(place, lines + more, "a day later")
 
+# ---- a topic that others fill: its ids are what the file says
+topic = folder("topic")
+write(os.path.join(topic, "neap.yaml"), "pipelines:\n  t:\n    source: {topic: in, id: event.id}\n    stages: [dedup: 1h]\n    sink: {file: out}\n")
+neap("send", "in", "--create", "--data", "data", cwd=topic, stdin="".join(json.dumps({"id": n % 7}) + "\n" for n in range(50)).encode())
+r = neap("run", "neap.yaml", "--until-idle", "--summary", "json", cwd=topic)
+sums = json.loads(r.out.splitlines()[-1])["pipelines"]["t"]
+ok(sums["delivered"] == 7 and sums["duplicates"] == 43, "events of a topic are told apart by the id that the source names", sums)
+
 # ---- what is said
 r = neap("explain", "neap.yaml", cwd=place)
 ok("ids of 1d" in r.out and "ids remembered by p" in r.out, "explain says what is remembered, and where", r.out)
