@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -213,6 +214,10 @@ static void test_nothing_of_ours(void **state)
     struct world *w = *state;
     int left_open = open("/dev/null", O_RDONLY); /* as a library may */
     assert_true(left_open > 2);
+    const uint64_t ignored[4] = {
+        1
+    }; /* of the kernel's own shape: one that the library keeps for itself, as our starter may */
+    assert_int_equal(syscall(SYS_rt_sigaction, 32, ignored, NULL, sizeof(uint64_t)), 0);
     run_shell(w, "cd /proc/self/fd && echo *; grep -E '^Sig(Blk|Ign)' /proc/self/status");
     close(left_open);
     assert_true(strncmp(w->said[0], "0 1 2\n", 6) == 0 || strncmp(w->said[0], "0 1 2 3\n", 8) == 0);

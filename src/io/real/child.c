@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,14 +64,15 @@ static void close_both(int pair[2])
     pair[0] = pair[1] = -1;
 }
 
-/* Signals as a fresh program finds them: handlers go by exec, what is ignored would stay. */
+/* Signals as a fresh program finds them: handlers go by exec, what is ignored would stay. The kernel is asked, as the library
+ * keeps two of them for itself, which whoever started us may have ignored all the same. */
 static void default_signals(void)
 {
-    struct sigaction normal = { .sa_handler = SIG_DFL };
+    static const uint64_t normal[4]; /* of the kernel's own shape: the default handler, no flags, no mask */
     sigset_t none;
     for (int number = 1; number < NSIG; number++)
         if (number != SIGKILL && number != SIGSTOP)
-            (void)sigaction(number, &normal, NULL);
+            (void)syscall(SYS_rt_sigaction, number, normal, NULL, sizeof(uint64_t));
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
