@@ -3,6 +3,8 @@
  * A line is made for who finds none, and gone when nobody stands in it: there are never more than flights. */
 #include "stage/call_parts.h"
 
+#define LATER_MAX (2 * NS_PER_S) /* then it has a turn again, and its way sees whether it has expired */
+
 static bool is_for(const struct line *line, const struct flight *f)
 {
     return line->destination == f->destination && line->retry == f->retry && line->limit_hash == f->limit_hash;
@@ -42,7 +44,8 @@ bool call_line_up(struct flight *f, bool always, mono_time now, mono_time *ret_n
     struct line *line = line_of(c, f);
     if (!always && line->count >= line_room(c, f)) {
         mono_time soon = mono_after(now, CALL_PAUSE + (int64_t)(io_random(c->o.io) % CALL_PAUSE));
-        *ret_not_before = line->not_before.ns > soon.ns ? line->not_before : soon;
+        mono_time late = mono_after(soon, LATER_MAX);
+        *ret_not_before = line->not_before.ns <= soon.ns ? soon : mono_min(line->not_before, late);
         return false;
     }
     f->state = FLIGHT_LINED;
@@ -102,6 +105,7 @@ static bool ask_for_first(struct line *line, mono_time now)
     bool open = verdict.reason == DESTINATION_REASON_OPEN || verdict.reason == DESTINATION_REASON_FORCED_OPEN ||
                 verdict.reason == DESTINATION_REASON_PROBING;
     if (verdict.answer == DESTINATION_YES) {
+        line->shut = false;
         take_out(line, f);
         start(f, now);
     } else if (open && call_has_substitute(f, now)) {
@@ -109,10 +113,29 @@ static bool ask_for_first(struct line *line, mono_time now)
         f->state = FLIGHT_ENDED;
         call_substitute(f, now);
     } else {
+        line->shut = open;
         line->not_before = verdict.answer == DESTINATION_WAIT ? mono_after(now, CALL_PAUSE) : verdict.not_before;
         return false;
     }
     return true;
+}
+
+static bool is_overdue(const struct line *line, mono_time now)
+{
+    const struct flight *f = line->first;
+    return line->count > 0 && line->shut && f->work != NULL && f->work->deadline.ns <= now.ns;
+}
+
+/* Before an open breaker nobody stands longer than a call may take: a turn later it may have expired. It costs no attempt. */
+static void send_back_overdue(struct line *line, mono_time now)
+{
+    while (is_overdue(line, now)) {
+        struct flight *f = line->first;
+        take_out(line, f);
+        f->state = FLIGHT_ENDED;
+        (void)call_uncache(f, now);
+        call_fail(f, OUTCOME_RELEASED, "released", "the breaker is open");
+    }
 }
 
 void call_lines_move(struct call *c, mono_time now)
@@ -122,11 +145,14 @@ void call_lines_move(struct call *c, mono_time now)
         struct line *line = &c->lines[i];
         while (line->count > 0 && line->not_before.ns <= now.ns && ask_for_first(line, now))
             ;
+        send_back_overdue(line, now);
         if (line->count == 0) {
             drop_line(c, line);
             continue;
         }
         next = mono_min(next, line->not_before);
+        if (line->shut && line->first->work != NULL)
+            next = mono_min(next, line->first->work->deadline);
         i++;
     }
     if (next.ns != MONO_NEVER.ns)

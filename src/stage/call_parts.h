@@ -52,6 +52,7 @@ struct line {
     struct flight *first, **end;
     uint32_t count;
     mono_time not_before;
+    bool shut; /* the breaker is open */
 };
 
 struct call {

@@ -42,7 +42,8 @@ struct world {
     const struct waiting_verbs *verbs; /* the stage's own */
     struct waiting_verbs little_room;
     mono_time called_again_at;
-    bool held; /* nothing more is laid */
+    wall_time expires; /* of each event; 0: never */
+    bool held;         /* nothing more is laid */
     /* ---- the servers */
     uint32_t call_count, second_count[1200]; /* calls that arrived, in each second */
     uint32_t at_once, at_once_max;
@@ -102,6 +103,8 @@ static bool lay_one(void)
     struct record record = { .offset = w.laid, .key = bytes_of_text(key), .value = bytes_of_text(value) };
     if (w.held || w.laid == w.event_count || way_lay(w.way, &record, (struct bytes){ 0 }, NULL) != NEAP_OK)
         return false;
+    if (w.expires.ms != 0)
+        way_let_expire(w.way, w.expires);
     w.laid++;
     return true;
 }
@@ -450,6 +453,30 @@ static void an_hour_costs_nobody(void **state)
     close_world();
 }
 
+static void serve_never(struct world *world, uint64_t n, uint32_t call, struct sim_http_reply *reply)
+{
+    (void)world, (void)n, (void)call;
+    reply->status = 500;
+}
+
+/* Before an open breaker an event is given back now and then: its way sees that it has expired. */
+static void nobody_stands_for_ever(void **state)
+{
+    open_world(7);
+    struct call_options options = options_of();
+    options.manners.breaker.open_ns_min = options.manners.breaker.open_ns_max = 3600 * NS_PER_S;
+    w.serve = serve_never;
+    w.event_count = 100;
+    w.expires.ms = io_wall(w.io).ms + 20000;
+    start(&options);
+    run_for(19 * 1000);
+    assert_int_equal(w.ended, 0);
+    run_all(30);
+    assert_int_equal(w.failed, 99);
+    assert_string_equal(w.reasons[50], "expired");
+    close_world();
+}
+
 /* Where half of all calls fail for ever, retries are a share of what succeeds, and ten a second. */
 static void serve_half(struct world *world, uint64_t n, uint32_t call, struct sim_http_reply *reply)
 {
@@ -620,12 +647,6 @@ static void refreshed_ahead(void **state)
     }
     assert_true(w.call_count >= 3 && w.call_count <= 6);
     close_world();
-}
-
-static void serve_never(struct world *world, uint64_t n, uint32_t call, struct sim_http_reply *reply)
-{
-    (void)world, (void)n, (void)call;
-    reply->status = 500;
 }
 
 static void a_fallback_for_an_open_breaker(void **state)
@@ -818,6 +839,7 @@ int main(void)
         cmocka_unit_test(answers_that_are_too_large),
         cmocka_unit_test(an_outage_costs_nobody),
         cmocka_unit_test(an_hour_costs_nobody),
+        cmocka_unit_test(nobody_stands_for_ever),
         cmocka_unit_test(the_budget_holds),
         cmocka_unit_test(come_later),
         cmocka_unit_test(a_rate_is_kept),
