@@ -157,6 +157,24 @@ static void say_held(struct cli *cli, struct json_value line)
     out_print(cli, "; they are not freed before\n");
 }
 
+/* The event that holds up a partition of the pipeline, where one has for some time. */
+static void say_waits_for(struct cli *cli, struct json_value line)
+{
+    struct bytes name = line_text(line, "pipeline"), key, stage, error;
+    struct json_value held;
+    if (!json_get(line, BYTES("waits_for"), &held))
+        return;
+    key = line_text(held, "key");
+    stage = line_text(held, "stage");
+    error = line_text(held, "error");
+    say(cli, "pipeline %.*s: the event at %llu:%llu (key '%.*s') has been in stage %.*s for %llu s, attempt %llu%s%.*s",
+        (int)name.size, (const char *)name.at, (unsigned long long)line_number(held, "partition"),
+        (unsigned long long)line_number(held, "offset"), (int)key.size, (const char *)key.at, (int)stage.size,
+        (const char *)stage.at, (unsigned long long)line_number(held, "age"),
+        (unsigned long long)line_number(held, "attempt"), error.size > 0 ? ": " : "", (int)error.size,
+        (const char *)error.at);
+}
+
 static void status_row(struct listing *listing, struct json_value line)
 {
     struct bytes node = line_text(line, "node"), error = line_text(line, "error"), damage = line_text(line, "damage");
@@ -182,6 +200,7 @@ static void status_row(struct listing *listing, struct json_value line)
     snprintf(table_cell(&listing->table, STATUS_BALANCE), TABLE_CELL_SIZE_MAX, "%lld", balance);
     table_fill(&listing->table, line);
     table_row(&listing->table);
+    say_waits_for(cli, line);
     if (error.size > 0) {
         struct bytes name = line_text(line, "pipeline");
         say(cli, "pipeline %.*s: %.*s", (int)name.size, (const char *)name.at, (int)error.size, (const char *)error.at);

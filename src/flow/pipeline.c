@@ -3,6 +3,7 @@
 #include "flow/fate.h"
 #include <stdlib.h>
 
+#define WATCH_DEFAULT_NS     (30 * NS_PER_S)
 #define START_VERSION        1u
 #define EPOCH_CHANCE_BITS    20
 #define READ_SIZE_DEFAULT    (256u << 10)
@@ -119,6 +120,7 @@ enum neap_status pipeline_open(const struct pipeline_options *options, struct pi
     p->o = *options;
     p->o.read_size = options->read_size != 0 ? options->read_size : READ_SIZE_DEFAULT;
     p->o.event_count_max = options->event_count_max != 0 ? options->event_count_max : EVENT_COUNT_DEFAULT;
+    p->o.watch_ns = options->watch_ns != 0 ? options->watch_ns : WATCH_DEFAULT_NS;
     p->letter_count_max = letter_count_max(options->name);
     p->tasks = calloc(p->o.partition_count, sizeof(struct task *));
     if (p->tasks == NULL) {

@@ -74,6 +74,7 @@ struct pipeline_options { /* all kept, until pipeline_close() */
     struct window_options window; /* for the events on their way: of each kit */
     struct pipeline_dedup dedup;
     int64_t expires_ms; /* since it was appended; 0: never */
+    int64_t watch_ns;   /* an event that is on its way for longer is named; 0: half a minute */
     struct sink *sink;
     struct sink *was_sink; /* the same sink under the pipeline's former name; NULL: not renamed, or long settled */
     enum start_rule start;

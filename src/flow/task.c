@@ -179,6 +179,7 @@ void task_publish(struct task *t)
                               .point = t->done.point,
                               .done_beyond = t->done.count + t->settled.count };
     f.running = t->state == TASK_RUN;
+    f.held = t->watch.held;
     f.run = (struct ledger){ .filtered = f.total.filtered - t->run_base.filtered,
                              .duplicates = f.total.duplicates - t->run_base.duplicates,
                              .delivered = f.total.delivered - t->run_base.delivered,

@@ -24,6 +24,7 @@
 #ifndef FLOW_TASK_H
 #define FLOW_TASK_H
 
+#include "flow/held.h"
 #include "flow/pipeline.h"
 
 struct task;
@@ -41,6 +42,7 @@ struct task_figures {
     log_offset point;         /* committed by the sink */
     uint64_t done_beyond;     /* settled beyond the point, and counted in `total` */
     bool running;             /* it has found out where to go on */
+    struct task_held held;
 };
 void task_figures(struct task *task, struct task_figures *ret_figures);
 

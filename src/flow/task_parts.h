@@ -126,6 +126,11 @@ struct task {
     uint64_t start_before;      /* `start`, when it took this kit */
     uint64_t start_after;       /* and when what is with the sink has landed */
     mono_time way_due;          /* when something rests until; MONO_NEVER: nothing does */
+    struct {                    /* the watchdog's */
+        log_offset offset;      /* of the event that the point waits for */
+        mono_time since, say_next;
+        struct task_held held;
+    } watch;
     struct task_batch batches[2];
     uint32_t filling; /* index; the other one lands */
     struct dedup *dedup; /* NULL: ids are not remembered (task_dedup.c) */

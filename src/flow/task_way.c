@@ -12,6 +12,8 @@
 #include "flow/redrive.h"
 #include "flow/task_parts.h"
 
+#define WATCH_AGAIN_NS (60 * NS_PER_S)
+
 bool task_has_way(const struct task *t)
 {
     return t->p->o.stage_count > 0;
@@ -27,7 +29,7 @@ void task_way_begin(struct task *t, log_offset from)
     t->laid_next = from;
     t->laid_count = t->round = 0;
     t->start_before = t->start;
-    t->way_due = MONO_NEVER;
+    t->way_due = t->watch.say_next = MONO_NEVER;
     if (way_of(t) != NULL)
         way_begin(way_of(t), t->source.partition, from);
 }
@@ -218,6 +220,55 @@ static uint32_t take_ends(struct task *t, struct task_batch *b)
     return count;
 }
 
+/* ---- the watchdog ------------------------------------------------------------------------------------------------------ */
+
+static void copy_text(char *to, size_t size, struct bytes text)
+{
+    size_t count = text.size < size - 1 ? text.size : size - 1;
+    if (count > 0)
+        memcpy(to, text.at, count);
+    to[count] = '\0';
+}
+
+static void say_held(struct task *t, const struct way_first *first, mono_time now)
+{
+    struct task_held *held = &t->watch.held;
+    held->is = true;
+    held->offset = first->offset;
+    held->since = t->watch.since;
+    held->attempt = first->attempt;
+    copy_text(held->key, sizeof held->key, first->key);
+    copy_text(held->stage, sizeof held->stage, bytes_of_text(first->stage));
+    copy_text(held->error, sizeof held->error, first->words);
+    t->watch.say_next = mono_after(now, WATCH_AGAIN_NS);
+    logging_warn(t->p->o.logging,
+                 "an event has been on its way for long, and what comes behind it is not committed before it",
+                 LOGGING_TEXT("pipeline", t->p->o.name), LOGGING_UINT("partition", t->source.partition),
+                 LOGGING_UINT("offset", first->offset.n), LOGGING_TEXT("key", held->key),
+                 LOGGING_TEXT("stage", held->stage), LOGGING_UINT("attempt", first->attempt),
+                 LOGGING_INT("age_ms", (now.ns - held->since.ns) / NS_PER_MS), LOGGING_TEXT("error", held->error));
+    task_publish(t);
+}
+
+/* When to look again; MONO_NEVER: nothing is on its way. */
+static mono_time watch(struct task *t, mono_time now)
+{
+    struct way_first first;
+    bool is = way_first(way_of(t), &first);
+    if (!is || first.offset.n != t->watch.offset.n || t->watch.say_next.ns == MONO_NEVER.ns) {
+        bool was_held = t->watch.held.is;
+        t->watch.held.is = false;
+        t->watch.offset = is ? first.offset : (log_offset){ 0 };
+        t->watch.since = now;
+        t->watch.say_next = is ? mono_after(now, t->p->o.watch_ns) : MONO_NEVER;
+        if (was_held)
+            task_publish(t);
+    } else if (now.ns >= t->watch.say_next.ns) {
+        say_held(t, &first, now);
+    }
+    return t->watch.say_next;
+}
+
 uint32_t task_way_fill(struct task *t, struct task_batch *b, mono_time now)
 {
     uint32_t work = take_ends(t, b);
@@ -225,7 +276,7 @@ uint32_t task_way_fill(struct task *t, struct task_batch *b, mono_time now)
         work += lay_records(t, b);
     if (t->p->status == NEAP_OK)
         work += way_work(way_of(t), now);
-    t->way_due = way_due(way_of(t));
+    t->way_due = mono_min(way_due(way_of(t)), watch(t, now));
     return work;
 }
 

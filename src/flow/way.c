@@ -305,6 +305,20 @@ void way_cancel(struct way *y)
     }
 }
 
+bool way_first(const struct way *y, struct way_first *ret_first)
+{
+    uint32_t slot = window_first_slot(y->window);
+    if (slot == WINDOW_NONE || y->steps[slot].has_ended)
+        return false;
+    const struct window_event *e = window_at(y->window, slot);
+    *ret_first = (struct way_first){ .offset = { e->record.offset },
+                                     .key = e->record.key,
+                                     .words = e->notes[1],
+                                     .stage = y->o.stages[e->stage]->name,
+                                     .attempt = y->steps[slot].attempt };
+    return true;
+}
+
 struct way_figures way_figures(const struct way *y)
 {
     struct window_figures w = window_figures(y->window);

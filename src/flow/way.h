@@ -85,6 +85,14 @@ bool             way_works(const struct way *way);      /* something is at work 
 /* Nothing is begun any more, what is at work comes back soon, and what became of it is forgotten; until way_begin(). */
 void             way_cancel(struct way *way);
 
+struct way_first { /* the event that the point waits for; borrowed until something is done with the way */
+    log_offset offset;
+    struct bytes key, words; /* words: of its last failure */
+    const char *stage;
+    uint32_t attempt;
+};
+bool way_first(const struct way *way, struct way_first *ret_first); /* false: nothing is on its way, or it has ended */
+
 struct way_figures {
     uint32_t on_way, ended; /* events; ended: not taken yet */
     uint32_t at_work, resting; /* of those on their way */

@@ -94,6 +94,11 @@ static void add_partition(struct node_pipeline *np, uint32_t index, struct sums 
     uint64_t lag = end.n > task.point.n ? end.n - task.point.n : 0;
     figures->lag += lag;
     figures->in_flight += lag > task.done_beyond ? lag - task.done_beyond : 0;
+    if (task.held.is && (!figures->held.event.is || task.held.since.ns < figures->held.event.since.ns)) {
+        figures->held.partition = index;
+        figures->held.event = task.held;
+        figures->held.age_ms = (io_now(np->node->io).ns - task.held.since.ns) / NS_PER_MS;
+    }
     ledger_add(&figures->total, &task.total);
     ledger_add(&figures->run, &task.run);
 }

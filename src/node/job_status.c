@@ -83,8 +83,22 @@ static bool write_damage(struct job *job, struct writer *w)
     return true;
 }
 
+static void write_held(struct writer *w, const struct node_pipeline_figures *f)
+{
+    const struct task_held *e = &f->held.event;
+    job_print(w, ",\"waits_for\":{\"partition\":%u,\"offset\":%llu,\"key\":", f->held.partition,
+              (unsigned long long)e->offset.n);
+    job_print_text(w, e->key);
+    write_bytes(w, BYTES(",\"stage\":"));
+    job_print_text(w, e->stage);
+    job_print(w, ",\"attempt\":%u,\"age\":%lld,\"error\":", e->attempt, (long long)(f->held.age_ms / 1000));
+    job_print_text(w, e->error);
+    write_u8(w, '}');
+}
+
 static void write_pipeline(struct writer *w, const char *name, const char *state, const struct ledger *ledger,
-                           uint64_t in_flight, uint64_t lag, const char *error)
+                           uint64_t in_flight, uint64_t lag, const char *error,
+                           const struct node_pipeline_figures *running)
 {
     job_print(w, "{\"pipeline\":\"%s\",\"state\":\"%s\"", name, state);
     job_print(w, ",\"accepted\":%llu,\"filtered\":%llu,\"duplicates\":%llu,\"delivered\":%llu,\"dead_lettered\":%llu",
@@ -97,6 +111,8 @@ static void write_pipeline(struct writer *w, const char *name, const char *state
         write_bytes(w, BYTES(",\"error\":"));
         job_print_text(w, error);
     }
+    if (running != NULL && running->held.event.is)
+        write_held(w, running);
     write_bytes(w, BYTES("}\n"));
 }
 
@@ -113,7 +129,7 @@ static enum job_state running_pipelines(struct job *job, struct writer *w)
                        : halted        ? "damaged"
                                        : "running",
                        &figures.total, figures.in_flight, figures.lag,
-                       figures.error.status == NEAP_OK ? NULL : figures.error.text);
+                       figures.error.status == NEAP_OK ? NULL : figures.error.text, &figures);
     }
     return job_end(job);
 }
@@ -242,7 +258,8 @@ static enum job_state stopped_pipelines(struct job *job, struct writer *w)
             return JOB_MORE;
         const struct job_pipeline *pipeline = &job->pipelines[job->pipeline_index];
         if (!pipeline->left_file)
-            write_pipeline(w, pipeline->name, "stopped", &pipeline->ledger, pipeline->in_flight, pipeline->lag, NULL);
+            write_pipeline(w, pipeline->name, "stopped", &pipeline->ledger, pipeline->in_flight, pipeline->lag, NULL,
+                           NULL);
     }
     return job_end(job);
 }

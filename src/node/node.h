@@ -16,6 +16,7 @@
 #include "base/logging.h"
 #include "config/config.h"
 #include "flow/handler_call.h"
+#include "flow/held.h"
 #include "flow/ledger.h"
 #include "log/log.h"
 
@@ -45,6 +46,11 @@ struct node_pipeline_figures {
     bool has_branches;               /* that read what it reads, and count each of its events themselves */
     uint64_t lag;                    /* durable events not yet committed */
     bool stopped;                    /* by a conflict or an error; `error` says why */
+    struct {                         /* the event that holds up a partition for longest, where any has for some time */
+        uint32_t partition;
+        struct task_held event;      /* .is false: none does */
+        int64_t age_ms;
+    } held;
     struct error error;              /* of one that is not stopped: where the first of its partitions is damaged */
 };
 

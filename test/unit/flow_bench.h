@@ -55,6 +55,7 @@ struct mill {
     uint64_t offsets[MILL_WIDTH];
     uint32_t count;
     uint64_t seed, failed_once; /* by the low bits of offsets */
+    bool stuck;                 /* nothing ends */
 };
 
 enum bench_mill { NO_MILL, MILL_BEHIND, MILL_BEFORE }; /* the stage that drops and fails */
@@ -245,6 +246,8 @@ static inline uint32_t mill_work(struct waiting *stage, mono_time now)
 {
     struct mill *m = (struct mill *)(void *)stage;
     uint32_t count = m->count;
+    if (m->stuck && !m->cancelled[0])
+        return 0;
     for (uint32_t i = 0; i < count && m->count > 0 && chance_below(&m->seed, 3) != 0; i++)
         (void)mill_end(m, (uint32_t)chance_below(&m->seed, m->count));
     return count; /* there is more to do until all have ended */
@@ -380,6 +383,7 @@ static inline void bench_open(struct bench *b)
                                   .stage_count = bench_mill != NO_MILL,
                                   .stages = b->stages,
                                   .chains = b->chains,
+                                  .watch_ns = 20 * NS_PER_MS,
                                   .window = { .slot_count = 40, .size = 8 << 10, .reserve = 1 << 10 },
                                   .kit_count = b->kit_count };
     struct log_partition source = { b->topic.id, 0 };

@@ -496,6 +496,40 @@ static void retention_waits_from_before_the_first_event(void **state)
     bench_fini(&b);
 }
 
+/* ---- the watchdog ---- */
+
+static bool until_named(struct bench *b)
+{
+    struct task_figures f;
+    task_figures(b->tasks[0], &f);
+    return f.held.is;
+}
+
+static void what_holds_a_partition_up_is_named(void **state)
+{
+    static struct bench b;
+    struct task_figures f;
+    if (bench_mill == NO_MILL)
+        return; /* nothing is on its way */
+    bench_init(&b, 1);
+    b.mill.stuck = true;
+    bench_open(&b);
+    bench_append(&b, 0, 0, 30, 30);
+    bench_run(&b, until_named);
+    task_figures(b.tasks[0], &f);
+    assert_int_equal(f.held.offset.n, 0);
+    assert_string_equal(f.held.key, "a");
+    assert_string_equal(f.held.stage, "mill");
+    assert_int_equal(f.held.attempt, 1);
+    b.mill.stuck = false;
+    bench_run(&b, all_idle);
+    task_figures(b.tasks[0], &f);
+    assert_false(f.held.is);
+    check_everything(&b, 30);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -513,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_storm_of_letters_goes_in_batches),
         cmocka_unit_test(what_is_gone_is_passed_and_counted_as_nobodys),
         cmocka_unit_test(retention_waits_from_before_the_first_event),
+        cmocka_unit_test(what_holds_a_partition_up_is_named),
     };
     const struct CMUnitTest of_batches_in_offset_order[] = {
         cmocka_unit_test(letters_tell_what_happened),
