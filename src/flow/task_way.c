@@ -110,7 +110,16 @@ static enum neap_status lay(struct task *t, const struct record *record)
     return status;
 }
 
-/* An event that does not fit onto an empty way never will. */
+/* Who is started often while one event does not come to its end adds to what is done beyond it, each time. When that might not fit
+ * into a note any more, what comes first is waited for, as when the window is full. */
+static bool is_too_scattered(const struct task *t)
+{
+    static_assert((2 * PIPELINE_SLOT_COUNT_MAX - 1) * 8 < LOG_VALUE_SIZE_MAX, "with a window's more, each of 8 bytes");
+    return t->settled.run_count >= PIPELINE_SLOT_COUNT_MAX - 1;
+}
+
+/* An event that does not fit onto an empty way never will. Nothing of its own holds back the point until its letter is durable:
+ * so nothing may be with the sink, as a batch that is handed over again would take the point past it (promise T2). */
 static void bury_alone(struct task *t, struct task_batch *b, const struct record *record)
 {
     struct failure failure = { .reason = "too_large",
@@ -135,12 +144,12 @@ static bool lay_record(struct task *t, struct task_batch *b, const struct record
         return true;
     }
     bool empty = way_is_empty(way_of(t)), has_room = task_dedup_has_room(t, record->offset);
-    if (has_room && lay(t, record) == NEAP_OK) {
+    if (has_room && (empty || !is_too_scattered(t)) && lay(t, record) == NEAP_OK) {
         t->laid_next.n++;
         t->laid_count++;
         return true;
     }
-    if (empty && has_room)
+    if (empty && has_room && t->land_state == LAND_IDLE)
         bury_alone(t, b, record);
     if (t->laid_next.n == offset.n) { /* it comes first next time */
         t->held = true;

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
+import time
 
-from lib import SCRATCH, TOP, WAIT_S, done, folder, neap, ok, write
+from lib import Running, SCRATCH, TOP, WAIT_S, done, folder, neap, ok, write
 
 
 def build(source, name, place):
@@ -183,4 +186,70 @@ write("neap.yaml", (POOLS % "{core: 4, max: 3}").replace("pool: few", "pool: fwe
 r = neap("check", cwd=place)
 ok(r.code == 1 and "there is no pool 'fwe' in 'pools'; did you mean 'few'?" in r.out and "keeps 4 threads ('core') of at most 3" in r.out,
    "and one that is not there, or cannot be", r)
+# ---- an event that never ends, over many starts
+HANGS = r'''
+#include <neap/plugin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static const struct neap_host *host;
+static enum neap_status begin(const struct neap_host *h, const char *pipeline, const char *stage, void **ret_ctx, struct neap_error *err)
+{
+    (void)pipeline, (void)stage, (void)err;
+    host = h;
+    *ret_ctx = NULL;
+    return NEAP_OK;
+}
+static enum neap_verdict handle(void *ctx, const struct neap_handled *h, struct neap_call *call)
+{
+    unsigned n = 0;
+    (void)ctx;
+    (void)sscanf((const char *)h->event.value.at, "{\"n\":%u", &n);
+    while (n == 0)
+        sleep(1000);
+    if (n % 2 == 0)
+        return NEAP_KEEP;
+    host->call_reason(call, "odd");
+    return NEAP_FAIL;
+}
+static void end(void *ctx) { (void)ctx; }
+NEAP_PLUGIN(hangs) = { NEAP_PLUGIN_ABI, sizeof(struct neap_plugin), begin, handle, end };
+'''
+place = folder("hangs")
+r = build(("hangs.c", HANGS), "hangs.so", place)
+ok(r.returncode == 0, "a plugin that hangs is built", r)
+write("in.ndjson", "".join(f'{{"n":{n}}}\n' for n in range(20000)), place)
+write("neap.yaml", """
+node: {memory: 256MiB}
+pipelines:
+  p:
+    source: {file: {path: in.ndjson, follow: true}, id: event.n}
+    stages: [plugin: {path: ./hangs.so, symbol: hangs, concurrency: 256, timeout: 1h}]
+    sink: {sqlite: {path: out.db, table: t, key: [n], columns: [n]}}
+""", place)
+
+
+def settled():
+    """Bytes of what is noted as done beyond the first event, and rows."""
+    try:
+        with sqlite3.connect(f"file:{place}/out.db?mode=ro", uri=True) as db:
+            return db.execute("SELECT length(done), delivered FROM neap_offsets").fetchone() or (0, 0)
+    except sqlite3.Error:
+        return 0, 0
+
+
+sizes, before = [], (0, 0)
+for life in range(4):
+    with Running(cwd=place) as running:
+        seen, since, deadline = before, time.monotonic(), time.monotonic() + (WAIT_S if life < 2 else 1)
+        while time.monotonic() < deadline and (seen == before or time.monotonic() < since + 0.4):
+            time.sleep(0.05)
+            if settled() != seen:
+                seen, since = settled(), time.monotonic()
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait()
+    before = seen
+    sizes.append(seen[0])
+ok(0 < sizes[0] < sizes[1] and sizes[-1] == sizes[1] < 32768,
+   "what is noted beyond an event that never ends stays within bounds, however often the node is killed", sizes)
 done()

@@ -530,6 +530,42 @@ static void what_holds_a_partition_up_is_named(void **state)
     bench_fini(&b);
 }
 
+/* ---- an event that no way has room for ---- */
+
+static enum neap_status late_twice(struct fake *f, struct sink_batch *b, bool *apply)
+{
+    *apply = f->land_count > 2;
+    return f->land_count <= 2 ? NEAP_TIMEOUT : NEAP_OK;
+}
+
+/* The letter of the second one is not durable yet when the place of the first one is handed over again. */
+static void what_fits_on_no_way_is_buried_while_the_sink_is_late(void **state)
+{
+    static struct bench b;
+    static uint8_t room[64 << 10], value[20 << 10];
+    struct batch_builder builder;
+    bench_init(&b, 1);
+    b.fake.script = late_twice;
+    memset(value, 'x', sizeof value);
+    bench_open(&b);
+    for (uint64_t n = 0; n < 2; n++) {
+        struct record record = { .value = { value, sizeof value } };
+        batch_begin(&builder, room, sizeof room);
+        assert_int_equal(batch_add(&builder, &record, NULL, 0), NEAP_OK);
+        append_batch(&b, 0, batch_end(&builder), 1);
+    }
+    bench_append(&b, 0, 2, 3, 1);
+    bench_run(&b, all_idle);
+    assert_int_equal(b.pipeline->status, NEAP_OK);
+    struct seen *seen = look(&b, 0, 3);
+    for (uint64_t n = 0; n < 2; n++)
+        assert_true(!seen[n].delivered && seen[n].letters == 1 && strcmp(seen[n].reason, "too_large") == 0);
+    assert_true(seen[2].delivered && seen[2].letters == 0);
+    free(seen);
+    bench_close(&b);
+    bench_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -553,10 +589,14 @@ int main(void)
         cmocka_unit_test(letters_tell_what_happened),
         cmocka_unit_test(a_letter_counts_even_when_its_event_is_gone),
     };
+    const struct CMUnitTest of_ways[] = {
+        cmocka_unit_test(what_fits_on_no_way_is_buried_while_the_sink_is_late),
+    };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     failed += cmocka_run_group_tests(of_batches_in_offset_order, NULL, NULL);
     bench_mill = MILL_BEHIND;
     failed += cmocka_run_group_tests_name("with a stage that waits behind", tests, NULL, NULL);
+    failed += cmocka_run_group_tests(of_ways, NULL, NULL);
     bench_mill = MILL_BEFORE;
     return failed + cmocka_run_group_tests_name("with a stage that waits before", tests, NULL, NULL);
 }
