@@ -1,3 +1,4 @@
+#include "flow/fate.h"
 #include "flow/task_parts.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,21 +18,39 @@ static void unit_init(struct task *t, struct task_unit *u)
     task_backoff_end(&u->backoff);
 }
 
+/* What is settled beyond the point, and counts as such: the dead among it are facts of their own. */
+static void show_beyond(struct task *t, const struct log_commit *noted)
+{
+    struct task_figures *f = &t->shown.figures;
+    struct commit dead, settled;
+    commit_init(&dead, noted->offset, TASK_RUN_COUNT_MAX);
+    commit_init(&settled, noted->offset, TASK_RUN_COUNT_MAX);
+    if (fate_load(t->p->o.log, t->source, t->p->o.name, &dead) == NEAP_OK &&
+        (commit_is_held(noted->done_set) || commit_unite(&settled, noted->done_set) == NEAP_OK) &&
+        commit_part(&settled, &dead) == NEAP_OK) {
+        f->total.dead_lettered += dead.count;
+        f->done_beyond = dead.count + settled.count;
+    }
+    commit_fini(&dead);
+    commit_fini(&settled);
+}
+
 /* Until the sink has answered, the log's notes are the best that is known. */
 static bool show_last_known(struct task *t)
 {
     uint8_t *room = malloc(LOG_VALUE_SIZE_MAX);
     if (room == NULL)
         return false;
-    struct log_commit commit;
+    struct log_commit commit = { 0 };
     struct bytes fact;
     char key[LEDGER_KEY_SIZE_MAX];
     struct bytes name = { (const uint8_t *)key, ledger_key(key, t->p->o.name, 't') };
     struct task_figures *f = &t->shown.figures;
-    if (log_offset_get(t->p->o.log, t->p->o.name, t->source, NULL, &commit) == NEAP_OK)
-        f->point = commit.offset;
     if (log_fact_get(t->p->o.log, LOG_VIEW_LEDGER, t->source, name, room, &fact) == NEAP_OK)
         (void)ledger_decode(fact, &f->total); /* one that cannot be read stops the start, with its message */
+    if (log_offset_get(t->p->o.log, t->p->o.name, t->source, room, &commit) == NEAP_OK)
+        f->point = commit.offset;
+    show_beyond(t, &commit);
     free(room);
     return true;
 }
