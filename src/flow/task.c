@@ -325,10 +325,12 @@ static bool take_kit(struct task *t)
     return t->kit != NULL;
 }
 
-static void give_up_unit(struct task_unit *u)
+static uint32_t give_up_unit(struct task_unit *u)
 {
-    if (u->state != UNIT_BUSY)
-        u->state = UNIT_IDLE;
+    if (u->state == UNIT_BUSY || u->state == UNIT_IDLE)
+        return 0;
+    u->state = UNIT_IDLE;
+    return 1; /* whoever waited behind it has a turn */
 }
 
 /* Nothing new begins; what somebody else holds is waited for. What the sink has landed is still committed, but not by a
@@ -343,9 +345,8 @@ static uint32_t wind_down(struct task *t, mono_time now)
     if (commits && t->commit_unit.state == UNIT_READY)
         work += task_unit_work(t, &t->commit_unit, now);
     if (!commits || t->commit_unit.state == UNIT_WAITING)
-        give_up_unit(&t->commit_unit);
-    give_up_unit(&t->letter_unit);
-    give_up_unit(&t->ids_unit);
+        work += give_up_unit(&t->commit_unit);
+    work += give_up_unit(&t->letter_unit) + give_up_unit(&t->ids_unit);
     bool landing_over = t->land_state == LAND_ENDED && (!commits || t->kit->landing.status != NEAP_OK);
     bool commit_over = t->land_state == LAND_COMMIT && t->commit_unit.state == UNIT_IDLE;
     const struct sink_verbs *verbs = t->p->o.sink->verbs;
