@@ -344,3 +344,21 @@ struct failure failure_of_expired(void)
     return (struct failure){ .reason = "expired",
                              .message = BYTES("it was not done with in the time that `expires` gives it") };
 }
+
+void event_write_headers(struct writer *w, const struct event *e)
+{
+    struct reader left = reader_of(e->headers);
+    struct record_header header;
+    write_u8(w, '{');
+    for (uint32_t i = 0; i < e->header_count && record_header_next(&left, &header) == NEAP_OK; i++) {
+        if (i > 0)
+            write_u8(w, ',');
+        json_write_text(w, header.name);
+        write_u8(w, ':');
+        if (header.value.at != NULL)
+            json_write_text(w, header.value);
+        else
+            write_bytes(w, BYTES("null"));
+    }
+    write_u8(w, '}');
+}

@@ -77,6 +77,9 @@ enum neap_status event_keep(struct event *e, struct arena *arena, const struct b
 /* The event's JSON as it stands now: `json` itself when nothing was touched. NEAP_TOOLARGE, NEAP_NOMEM. */
 enum neap_status event_json(const struct event *e, struct arena *arena, struct bytes *ret_json);
 
+/* Its headers as a JSON object, in their order; one without a value is null. */
+void event_write_headers(struct writer *w, const struct event *e);
+
 /* Walks the fields of an event that is an object, as it stands now: those that came, in their written order, then the
  * added ones in the order of their adding. */
 struct event_walk { /* starts as zeros */

@@ -84,30 +84,12 @@ static enum neap_status take_text(struct expr_machine *m, struct bytes text, str
 
 /* ---- operands ---------------------------------------------------------------------------------------------------- */
 
-static void write_headers(struct writer *w, const struct event *e)
-{
-    struct reader left = reader_of(e->headers);
-    struct record_header header;
-    write_u8(w, '{');
-    for (uint32_t i = 0; i < e->header_count && record_header_next(&left, &header) == NEAP_OK; i++) {
-        if (i > 0)
-            write_u8(w, ',');
-        json_write_text(w, header.name);
-        write_u8(w, ':');
-        if (header.value.at != NULL)
-            json_write_text(w, header.value);
-        else
-            write_bytes(w, BYTES("null"));
-    }
-    write_u8(w, '}');
-}
-
 static enum neap_status written_value(struct expr_machine *m, const struct operand *operand, struct value *ret_value)
 {
     for (;;) {
         struct writer w = writer_of(m->scratch, m->scratch_size);
         if (operand->kind == OPERAND_HEADERS)
-            write_headers(&w, m->event);
+            event_write_headers(&w, m->event);
         else
             json_write_value(&w, operand->json);
         if (!w.full && m->scratch_size > 0)
@@ -236,7 +218,7 @@ static void write_view(lua_State *L, const struct view *view, struct writer *w)
         return;
     }
     if (view->of.kind == OPERAND_HEADERS) {
-        write_headers(w, m->event);
+        event_write_headers(w, m->event);
         return;
     }
     if (view->of.kind == OPERAND_ENV)

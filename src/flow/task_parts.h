@@ -191,17 +191,19 @@ uint32_t task_finish_commit(struct task *t);
 /* ---- task_start.c */
 uint32_t task_start_work(struct task *t, mono_time now);
 
-/* ---- task_fill.c */
-uint32_t task_fill_work(struct task *t, mono_time now);
+/* ---- task_read.c */
 enum neap_status task_fill_begin(struct task *t, log_offset from); /* opens the reader at `from`; nothing is filled */
 void task_fill_again(struct task *t, log_offset from);             /* after a refusal: forget what is prepared */
 void task_fill_end(struct task *t);
 /* The first record at or after `from`, or false: the end, or stopped. One that cannot be read (before t->unreadable.until) is
  * empty but for its offset. */
 bool task_next_record(struct task *t, log_offset from, struct record *ret_record);
-struct bytes task_id_of(const struct record *record);
-struct event task_event_of(const struct task *t, const struct record *record, struct bytes json, struct bytes id);
-const struct sink_refused *task_find_refused(const struct task *t, uint64_t offset);
+/* Somebody has deleted what was not processed yet: says so. Answers where the topic begins. */
+log_offset task_say_deleted(struct task *t, log_offset next);
+/* True: the topic ends behind `next`, and between the two there is nothing any more. `ret_work`: how much was done. */
+bool task_ends_in_gap(struct task *t, log_offset next, log_offset *ret_end, uint32_t *ret_work);
+
+/* ---- task_letters.c */
 struct task_history { /* of an event that gave up after more than one attempt */
     uint32_t attempts;
     wall_time first, last; /* when it failed */
@@ -210,16 +212,19 @@ struct task_history { /* of an event that gave up after more than one attempt */
 /* `history`: NULL: it was tried once. */
 enum taken task_add_letter(struct task *t, struct task_batch *b, const struct record *record,
                            const struct failure *failure, const struct task_history *history);
+void task_send_letters(struct task *t);
+void task_letters_are_durable(struct task *t);
+
+/* ---- task_fill.c */
+uint32_t task_fill_work(struct task *t, mono_time now);
+struct bytes task_id_of(const struct record *record);
+struct event task_event_of(const struct task *t, const struct record *record, struct bytes json, struct bytes id);
+const struct sink_refused *task_find_refused(const struct task *t, uint64_t offset);
 /* Through the inline stages, and into the batch. `json`, `id`: of the record, or as they have become. */
 enum taken task_run_record(struct task *t, struct task_batch *b, const struct record *record, struct bytes json,
                            struct bytes id);
 struct failure task_failure_of_refused(const struct task *t, const struct sink_refused *refused);
 struct failure task_failure_of_unreadable(const struct task *t);
-/* Somebody has deleted what was not processed yet: says so. Answers where the topic begins. */
-log_offset task_say_deleted(struct task *t, log_offset next);
-/* True: the topic ends behind `next`, and between the two there is nothing any more. `ret_work`: how much was done. */
-bool task_ends_in_gap(struct task *t, log_offset next, log_offset *ret_end, uint32_t *ret_work);
-void task_send_letters(struct task *t);
 void task_close_batch(struct task *t, struct task_batch *b);
 
 /* ---- task_dedup.c: all of it fine where nothing is remembered */

@@ -35,25 +35,6 @@ static void write_int_field(struct writer *w, const char *name, int64_t n)
     json_write_int(w, n);
 }
 
-static void write_headers(struct writer *w, const struct event *e)
-{
-    struct reader left = reader_of(e->headers);
-    struct record_header header;
-    write_name(w, "headers");
-    write_u8(w, '{');
-    for (uint32_t i = 0; i < e->header_count && record_header_next(&left, &header) == NEAP_OK; i++) {
-        if (i > 0)
-            write_u8(w, ',');
-        json_write_text(w, header.name);
-        write_u8(w, ':');
-        if (header.value.at != NULL)
-            json_write_text(w, header.value);
-        else
-            write_bytes(w, BYTES("null"));
-    }
-    write_u8(w, '}');
-}
-
 void exec_hello_write(struct writer *w, const char *pipeline, const char *stage)
 {
     write_bytes(w, BYTES("{\"neap\":"));
@@ -72,7 +53,8 @@ void exec_event_write(struct writer *w, const struct exec_line *line)
     write_on_one_line(w, line->json);
     write_text_field(w, "key", e->key);
     write_text_field(w, "event_id", e->id);
-    write_headers(w, e);
+    write_name(w, "headers");
+    event_write_headers(w, e);
     write_int_field(w, "attempt", e->attempt);
     write_text_field(w, "topic", bytes_of_text(e->topic));
     write_int_field(w, "partition", e->partition);
